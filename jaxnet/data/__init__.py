@@ -1,0 +1,12 @@
+"""Images of digits: from MNIST, from files, from photos, and drawn by the program itself."""
+
+from jaxnet.data import idx as idx
+from jaxnet.data import images as images
+from jaxnet.data import mnist as mnist
+from jaxnet.data import strokes as strokes
+from jaxnet.data import warp as warp
+from jaxnet.data.idx import read_idx as read_idx
+from jaxnet.data.idx import write_idx as write_idx
+from jaxnet.data.images import as_mnist as as_mnist
+from jaxnet.data.images import read_image as read_image
+from jaxnet.data.mnist import load_mnist as load_mnist

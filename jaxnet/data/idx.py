@@ -1,0 +1,150 @@
+"""The IDX format, in which MNIST is published: a header of sizes, then the numbers.
+
+Source: "The IDX file format", at the foot of LeCun, Cortes and Burges, "The MNIST database
+of handwritten digits": two zero bytes, a byte for the type, a byte for the rank, a
+big-endian 32-bit size for each dimension, and the values, big-endian, last index fastest.
+"""
+
+import gzip
+import math
+import os
+import struct
+import zlib
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+
+from jaxnet.files import FileError, replacing
+
+_DTYPES = {
+    0x08: np.dtype("u1"),
+    0x09: np.dtype("i1"),
+    0x0B: np.dtype(">i2"),
+    0x0C: np.dtype(">i4"),
+    0x0D: np.dtype(">f4"),
+    0x0E: np.dtype(">f8"),
+}
+_CODES = {dtype.newbyteorder("="): code for code, dtype in _DTYPES.items()}
+_MOST_FROM_ONE_BYTE = 1032  # how far deflate can compress, hence unpack, at best
+_PIECE = 2**20
+
+
+def is_idx(path: str | os.PathLike[str]) -> bool:
+    """Whether a file begins as an IDX file does, raw or compressed by gzip.
+
+    Example:
+        >>> import jaxnet
+        >>> jaxnet.data.idx.is_idx(jaxnet.__file__)
+        False
+    """
+    try:
+        with _open(path) as file:
+            return _has_magic(file.read(4))
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        return False
+
+
+def read_idx(path: str | os.PathLike[str], *, max_bytes: int = 2**32) -> np.ndarray[Any, Any]:
+    """Reads an IDX file, raw or compressed by gzip.
+
+    What the header declares is held against the file before memory is taken.
+
+    Args:
+        path: the file; gzip is known by its first bytes, whatever the name.
+        max_bytes: the largest array that is let in.
+
+    Returns:
+        An array of the declared shape and type, in the machine's byte order.
+
+    Raises:
+        FileError: not IDX, damaged, or longer or shorter than its header declares.
+        OSError: the file cannot be opened or read.
+
+    Example:
+        >>> import numpy, pathlib, tempfile, jaxnet
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "squares.idx.gz")
+        >>> jaxnet.data.write_idx(path, numpy.array([0, 1, 4, 9]).astype("int32"))
+        >>> jaxnet.data.read_idx(path)
+        array([0, 1, 4, 9], dtype=int32)
+    """
+    try:
+        with _open(path) as file:
+            return _read(file, path, max_bytes)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise FileError(f"{path}: damaged gzip data: {error}") from error
+
+
+def write_idx(path: str | os.PathLike[str], array: np.ndarray[Any, Any]) -> None:
+    """Writes an array as an IDX file, compressed if the name ends in `.gz`.
+
+    The file appears whole or not at all, and the same array gives the same bytes.
+
+    Args:
+        path: where to write.
+        array: uint8, int8, int16, int32, float32 or float64, of rank 255 at most.
+
+    Raises:
+        ValueError: IDX has no code for the array's type, or no room for one of its sizes.
+        OSError: the file cannot be written.
+
+    Example: see `read_idx`.
+    """
+    array = np.asarray(array)
+    code = _CODES.get(array.dtype.newbyteorder("="))
+    if code is None:
+        names = ", ".join(dtype.name for dtype in _CODES)
+        raise ValueError(f"IDX has no code for {array.dtype}; convert the array to one of {names}.")
+    if max(array.shape, default=0) >= 2**32:
+        raise ValueError(f"IDX holds sizes below 2**32; got an array of shape {array.shape}.")
+    header = struct.pack(f">BBBB{array.ndim}I", 0, 0, code, array.ndim, *array.shape)
+    values = np.ascontiguousarray(array, _DTYPES[code]).reshape(-1).view(np.uint8).data
+    with replacing(path) as file:
+        if os.fspath(path).endswith(".gz"):
+            with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed:
+                packed.write(header)
+                packed.write(values)
+        else:
+            file.write(header)
+            file.write(values)
+
+
+def _open(path: str | os.PathLike[str]) -> BinaryIO:
+    with open(path, "rb") as file:
+        compressed = file.read(2) == b"\x1f\x8b"
+    return cast(BinaryIO, gzip.open(path) if compressed else open(path, "rb"))
+
+
+def _has_magic(head: bytes) -> bool:
+    return len(head) == 4 and head[:2] == b"\0\0" and head[2] in _DTYPES
+
+
+def _read(file: BinaryIO, path: str | os.PathLike[str], max_bytes: int) -> np.ndarray[Any, Any]:
+    head = file.read(4)
+    if not _has_magic(head):
+        raise FileError(f"{path}: not an IDX file; its first bytes are {head!r}.")
+    dtype, rank = _DTYPES[head[2]], head[3]
+    sizes = file.read(4 * rank)
+    if len(sizes) < 4 * rank:
+        raise FileError(f"{path}: the file ends inside its header.")
+    shape = struct.unpack(f">{rank}I", sizes)
+    n_bytes = math.prod(shape) * dtype.itemsize
+    declared = f"{path}: the header declares {dtype.name} of shape {shape}, {n_bytes:,} bytes"
+    if n_bytes > max_bytes:
+        raise FileError(f"{declared}; read_idx takes more than {max_bytes:,} with max_bytes=.")
+
+    on_disk = os.path.getsize(path)
+    most = on_disk * _MOST_FROM_ONE_BYTE if isinstance(file, gzip.GzipFile) else on_disk
+    if n_bytes > most:
+        raise FileError(f"{declared}, but the file is cut short: it has {on_disk:,}.")
+    values = np.empty(n_bytes, np.uint8)
+    filled = 0
+    while got := file.readinto(values[filled : filled + _PIECE].data):  # type: ignore[attr-defined]
+        filled += got
+    if filled < n_bytes:
+        raise FileError(f"{declared}, but only {filled:,} follow; fetch the file again.")
+    if file.read(1):
+        raise FileError(f"{declared}, but more follow; fetch the file again.")
+    try:
+        return values.view(dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
+    except ValueError as error:
+        raise FileError(f"{declared}, more dimensions than NumPy can hold.") from error

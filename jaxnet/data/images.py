@@ -1,0 +1,142 @@
+"""Pictures of digits, of any size, dark on light or light on dark, brought into MNIST's form.
+
+Source of that form: LeCun, Cortes and Burges, "The MNIST database of handwritten digits":
+fitted into 20×20 pixels with their proportions kept and the edges smoothed, then placed in
+28×28 with the centre of mass in the middle.
+"""
+
+import os
+from typing import Any
+
+import numpy as np
+
+from jaxnet.files import FileError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
+_FAINT = 0.1  # of the ink's full strength: below this it is paper, noise, or a JPEG's ripples
+
+
+def read_image(path: str | os.PathLike[str]) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Reads a picture of one digit from a file.
+
+    Args:
+        path: PNG, JPEG, WebP, BMP or GIF, with any number of colours; the first frame.
+
+    Returns:
+        One image in MNIST's form, shape `(784,)`, from 0 (black) to 1 (white).
+
+    Raises:
+        FileError: not a picture, damaged, unreasonably large, or nothing drawn on it.
+        OSError: the file cannot be opened or read.
+
+    Example:
+        >>> import numpy, pathlib, tempfile, PIL.Image, jaxnet
+        >>> page = numpy.full((300, 200), 255, "uint8")
+        >>> page[60:240, 90:105] = 30
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "one.png")
+        >>> PIL.Image.fromarray(page).save(path)
+        >>> int(jaxnet.predict(jaxnet.pretrained(), jaxnet.data.read_image(path)))
+        1
+    """
+    Image, ImageOps = _pillow()
+    with open(path, "rb") as file:
+        try:
+            image = Image.open(file, formats=_FORMATS)
+            if image.width * image.height > Image.MAX_IMAGE_PIXELS:
+                raise FileError(f"{image.width}×{image.height} pixels are too many; scale it down")
+            image = ImageOps.exif_transpose(image)
+            if not image.mode.startswith(("I", "F")):  # those are single-channel, beyond 8 bits
+                image = image.convert("RGBA")
+            pixels = np.asarray(image)
+        # Pillow's decoders meet damaged files with exceptions of almost every kind.
+        except Exception as error:
+            raise FileError(f"{path}: not a picture that can be read ({error}).") from error
+    try:
+        return as_mnist(pixels if pixels.dtype == np.uint8 else pixels / 65535)
+    except ValueError as error:
+        raise FileError(f"{path}: {error}") from error
+
+
+def as_mnist(picture: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Brings a picture of one digit into MNIST's form.
+
+    The ground is what most of the border shows; the digit is what differs from it, drawn
+    in its strongest contrast as 1.
+
+    Args:
+        picture: shape `(height, width)` grey, `(height, width, 3)` colour, or
+            `(height, width, 4)` with opacity; uint8 from 0 to 255, or floats from 0 to 1.
+
+    Returns:
+        One image, shape `(784,)`, from 0 (ground) to 1 (ink).
+
+    Raises:
+        ValueError: another shape or type, or nothing stands out from the ground.
+
+    Example:
+        >>> import numpy, jaxnet
+        >>> page = numpy.ones((90, 60))
+        >>> page[20:70, 28:33] = 0.2
+        >>> jaxnet.data.as_mnist(page).reshape(28, 28).any(1).sum()
+        np.int64(20)
+    """
+    Image, _ = _pillow()
+    ink = _ink(_grey(np.asarray(picture)))
+    rows, columns = np.flatnonzero(ink.any(1)), np.flatnonzero(ink.any(0))
+    ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+    height, width = (max(1, round(20 * side / max(ink.shape))) for side in ink.shape)
+    small = Image.fromarray(ink).resize((width, height), Image.Resampling.BICUBIC)
+    ink = np.asarray(small).clip(0, 1)
+    ink /= ink.max()
+
+    middle_y = ink.sum(1) @ np.arange(height) / ink.sum()
+    middle_x = ink.sum(0) @ np.arange(width) / ink.sum()
+    top = min(max(round(14 - middle_y), 0), 28 - height)
+    left = min(max(round(14 - middle_x), 0), 28 - width)
+    image = np.zeros((28, 28), np.float32)
+    image[top : top + height, left : left + width] = ink
+    return image.reshape(784)
+
+
+def _grey(picture: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Brightness from 0 to 1; behind what is transparent lies the ground that shows the rest."""
+    channels = picture.shape[2:]
+    if picture.size == 0 or picture.ndim < 2 or channels not in ((), (3,), (4,)):
+        raise ValueError(
+            "expected a picture of shape (height, width), (height, width, 3) or (height, width, 4); "
+            f"got {picture.shape}"
+        )
+    pixels = picture.astype(np.float32) / (255 if picture.dtype == np.uint8 else 1)
+    if picture.dtype.kind not in "ufb" or not (pixels.min() >= 0 and pixels.max() <= 1):
+        raise ValueError(f"expected uint8 from 0 to 255 or floats from 0 to 1; got {picture.dtype}")
+    if not channels:
+        return pixels
+    grey = pixels[..., :3] @ np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
+    if channels == (3,):
+        return grey
+    opacity = pixels[..., 3]
+    ground = float((grey * opacity).sum() < opacity.sum() / 2)
+    return grey * opacity + ground * (1 - opacity)
+
+
+def _ink(grey: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """How far each pixel is from the ground, from 0 to 1; the ground is the border's median."""
+    ground = np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]]))
+    ink = (ground - grey if ground > 0.5 else grey - ground).clip(0)
+    if ink.max() < _FAINT:
+        raise ValueError("nothing is drawn here: no pixel stands out from the ground")
+    ink /= ink.max()
+    ink[ink < _FAINT] = 0
+    return ink
+
+
+def _pillow() -> tuple[Any, Any]:
+    try:
+        from PIL import Image, ImageOps
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "pictures are read by Pillow: pip install 'jaxnet[images]'"
+        ) from error
+    return Image, ImageOps

@@ -1,0 +1,134 @@
+"""MNIST: 60,000 handwritten digits to learn from and 10,000 to be tested on.
+
+Source: LeCun, Cortes and Burges, "The MNIST database of handwritten digits", 1998.
+"""
+
+import gzip
+import hashlib
+import os
+import zlib
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from jaxnet.data.idx import read_idx
+from jaxnet.files import FileError, replacing
+
+MIRRORS = (
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+)
+_PREFIX = {"train": "train", "test": "t10k"}
+_SHA256 = {  # of the uncompressed bytes: the same digits are published in several compressions
+    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+}
+
+
+class Digits(NamedTuple):
+    """Images and what they show.
+
+    Attributes:
+        images: uint8 of shape `(n, 784)`, from 0 (black) to 255 (white).
+        labels: uint8 of shape `(n,)`, 0 to 9.
+    """
+
+    images: np.ndarray[tuple[int, int], np.dtype[np.uint8]]
+    labels: np.ndarray[tuple[int], np.dtype[np.uint8]]
+
+
+def load_mnist(
+    split: Literal["train", "test"],
+    folder: str | os.PathLike[str] | None = None,
+    *,
+    mirrors: Sequence[str] = MIRRORS,
+) -> Digits:
+    """Loads one half of MNIST from wherever it is at hand, else from the network.
+
+    Looks in `folder`; without one, in the folder that the environment variable
+    `JAXNET_DATA` names; without that, in the user's cache, into which it is downloaded
+    the first time, checked by SHA-256.
+
+    Args:
+        split: "train" for the 60,000 images to learn from, "test" for the 10,000 others.
+        folder: holds the files under their published names, compressed or not.
+        mirrors: addresses to download from, tried in turn; none forbids downloading.
+
+    Returns:
+        The images and their labels.
+
+    Raises:
+        FileError: the files are nowhere to be had, or do not hold images with their labels.
+
+    Example:
+        >>> import jaxnet
+        >>> images, labels = jaxnet.data.load_mnist("test")  # doctest: +SKIP
+        >>> images.shape, labels.shape  # doctest: +SKIP
+        ((10000, 784), (10000,))
+    """
+    if split not in _PREFIX:
+        raise ValueError(f"Expected split 'train' or 'test'; got {split!r} instead.")
+    folder = folder or os.environ.get("JAXNET_DATA")
+    images_path, labels_path = (
+        _find(Path(folder), name) if folder else _fetch(name, mirrors)
+        for name in (f"{_PREFIX[split]}-images-idx3-ubyte", f"{_PREFIX[split]}-labels-idx1-ubyte")
+    )
+    images, labels = read_idx(images_path), read_idx(labels_path)
+    if images.dtype != np.uint8 or images.shape[1:] != (28, 28):
+        raise FileError(
+            f"{images_path}: expected uint8 of shape (n, 28, 28), got {images.dtype} {images.shape}."
+        )
+    if labels.dtype != np.uint8 or labels.shape != images.shape[:1] or labels.max(initial=0) > 9:
+        raise FileError(
+            f"{labels_path}: expected {len(images)} labels 0 to 9 in uint8, one for each image of "
+            f"{images_path.name}, got {labels.dtype} {labels.shape}, up to {labels.max(initial=0)}."
+        )
+    return Digits(images.reshape(-1, 784), labels)
+
+
+def _find(folder: Path, name: str) -> Path:
+    """The file of this name in a folder, however it was unpacked and whichever dot it got."""
+    for variant in (name, name.replace("-idx", ".idx")):
+        for path in (folder / variant, folder / f"{variant}.gz"):
+            if path.is_file():
+                return path
+    raise FileError(f"{folder}: no {name} or {name}.gz here; that is where MNIST was asked for.")
+
+
+def _fetch(name: str, mirrors: Sequence[str]) -> Path:
+    """The file of this name in the user's cache, downloaded if it is not there."""
+    try:
+        import pooch
+    except ModuleNotFoundError as error:
+        raise FileError(
+            "MNIST is downloaded by pooch: pip install 'jaxnet[mnist]', or name the folder that "
+            "holds its files in the environment variable JAXNET_DATA."
+        ) from error
+    cache = Path(pooch.os_cache("jaxnet"))
+    with suppress(FileError):
+        return _find(cache, name)
+    cache.mkdir(parents=True, exist_ok=True)
+    path = cache / f"{name}.gz"
+    failures: list[str] = []
+    for mirror in mirrors:
+        url = f"{mirror.rstrip('/')}/{path.name}"
+        try:
+            with replacing(path) as file:
+                pooch.HTTPDownloader(progressbar=True)(url, file, None)
+                file.seek(0)
+                with gzip.GzipFile(fileobj=file) as unpacked:
+                    if hashlib.file_digest(unpacked, "sha256").hexdigest() != _SHA256[name]:
+                        raise FileError("the bytes that came are not MNIST's")
+            return path
+        except (OSError, EOFError, zlib.error, FileError) as error:
+            failures.append(f"{url}: {error}")
+    raise FileError(
+        f"MNIST is not at hand and could not be downloaded ({'; '.join(failures) or 'no mirrors'}). "
+        f"Put {', '.join(f'{file}.gz' for file in _SHA256)} into {cache}, or name the folder that "
+        "holds them in the environment variable JAXNET_DATA."
+    )

@@ -1,0 +1,50 @@
+"""Images as another hand might have written them: small random warps, for training."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+
+from jaxtyping import Array, Key
+
+from jaxnet.network import Image
+
+
+def affine(
+    key: Key[Array, ""],
+    x: Image,
+    *,
+    turn: float = 0.12,
+    stretch: float = 0.07,
+    slant: float = 0.1,
+    shift: float = 1.0,
+) -> Image:
+    """Turns, stretches, slants and shifts an image by random amounts.
+
+    Args:
+        key: from `jax.random.key`.
+        x: one square image, shape `(784,)`.
+        turn: at most this many radians either way.
+        stretch: each side by a factor of at most 1 ± this.
+        slant: columns a row, at most.
+        shift: pixels along each side, at most.
+
+    Returns:
+        An image of the same shape, interpolated linearly, black where nothing was.
+
+    Example:
+        >>> import jax, jaxnet
+        >>> x = jaxnet.data.strokes.draw(jax.random.key(0), 7)
+        >>> jaxnet.data.warp.affine(jax.random.key(1), x).shape
+        (784,)
+    """
+    side = math.isqrt(x.size)
+    most = jnp.array([turn, stretch, stretch, slant, shift, shift], x.dtype)
+    angle, tall, wide, lean, down, right = jax.random.uniform(key, (6,), x.dtype, -1) * most
+    cos, sin = jnp.cos(angle), jnp.sin(angle)
+    matrix = jnp.array([[cos, -sin], [sin, cos]]) @ jnp.array([[1 + tall, 0], [lean, 1 + wide]])
+    centre = (side - 1) / 2
+    grid = jnp.mgrid[:side, :side].reshape(2, -1) - centre
+    source = matrix @ grid + jnp.array([[down], [right]]) + centre
+    return jax.scipy.ndimage.map_coordinates(x.reshape(side, side), source, order=1)

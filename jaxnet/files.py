@@ -1,0 +1,53 @@
+"""Files read with suspicion and written whole: the error of a bad file, the atomic write."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+
+class FileError(ValueError):
+    """A file does not hold what was asked of it; the message names it, and the remedy."""
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Opens a file that takes the place of `path` only once it is whole on the disk.
+
+    Whatever interrupts the writing (an exception, a full disk, a killed process), `path`
+    holds either its old bytes or all the new ones.
+
+    Args:
+        path: where the bytes shall end up; its folder must exist.
+
+    Yields:
+        A binary file beside `path`, open for writing and for reading back.
+
+    Raises:
+        OSError: the folder does not exist or cannot be written, or the disk is full.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "greeting")
+        >>> with replacing(path) as file:
+        ...     _ = file.write(b"hello")
+        >>> path.read_bytes()
+        b'hello'
+    """
+    path = Path(path)
+    handle, partial = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+    try:
+        with open(handle, "w+b") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(partial, 0o666 & ~umask)  # mkstemp's own 0o600 would surprise a reader
+        os.replace(partial, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(partial)
+        raise

@@ -1,0 +1,138 @@
+"""Networks in files, in safetensors: arrays by name under a header of text, nothing to run.
+
+The arrays are named `0.weights`, `0.biases`, `1.weights` and so on, from the first layer to
+the last. The header names the squashing functions, and holds what else was said of the
+network.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as to_bytes
+
+from jaxnet.files import FileError, replacing
+from jaxnet.network import Layer, Params, Squash
+
+SQUASHES: Mapping[str, Squash] = {
+    name: getattr(jax.nn, name)
+    for name in ("sigmoid", "relu", "tanh", "leaky_relu", "elu", "gelu", "silu", "softplus")
+    + ("softmax", "identity")
+}
+
+
+class Info(NamedTuple):
+    """What a file says of its network.
+
+    Attributes:
+        sizes: neurons in each layer, the input first.
+        squash: the hidden layers' squashing function, a name in `SQUASHES`.
+        last_squash: the same for the last layer.
+        notes: everything else, as it was given to `save`.
+    """
+
+    sizes: tuple[int, ...]
+    squash: str
+    last_squash: str
+    notes: dict[str, str]
+
+
+def save(
+    path: str | os.PathLike[str],
+    params: Params,
+    *,
+    squash: str = "sigmoid",
+    last_squash: str = "sigmoid",
+    notes: Mapping[str, str] | None = None,
+) -> None:
+    """Writes a network to a file, which appears whole or not at all.
+
+    Args:
+        path: where to write; by custom it ends in `.safetensors`.
+        params: the network.
+        squash: the name in `SQUASHES` of what the hidden layers are squashed by.
+        last_squash: the same for the last layer.
+        notes: anything worth saying: what it was trained on, how, its accuracy.
+
+    Raises:
+        ValueError: not one network of finite floating-point numbers, or no such squash.
+        OSError: the file cannot be written.
+
+    Example:
+        >>> import jax, pathlib, tempfile, jaxnet
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "random.safetensors")
+        >>> jaxnet.save(path, jaxnet.init(jax.random.key(0)), notes={"trained": "not at all"})
+        >>> params, info = jaxnet.load(path)
+        >>> info.sizes, info.squash, info.notes
+        ((784, 16, 16, 10), 'sigmoid', {'trained': 'not at all'})
+    """
+    tensors = {
+        f"{n}.{name}": np.ascontiguousarray(array)
+        for n, layer in enumerate(params)
+        for name, array in Layer(*layer)._asdict().items()
+    }
+    header = {"squash": squash, "last_squash": last_squash}
+    if both := header.keys() & (notes or {}).keys():
+        raise ValueError(f"Expected notes beside {sorted(header)}; got {sorted(both)} among them.")
+    if fault := _fault(tensors, header):
+        raise ValueError(f"Expected a network that can be loaded again; {fault}.")
+    with replacing(path) as file:
+        file.write(to_bytes(tensors, {**header, **(notes or {})}))
+
+
+def load(path: str | os.PathLike[str]) -> tuple[Params, Info]:
+    """Reads a network from a file that `save` wrote.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The network, in the precision it was saved in (float64 where JAX has it enabled,
+        else float32), and what the file says of it.
+
+    Raises:
+        FileError: not safetensors, cut short, or not one network of finite numbers.
+        OSError: the file cannot be opened or read.
+
+    Example: see `save`.
+    """
+    try:
+        with safe_open(os.fspath(path), framework="flax") as file:
+            header = dict(file.metadata() or {})
+            tensors = {name: np.asarray(file.get_tensor(name)) for name in file.keys()}
+    except SafetensorError as error:
+        raise FileError(f"{path}: not a whole safetensors file ({error}).") from error
+    if fault := _fault(tensors, header):
+        raise FileError(f"{path}: not a network of jaxnet: {fault}.")
+    params = tuple(
+        Layer(jnp.asarray(tensors[f"{n}.weights"]), jnp.asarray(tensors[f"{n}.biases"]))
+        for n in range(len(tensors) // 2)
+    )
+    sizes = (params[0].weights.shape[1], *(layer.biases.size for layer in params))
+    return params, Info(sizes, header.pop("squash"), header.pop("last_squash"), header)
+
+
+def _fault(tensors: Mapping[str, np.ndarray], header: Mapping[str, str]) -> str | None:
+    """What keeps these from being a network, as the end of a sentence; None if nothing does."""
+    for name in ("squash", "last_squash"):
+        if header.get(name) not in SQUASHES:
+            return f"{name} is {header.get(name)!r}, which is none of {', '.join(SQUASHES)}"
+    names = {f"{n}.{name}" for n in range(len(tensors) // 2) for name in Layer._fields}
+    if not names or tensors.keys() != names:
+        return f"its arrays are named {', '.join(sorted(tensors)) or 'nothing'!r:.200}, not 0.weights, 0.biases, 1.weights, ..."
+    n_in = tensors["0.weights"].shape[-1:]
+    for n in range(len(tensors) // 2):
+        w, b = tensors[f"{n}.weights"], tensors[f"{n}.biases"]
+        if w.ndim != 2 or w.shape != b.shape + n_in or 0 in w.shape:
+            return f"the shapes of layer {n}, {w.shape} and {b.shape}, do not fit (out, {n_in[0]}) and (out,)"
+        for name, array in (("weights", w), ("biases", b)):
+            if not jnp.issubdtype(array.dtype, jnp.floating):
+                return f"{n}.{name} holds {array.dtype}, not floating-point numbers"
+            if not np.isfinite(array).all():
+                return f"{n}.{name} holds NaN or infinity"
+        n_in = b.shape
+    return None

@@ -1,0 +1,200 @@
+"""The network of the video, as pure functions of plain arrays.
+
+Every neuron holds an activation between 0 and 1, and each layer follows from the one
+before it by `a = sigmoid(w @ a + b)`. All functions here take one image; larger things
+are made from them by JAX's transformations:
+
+- a batch of images: `jax.vmap(forward, in_axes=(None, 0))(params, images)`
+- many networks: `jax.vmap(forward, in_axes=(0, None))(ensemble, x)`
+- compiled, with ReLU inside: `jax.jit(functools.partial(forward, squash=jax.nn.relu))`
+
+Source: 3Blue1Brown, "But what is a neural network?", 2017.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.nn import sigmoid
+from jax.nn.initializers import glorot_uniform
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Int, Key
+
+SIZES = (784, 16, 16, 10)
+
+
+class Layer(NamedTuple):
+    """The connections into one layer of neurons, and their biases.
+
+    Attributes:
+        weights: shape `(out, in)`; row `n` holds the connections into neuron `n`.
+        biases: shape `(out,)`; `-biases[n]` is what neuron `n`'s weighted sum must exceed.
+    """
+
+    weights: Float[Array, "out in"]
+    biases: Float[Array, " out"]
+
+
+Params = tuple[Layer, ...]
+Image = Float[Array, " pixels"]
+Squash = Callable[[Array], Array]
+
+
+def init(
+    key: Key[Array, ""], sizes: Sequence[int] = SIZES, *, dtype: DTypeLike = jnp.float32
+) -> Params:
+    """Draws a random network: weights uniform in ±sqrt(6 / (in + out)), biases zero.
+
+    Args:
+        key: from `jax.random.key`; used up by this call.
+        sizes: neurons in each layer, the input first.
+        dtype: floating-point type of every array.
+
+    Returns:
+        A `Layer` for each size after the first.
+
+    Raises:
+        ValueError: fewer than two sizes, or a size below one.
+
+    Example:
+        >>> import jax, jaxnet
+        >>> [layer.weights.shape for layer in jaxnet.init(jax.random.key(0))]
+        [(16, 784), (16, 16), (10, 16)]
+
+    Source: Glorot and Bengio, AISTATS 2010, equation 16.
+    """
+    if len(sizes) < 2 or min(sizes) < 1:
+        raise ValueError(f"Expected sizes of two or more layers, as {SIZES}; got {sizes}.")
+    draw = glorot_uniform(in_axis=-1, out_axis=-2)
+    keys = jax.random.split(key, len(sizes) - 1)
+    return tuple(
+        Layer(draw(k, (n_out, n_in), dtype), jnp.zeros(n_out, dtype))
+        for k, n_in, n_out in zip(keys, sizes[:-1], sizes[1:], strict=True)
+    )
+
+
+def forward(
+    params: Params, x: Image, *, squash: Squash = sigmoid, last_squash: Squash = sigmoid
+) -> Float[Array, " out"]:
+    """Runs one image through the network.
+
+    Args:
+        params: the layers, each with an input for every neuron of the one before.
+        x: one image, shape `(784,)`, from 0 (black) to 1 (white).
+        squash: applied to the weighted sums of the hidden layers; static under `jit`.
+        last_squash: the same for the last layer.
+
+    Returns:
+        The activations of the last layer, shape `(10,)`; each in [0, 1] under sigmoid.
+
+    Raises:
+        TypeError, ValueError: a wrong dtype or shape, while tracing; names the right call.
+
+    Example:
+        >>> import jax, jaxnet
+        >>> params, x = jaxnet.init(jax.random.key(0)), jax.numpy.zeros(784)
+        >>> jaxnet.forward(params, x).shape
+        (10,)
+
+    Source: the video's matrix form, a¹ = σ(W a⁰ + b).
+    """
+    _check(params, x)
+    *hidden, (w_last, b_last) = params
+    a = x
+    for w, b in hidden:
+        a = squash(w @ a + b)
+    return last_squash(w_last @ a + b_last)
+
+
+def logits(params: Params, x: Image, *, squash: Squash = sigmoid) -> Float[Array, " out"]:
+    """The weighted sums of the last layer: `forward` stopped before the last squash.
+
+    Takes and raises what `forward` does. Returns shape `(10,)`, any real numbers.
+
+    Example:
+        >>> import jax, jaxnet
+        >>> params, x = jaxnet.init(jax.random.key(0)), jax.numpy.zeros(784)
+        >>> jaxnet.logits(params, x).shape
+        (10,)
+    """
+    return forward(params, x, squash=squash, last_squash=lambda z: z)
+
+
+def activations(
+    params: Params, x: Image, *, squash: Squash = sigmoid, last_squash: Squash = sigmoid
+) -> tuple[Float[Array, " neurons"], ...]:
+    """The activations of every layer, the image itself first.
+
+    Takes and raises what `forward` does. Returns a tuple of one array a layer.
+
+    Example:
+        >>> import jax, jaxnet
+        >>> params, x = jaxnet.init(jax.random.key(0)), jax.numpy.zeros(784)
+        >>> [a.shape for a in jaxnet.activations(params, x)]
+        [(784,), (16,), (16,), (10,)]
+    """
+    _check(params, x)
+    *hidden, last = params
+    layers = [x]
+    for layer in hidden:
+        layers.append(forward((layer,), layers[-1], last_squash=squash))
+    return (*layers, forward((last,), layers[-1], last_squash=last_squash))
+
+
+def predict(params: Params, x: Image, *, squash: Squash = sigmoid) -> Int[Array, ""]:
+    """The digit that the network reads: the index of its brightest output.
+
+    Takes and raises what `forward` does. Returns a scalar integer, 0 to 9, taken from the
+    logits: in float32 two saturated sigmoids tie at 1.0.
+
+    Example:
+        >>> import jax, jaxnet
+        >>> x = jaxnet.data.strokes.draw(jax.random.key(0), 7)
+        >>> int(jaxnet.predict(jaxnet.pretrained(), x))
+        7
+    """
+    return jnp.argmax(logits(params, x, squash=squash))
+
+
+def count(params: Params) -> int:
+    """The number of weights and biases.
+
+    Example:
+        >>> import jax, jaxnet
+        >>> jaxnet.count(jaxnet.init(jax.random.key(0)))
+        13002
+    """
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+def _check(params: Any, x: Any) -> None:
+    """Refuses wrong shapes and dtypes; both are static, so compiled code pays nothing."""
+    if not isinstance(params, (tuple, list)) or not params or not all(map(_is_layer, params)):
+        raise TypeError(
+            "Expected params as a tuple of Layer(weights, biases), arrays of floating-point "
+            f"numbers; got another {type(params).__name__} instead."
+        )
+    for n, (w, b) in enumerate(params):
+        if w.ndim != 2 or b.shape != w.shape[:1] or (n and w.shape[1] != params[n - 1][1].size):
+            raise ValueError(
+                f"Expected params[{n}] of shapes (out, in) and (out,), `in` the neurons of the "
+                f"layer before; got {w.shape} and {b.shape} instead. For a batch of images use "
+                "jax.vmap(forward, in_axes=(None, 0)), for many networks in_axes=(0, None)."
+            )
+    n_in = params[0][0].shape[1]
+    if not _is_float(x) or x.shape != (n_in,):
+        got = f"{x.dtype}{list(x.shape)}" if hasattr(x, "shape") else type(x).__name__
+        raise ValueError(
+            f"Expected x as one image, an array of shape ({n_in},) of floats from 0 (black) to 1 "
+            f"(white); got {got} instead. For bytes use x / 255, for a picture x.reshape({n_in}), "
+            "for a batch jax.vmap(forward, in_axes=(None, 0))(params, x)."
+        )
+
+
+def _is_layer(pair: Any) -> bool:
+    return isinstance(pair, (tuple, list)) and len(pair) == 2 and all(map(_is_float, pair))
+
+
+def _is_float(a: Any) -> bool:
+    return hasattr(a, "shape") and jnp.issubdtype(a.dtype, jnp.floating)
