@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -13,7 +13,7 @@ class FileError(ValueError):
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def replacing(path: str | os.PathLike[str]) -> Generator[BinaryIO]:
     """Opens a file that takes the place of `path` only once it is whole on the disk.
 
     Whatever interrupts the writing (an exception, a full disk, a killed process), `path`

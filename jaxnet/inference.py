@@ -1,7 +1,7 @@
-"""Many images: read in tiles that stay in the cache, with one compilation for all."""
+"""Many images: read in tiles that stay in the cache, with few compilations for all."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -9,11 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.nn import sigmoid
-from jaxtyping import Array, Float, Int, Num
+from jaxtyping import Array
+from numpy.typing import NDArray
 
 from jaxnet.network import Layer, Params, Squash, logits
 
-PIECE = 16_384  # images handed to the device at a time
+Images = NDArray[Any] | Array
+
+_PIECE = 16_384  # images handed to the device at a time
 _TILE = 2_048  # images whose float copies fit a core's cache together
 
 
@@ -25,13 +28,13 @@ class Answers(NamedTuple):
         activations: shape `(n, 10)`, all outputs of each.
     """
 
-    digits: np.ndarray[Any, np.dtype[np.int32]]
-    activations: np.ndarray[Any, np.dtype[np.float32]]
+    digits: NDArray[Any]
+    activations: NDArray[Any]
 
 
 def classify(
     params: Params,
-    images: Num[np.ndarray[Any, Any], "n pixels"] | Num[Array, "n pixels"],
+    images: Images,
     *,
     squash: Squash = sigmoid,
     last_squash: Squash = sigmoid,
@@ -48,7 +51,7 @@ def classify(
         A digit and ten activations for each image, in order, in NumPy.
 
     Raises:
-        ValueError: images of another shape or type than the network reads.
+        ValueError: images of another shape or type.
 
     Example:
         >>> import jax, jaxnet
@@ -57,35 +60,79 @@ def classify(
         >>> bool((answers.digits == labels).mean() > 0.9)
         True
     """
-    pixels = params[0].weights.shape[1]
-    if images.ndim != 2 or images.shape[1] != pixels:
-        raise ValueError(f"Expected images of shape (n, {pixels}); got {images.shape} instead.")
-    if images.dtype != np.uint8 and not jnp.issubdtype(images.dtype, jnp.floating):
-        raise ValueError(f"Expected images in uint8 or floats; got {images.dtype} instead.")
-    read = partial(_read, squash=squash, last_squash=last_squash)
-    starts = range(0, len(images), PIECE) if len(images) else (0,)
-    parts = [_read_padded(read, params, np.asarray(images[at : at + PIECE])) for at in starts]
+    parts = stream(params, pieces(images), squash=squash, last_squash=last_squash)
+    return concatenate(parts)
+
+
+def stream(
+    params: Params,
+    batches: Iterable[Images],
+    *,
+    squash: Squash = sigmoid,
+    last_squash: Squash = sigmoid,
+) -> Iterator[Answers]:
+    """Reads batch after batch, each of any number of images, holding one at a time.
+
+    Args:
+        params, squash, last_squash: as for `classify`.
+        batches: images as `classify` takes them.
+
+    Yields:
+        The answers to each batch, in order.
+
+    Raises:
+        ValueError: images of another shape or type.
+
+    Example:
+        >>> import jax, jaxnet
+        >>> keys = jax.random.split(jax.random.key(0), 3)
+        >>> batches = (jaxnet.data.strokes.sample(key, 100)[0] for key in keys)
+        >>> [len(a.digits) for a in jaxnet.inference.stream(jaxnet.pretrained(), batches)]
+        [100, 100, 100]
+    """
+    pixels = params[0][0].shape[1]
+    for images in batches:
+        if images.ndim != 2 or images.shape[1] != pixels:
+            raise ValueError(f"Expected images of shape (n, {pixels}); got {images.shape} instead.")
+        if images.dtype != np.uint8 and not jnp.issubdtype(images.dtype, jnp.floating):
+            raise ValueError(f"Expected images in uint8 or floats; got {images.dtype} instead.")
+        # Padding to a power of two lets a few compilations serve every number of images.
+        n = len(images)
+        padded = np.zeros((2 ** math.ceil(math.log2(max(n, 1))), pixels), images.dtype)
+        padded[:n] = images
+        answers = _read(params, padded, squash=squash, last_squash=last_squash)
+        yield Answers(*(np.asarray(part)[:n] for part in answers))
+
+
+def pieces(images: Images) -> list[Images]:
+    """Cuts images into batches for `stream`, one at least, as views of the same memory.
+
+    Example:
+        >>> import numpy, jaxnet
+        >>> [len(p) for p in jaxnet.inference.pieces(numpy.zeros((20_000, 784), "uint8"))]
+        [16384, 3616]
+    """
+    return [images[at : at + _PIECE] for at in range(0, max(len(images), 1), _PIECE)]
+
+
+def concatenate(parts: Iterable[Answers]) -> Answers:
+    """Puts the answers to several batches, one at least, into one.
+
+    Example: see the source of `classify`.
+    """
     return Answers(*map(np.concatenate, zip(*parts, strict=True)))
 
 
-def _read_padded(
-    read: Callable[[Params, Any], Answers], params: Params, piece: np.ndarray[Any, Any]
-) -> Answers:
-    """Reads images, padded to a power of two: a few compilations then serve every number."""
-    n = len(piece)
-    padding = 2 ** math.ceil(math.log2(max(n, 1))) - n
-    answers = read(params, np.pad(piece, ((0, padding), (0, 0))) if padding else piece)
-    return Answers(*(np.asarray(part)[:n] for part in answers))
-
-
 @partial(jax.jit, static_argnames=("squash", "last_squash"))
-def _read(params: Params, images: Array, *, squash: Squash, last_squash: Squash) -> Answers:
+def _read(
+    params: Params, images: Images, *, squash: Squash, last_squash: Squash
+) -> tuple[Array, Array]:
     (w, b), *rest = params
     if images.dtype == jnp.uint8:
-        params = (Layer(w / 255, b), *rest)  # rather than every image
+        params = (Layer(w / 255, b), *rest)  # rather than each image
 
     def outputs(image: Array) -> Array:
         return logits(params, image.astype(w.dtype), squash=squash)
 
     z = jax.lax.map(outputs, images, batch_size=_TILE)
-    return Answers(z.argmax(1), last_squash(z))
+    return z.argmax(1), last_squash(z)

@@ -6,7 +6,7 @@ images and the labels, all of them read the same batches, and each batch is made
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -119,7 +119,8 @@ def train_step(
 
     value, gradient = jax.value_and_grad(mean_cost)(state.params)
     updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
-    return TrainState(optax.apply_updates(state.params, updates), opt_state), value
+    params = cast(Params, optax.apply_updates(state.params, updates))
+    return TrainState(params, opt_state), value
 
 
 def train_epoch(

@@ -13,6 +13,7 @@ import zlib
 from typing import Any, BinaryIO, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from jaxnet.files import FileError, replacing
 
@@ -44,7 +45,7 @@ def is_idx(path: str | os.PathLike[str]) -> bool:
         return False
 
 
-def read_idx(path: str | os.PathLike[str], *, max_bytes: int = 2**32) -> np.ndarray[Any, Any]:
+def read_idx(path: str | os.PathLike[str], *, max_bytes: int = 2**32) -> NDArray[Any]:
     """Reads an IDX file, raw or compressed by gzip.
 
     What the header declares is held against the file before memory is taken.
@@ -74,7 +75,7 @@ def read_idx(path: str | os.PathLike[str], *, max_bytes: int = 2**32) -> np.ndar
         raise FileError(f"{path}: damaged gzip data: {error}") from error
 
 
-def write_idx(path: str | os.PathLike[str], array: np.ndarray[Any, Any]) -> None:
+def write_idx(path: str | os.PathLike[str], array: NDArray[Any]) -> None:
     """Writes an array as an IDX file, compressed if the name ends in `.gz`.
 
     The file appears whole or not at all, and the same array gives the same bytes.
@@ -118,7 +119,7 @@ def _has_magic(head: bytes) -> bool:
     return len(head) == 4 and head[:2] == b"\0\0" and head[2] in _DTYPES
 
 
-def _read(file: BinaryIO, path: str | os.PathLike[str], max_bytes: int) -> np.ndarray[Any, Any]:
+def _read(file: BinaryIO, path: str | os.PathLike[str], max_bytes: int) -> NDArray[Any]:
     head = file.read(4)
     if not _has_magic(head):
         raise FileError(f"{path}: not an IDX file; its first bytes are {head!r}.")

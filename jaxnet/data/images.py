@@ -9,6 +9,7 @@ import os
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from jaxnet.files import FileError
 
@@ -17,7 +18,7 @@ _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 _FAINT = 0.1  # of the ink's full strength: below this it is paper, noise, or a JPEG's ripples
 
 
-def read_image(path: str | os.PathLike[str]) -> np.ndarray[Any, np.dtype[np.float32]]:
+def read_image(path: str | os.PathLike[str]) -> NDArray[np.float32]:
     """Reads a picture of one digit from a file.
 
     Args:
@@ -58,7 +59,7 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray[Any, np.dtype[np.floa
         raise FileError(f"{path}: {error}") from error
 
 
-def as_mnist(picture: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float32]]:
+def as_mnist(picture: NDArray[Any]) -> NDArray[np.float32]:
     """Brings a picture of one digit into MNIST's form.
 
     The ground is what most of the border shows; the digit is what differs from it, drawn
@@ -100,15 +101,15 @@ def as_mnist(picture: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float
     return image.reshape(784)
 
 
-def _grey(picture: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float32]]:
+def _grey(picture: NDArray[Any]) -> NDArray[np.float32]:
     """Brightness from 0 to 1; behind what is transparent lies the ground that shows the rest."""
     channels = picture.shape[2:]
     if picture.size == 0 or picture.ndim < 2 or channels not in ((), (3,), (4,)):
         raise ValueError(
-            "expected a picture of shape (height, width), (height, width, 3) or (height, width, 4); "
-            f"got {picture.shape}"
+            "expected a picture of shape (height, width), (height, width, 3) or "
+            f"(height, width, 4); got {picture.shape}"
         )
-    pixels = picture.astype(np.float32) / (255 if picture.dtype == np.uint8 else 1)
+    pixels = picture.astype(np.float32) / np.float32(255 if picture.dtype == np.uint8 else 1)
     if picture.dtype.kind not in "ufb" or not (pixels.min() >= 0 and pixels.max() <= 1):
         raise ValueError(f"expected uint8 from 0 to 255 or floats from 0 to 1; got {picture.dtype}")
     if not channels:
@@ -118,10 +119,10 @@ def _grey(picture: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float32]
         return grey
     opacity = pixels[..., 3]
     ground = float((grey * opacity).sum() < opacity.sum() / 2)
-    return grey * opacity + ground * (1 - opacity)
+    return grey * opacity + np.float32(ground) * (1 - opacity)
 
 
-def _ink(grey: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float32]]:
+def _ink(grey: NDArray[Any]) -> NDArray[np.float32]:
     """How far each pixel is from the ground, from 0 to 1; the ground is the border's median."""
     ground = np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]]))
     ink = (ground - grey if ground > 0.5 else grey - ground).clip(0)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from jaxnet.data.idx import read_idx
 from jaxnet.files import FileError, replacing
@@ -38,8 +39,8 @@ class Digits(NamedTuple):
         labels: uint8 of shape `(n,)`, 0 to 9.
     """
 
-    images: np.ndarray[tuple[int, int], np.dtype[np.uint8]]
-    labels: np.ndarray[tuple[int], np.dtype[np.uint8]]
+    images: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
 
 
 def load_mnist(
@@ -81,12 +82,13 @@ def load_mnist(
     images, labels = read_idx(images_path), read_idx(labels_path)
     if images.dtype != np.uint8 or images.shape[1:] != (28, 28):
         raise FileError(
-            f"{images_path}: expected uint8 of shape (n, 28, 28), got {images.dtype} {images.shape}."
+            f"{images_path}: expected images, uint8 of shape (n, 28, 28); "
+            f"got {images.dtype} {images.shape}."
         )
     if labels.dtype != np.uint8 or labels.shape != images.shape[:1] or labels.max(initial=0) > 9:
         raise FileError(
-            f"{labels_path}: expected {len(images)} labels 0 to 9 in uint8, one for each image of "
-            f"{images_path.name}, got {labels.dtype} {labels.shape}, up to {labels.max(initial=0)}."
+            f"{labels_path}: expected {len(images):,} labels, uint8 from 0 to 9, one an image "
+            f"of {images_path}; got {labels.dtype} {labels.shape} up to {labels.max(initial=0)}."
         )
     return Digits(images.reshape(-1, 784), labels)
 
@@ -128,7 +130,7 @@ def _fetch(name: str, mirrors: Sequence[str]) -> Path:
         except (OSError, EOFError, zlib.error, FileError) as error:
             failures.append(f"{url}: {error}")
     raise FileError(
-        f"MNIST is not at hand and could not be downloaded ({'; '.join(failures) or 'no mirrors'}). "
+        f"MNIST is not at hand and was not downloaded ({'; '.join(failures) or 'no mirrors'}). "
         f"Put {', '.join(f'{file}.gz' for file in _SHA256)} into {cache}, or name the folder that "
         "holds them in the environment variable JAXNET_DATA."
     )

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, Key
+from numpy.typing import NDArray
 
 # For each digit the ways to write it, for each way its strokes, for each stroke the points
 # that the pen passes, x to the right and y downwards. A point given twice is a corner.
@@ -147,7 +148,7 @@ def _ink(start: Array, step: Array, pen: Array) -> Array:
     return (pen / 2 + 0.5 - distance).clip(0, 1)
 
 
-def _curves() -> np.ndarray[Any, Any]:
+def _curves() -> NDArray[Any]:
     """Every way to write every digit, shape `(10, ways, strokes, points, 2)`.
 
     A digit with fewer ways repeats them; a way of one stroke draws it twice.
@@ -158,7 +159,7 @@ def _curves() -> np.ndarray[Any, Any]:
     return np.array(curves, np.float32)
 
 
-def _curve(points: Sequence[tuple[int, int]]) -> np.ndarray[Any, Any]:
+def _curve(points: Sequence[tuple[int, int]]) -> NDArray[Any]:
     """Points along the Catmull-Rom spline through a stroke, from -0.5 to 0.5."""
     p = np.array([points[0], *points, points[-1]]) / 100 - 0.5
     t = np.linspace(0, len(points) - 1, _STEPS + 1)

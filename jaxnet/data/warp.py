@@ -4,8 +4,6 @@ import math
 
 import jax
 import jax.numpy as jnp
-
-
 from jaxtyping import Array, Key
 
 from jaxnet.network import Image
@@ -47,4 +45,4 @@ def affine(
     centre = (side - 1) / 2
     grid = jnp.mgrid[:side, :side].reshape(2, -1) - centre
     source = matrix @ grid + jnp.array([[down], [right]]) + centre
-    return jax.scipy.ndimage.map_coordinates(x.reshape(side, side), source, order=1)
+    return jax.scipy.ndimage.map_coordinates(x.reshape(side, side), [*source], order=1)

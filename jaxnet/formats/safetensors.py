@@ -12,17 +12,15 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
 from jaxnet.files import FileError, replacing
 from jaxnet.network import Layer, Params, Squash
 
-SQUASHES: Mapping[str, Squash] = {
-    name: getattr(jax.nn, name)
-    for name in ("sigmoid", "relu", "tanh", "leaky_relu", "elu", "gelu", "silu", "softplus")
-    + ("softmax", "identity")
-}
+_NAMES = "sigmoid relu tanh leaky_relu elu gelu silu softplus softmax identity"
+SQUASHES: Mapping[str, Squash] = {name: getattr(jax.nn, name) for name in _NAMES.split()}
 
 
 class Info(NamedTuple):
@@ -103,7 +101,7 @@ def load(path: str | os.PathLike[str]) -> tuple[Params, Info]:
     try:
         with safe_open(os.fspath(path), framework="flax") as file:
             header = dict(file.metadata() or {})
-            tensors = {name: np.asarray(file.get_tensor(name)) for name in file.keys()}
+            tensors = {name: np.asarray(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise FileError(f"{path}: not a whole safetensors file ({error}).") from error
     if fault := _fault(tensors, header):
@@ -113,22 +111,25 @@ def load(path: str | os.PathLike[str]) -> tuple[Params, Info]:
         for n in range(len(tensors) // 2)
     )
     sizes = (params[0].weights.shape[1], *(layer.biases.size for layer in params))
-    return params, Info(sizes, header.pop("squash"), header.pop("last_squash"), header)
+    squash, last_squash = header.pop("squash"), header.pop("last_squash")
+    return params, Info(sizes, squash, last_squash, dict(sorted(header.items())))
 
 
-def _fault(tensors: Mapping[str, np.ndarray], header: Mapping[str, str]) -> str | None:
+def _fault(tensors: Mapping[str, NDArray[Any]], header: Mapping[str, str]) -> str | None:
     """What keeps these from being a network, as the end of a sentence; None if nothing does."""
     for name in ("squash", "last_squash"):
         if header.get(name) not in SQUASHES:
             return f"{name} is {header.get(name)!r}, which is none of {', '.join(SQUASHES)}"
-    names = {f"{n}.{name}" for n in range(len(tensors) // 2) for name in Layer._fields}
-    if not names or tensors.keys() != names:
-        return f"its arrays are named {', '.join(sorted(tensors)) or 'nothing'!r:.200}, not 0.weights, 0.biases, 1.weights, ..."
+    names = {f"{n}.{field}" for n in range(len(tensors) // 2) for field in Layer._fields}
+    if not names or set(tensors) != names:
+        got = ", ".join(sorted(tensors))
+        return f"it holds arrays named {got!r:.200}, not 0.weights, 0.biases, 1.weights and so on"
     n_in = tensors["0.weights"].shape[-1:]
     for n in range(len(tensors) // 2):
         w, b = tensors[f"{n}.weights"], tensors[f"{n}.biases"]
-        if w.ndim != 2 or w.shape != b.shape + n_in or 0 in w.shape:
-            return f"the shapes of layer {n}, {w.shape} and {b.shape}, do not fit (out, {n_in[0]}) and (out,)"
+        if w.ndim != 2 or w.size == 0 or w.shape != b.shape + n_in:
+            expected = f"(out, {n_in[0] if n_in else 'in'}) and (out,)"
+            return f"layer {n} has weights {w.shape} and biases {b.shape}, not {expected}"
         for name, array in (("weights", w), ("biases", b)):
             if not jnp.issubdtype(array.dtype, jnp.floating):
                 return f"{n}.{name} holds {array.dtype}, not floating-point numbers"

@@ -11,6 +11,7 @@ import time
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -62,14 +63,14 @@ def calibrate(params: Params, images: Array, labels: Array) -> Params:
         return optax.sigmoid_binary_cross_entropy(outputs, right).sum(1).mean()
 
     optimizer = optax.adam(0.05)
-    free = (jnp.zeros(()), jnp.zeros(len(w.T)), jnp.zeros(()))
 
-    def step(carry, _):
+    def step(_: int, carry: Any) -> Any:
         free, opt_state = carry
         updates, opt_state = optimizer.update(jax.grad(cost)(free), opt_state)
-        return (optax.apply_updates(free, updates), opt_state), None
+        return optax.apply_updates(free, updates), opt_state
 
-    (log_scale, w_all, b_all), _ = jax.lax.scan(step, (free, optimizer.init(free)), length=1000)[0]
+    free = (jnp.zeros(()), jnp.zeros(w.shape[1]), jnp.zeros(()))
+    (log_scale, w_all, b_all), _ = jax.lax.fori_loop(0, 1000, step, (free, optimizer.init(free)))
     scale = jnp.exp(log_scale)
     return (*hidden, Layer(scale * w + w_all, scale * b + b_all))
 

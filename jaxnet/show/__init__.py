@@ -1,0 +1,1 @@
+"""What a network sees and says, for people's eyes."""

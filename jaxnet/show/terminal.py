@@ -1,0 +1,135 @@
+"""What a network sees and says, in a terminal, drawn by rich."""
+
+import math
+from typing import Any
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+from rich.columns import Columns
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from jaxnet.data.sources import Source, unit
+from jaxnet.inference import Answers
+
+_EIGHTHS = " ▏▎▍▌▋▊▉█"
+
+
+def picture(image: NDArray[Any], *, colour: bool = True) -> Text:
+    """Draws an image in half blocks: each character holds two pixels, one above the other.
+
+    Args:
+        image: a square, shape `(784,)`, from 0 (black) to 1 (white).
+        colour: whether the terminal shows colours; without, pixels are on above one half.
+
+    Returns:
+        14 lines of 28 characters.
+
+    Example:
+        >>> import numpy
+        >>> from jaxnet.show import terminal
+        >>> print(terminal.picture(numpy.eye(4).reshape(16), colour=False))
+        ▀▄
+          ▀▄
+    """
+    side = math.isqrt(image.size)
+    grid = np.zeros((side + side % 2, side))
+    grid[:side] = image.reshape(side, side)
+    lines = Text("\n", no_wrap=True).join(
+        Text.assemble(*(_pixels(u, v, colour) for u, v in zip(*rows, strict=True)))
+        for rows in zip(grid[::2], grid[1::2], strict=True)
+    )
+    return lines
+
+
+def _pixels(upper: float, lower: float, colour: bool) -> tuple[str, str]:
+    if not colour:
+        return " ▀▄█"[(upper > 0.5) + 2 * (lower > 0.5)], ""
+    u, v = round(255 * upper), round(255 * lower)
+    return "▀", f"rgb({u},{u},{u}) on rgb({v},{v},{v})"
+
+
+def bar(value: float, *, width: int = 8) -> str:
+    """A bar as long as a number from 0 to 1, to an eighth of a character.
+
+    Example:
+        >>> from jaxnet.show import terminal
+        >>> terminal.bar(0.3, width=4)
+        '█▏  '
+    """
+    full, eighths = divmod(round(float(value) * width * 8), 8)
+    return ("█" * full + _EIGHTHS[eighths] * (eighths > 0)).ljust(width)
+
+
+def cards(
+    source: Source,
+    answers: Answers,
+    labels: NDArray[Any] | None = None,
+    *,
+    colour: bool = True,
+) -> Columns:
+    """Shows each image with its activations as bars, and the digit that was read.
+
+    Args:
+        source: the images and their names.
+        answers: what was read in them.
+        labels: what they show, if it is known; a wrong answer is then marked.
+        colour: whether the terminal shows colours.
+
+    Returns:
+        Cards of 39 by 15 characters, in as many columns as fit.
+
+    Example: see `jaxnet classify`.
+    """
+    known = [None] * len(source.names) if labels is None else labels
+    return Columns(
+        [
+            _card(name, picture(unit(image), colour=colour), digit, activations, label)
+            for name, image, digit, activations, label in zip(
+                source.names, source.images, *answers, known, strict=True
+            )
+        ],
+        padding=(1, 2),
+    )
+
+
+def summary(answers: Answers, labels: NDArray[Any] | None, seconds: float) -> Table:
+    """Sums up many answers: how many, how many right, how fast, on what.
+
+    Args:
+        answers: what was read.
+        labels: what the images show, if it is known.
+        seconds: that the reading took.
+
+    Returns:
+        A table of names and values.
+
+    Example: see `jaxnet classify`.
+    """
+    n = len(answers.digits)
+    table = Table.grid(padding=(0, 2))
+    table.add_row("images", f"{n:,}")
+    if labels is not None and n:
+        right = int((answers.digits == labels).sum())
+        table.add_row("read rightly", f"[bold]{100 * right / n:.2f} %[/] ({right:,})")
+    table.add_row("speed", f"{n / seconds:,.0f} images a second")
+    table.add_row("device", jax.devices()[0].device_kind)
+    return table
+
+
+def _card(
+    name: str, image: Text, digit: int, activations: NDArray[Any], label: int | None
+) -> Table:
+    style = "bold green" if label in (None, digit) else "bold red"
+    bars = [
+        Text(f"{n} {bar(a)}", style if n == digit else "blue") for n, a in enumerate(activations)
+    ]
+    mark = "" if label is None else "  ✓" if label == digit else f"  ✗ {label}"
+    table = Table.grid(padding=(0, 1, 0, 0))
+    table.add_column(width=28)
+    table.add_column(width=10)
+    table.add_row(Text(name[-28:], "dim"), Text(f"→ {digit}{mark}", style))
+    table.add_row(image, Group("", "", *bars))
+    return table
