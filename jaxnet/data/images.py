@@ -101,7 +101,7 @@ def as_mnist(picture: NDArray[Any]) -> NDArray[np.float32]:
     return image.reshape(784)
 
 
-def _grey(picture: NDArray[Any]) -> NDArray[np.float32]:
+def _grey(picture: NDArray[Any]) -> NDArray[Any]:
     """Brightness from 0 to 1; behind what is transparent lies the ground that shows the rest."""
     channels = picture.shape[2:]
     if picture.size == 0 or picture.ndim < 2 or channels not in ((), (3,), (4,)):
@@ -122,7 +122,7 @@ def _grey(picture: NDArray[Any]) -> NDArray[np.float32]:
     return grey * opacity + np.float32(ground) * (1 - opacity)
 
 
-def _ink(grey: NDArray[Any]) -> NDArray[np.float32]:
+def _ink(grey: NDArray[Any]) -> NDArray[Any]:
     """How far each pixel is from the ground, from 0 to 1; the ground is the border's median."""
     ground = np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]]))
     ink = (ground - grey if ground > 0.5 else grey - ground).clip(0)

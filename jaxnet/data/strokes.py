@@ -89,17 +89,18 @@ def draw(key: Key[Array, ""], digit: ArrayLike) -> Float[Array, "784"]:
         raise ValueError(f"Expected a digit, 0 to 9; got {digit} instead.")
     key_way, key_shape, key_pen, key_size, key_place = jax.random.split(key, 5)
     ways = jnp.asarray(_curves())[digit]
-    p = _reshape(key_shape, ways[jax.random.randint(key_way, (), 0, len(ways))])
+    x, y = _bend(key_shape, *ways[jax.random.randint(key_way, (), 0, len(ways))])
 
     pen = jax.random.uniform(key_pen, minval=2.0, maxval=3.6)
-    extent = (p.max((0, 1)) - p.min((0, 1))).max()
-    p *= (20 - pen) * jax.random.uniform(key_size, minval=0.9) / extent
+    size = (20 - pen) * jax.random.uniform(key_size, minval=0.9)
+    scale = size / jnp.maximum(jnp.ptp(x), jnp.ptp(y))
+    x, y = scale * x, scale * y
 
-    start, step = p[:, :-1].reshape(-1, 2), jnp.diff(p, axis=1).reshape(-1, 2)
-    length = jnp.linalg.norm(step, axis=-1)
-    mass = length @ (start + step / 2) / length.sum()
-    place = 14 + jax.random.uniform(key_place, (2,), minval=-0.5, maxval=0.5)
-    return _ink(start + place - mass, step, pen)
+    lengths = jnp.hypot(jnp.diff(x), jnp.diff(y))
+    mass_x = (lengths * (x[:, 1:] + x[:, :-1])).sum() / lengths.sum() / 2
+    mass_y = (lengths * (y[:, 1:] + y[:, :-1])).sum() / lengths.sum() / 2
+    off_x, off_y = jax.random.uniform(key_place, (2,), minval=-0.5, maxval=0.5)
+    return _ink(x - mass_x + 14 + off_x, y - mass_y + 14 + off_y, pen)
 
 
 @partial(jax.jit, static_argnames="n")
@@ -124,39 +125,43 @@ def sample(key: Key[Array, ""], n: int) -> tuple[Float[Array, "n 784"], Int[Arra
     return jax.vmap(draw)(jax.random.split(key_image, n), labels), labels
 
 
-def _reshape(key: Key[Array, ""], p: Array) -> Array:
-    """Bends, slants, narrows and turns the pen's path as another hand would."""
+def _bend(key: Key[Array, ""], x: Array, y: Array) -> tuple[Array, Array]:
+    """Sways, slants, narrows and turns the pen's path as another hand would."""
     key_wave, key_phase, key_slant, key_width, key_turn = jax.random.split(key, 5)
-    wave = jax.random.uniform(key_wave, (2, 2), minval=-6, maxval=6)  # radians a height
+    wave = jax.random.uniform(key_wave, (4,), minval=-6, maxval=6)  # radians a height
     phase = jax.random.uniform(key_phase, (2,), maxval=2 * jnp.pi)
-    p += 0.04 * jnp.sin(p @ wave + phase)
+    x, y = (
+        x + 0.04 * jnp.sin(wave[0] * x + wave[1] * y + phase[0]),
+        y + 0.04 * jnp.sin(wave[2] * x + wave[3] * y + phase[1]),
+    )
     slant = jax.random.uniform(key_slant, minval=-0.1, maxval=0.4)
     width = jax.random.uniform(key_width, minval=0.7, maxval=1.1)
     turn = jax.random.uniform(key_turn, minval=-0.15, maxval=0.15)
-    x, y = width * p[..., 0] - slant * p[..., 1], p[..., 1]
+    x = width * x - slant * y
     cos, sin = jnp.cos(turn), jnp.sin(turn)
-    return jnp.stack([cos * x - sin * y, sin * x + cos * y], -1)
+    return cos * x - sin * y, sin * x + cos * y
 
 
-def _ink(start: Array, step: Array, pen: Array) -> Array:
-    """How much of each pixel a round pen covers on its way over straight pieces."""
-    y, x = jnp.mgrid[:28, :28].reshape(2, 784, 1).astype(start.dtype)
-    dx, dy = x - start[:, 0], y - start[:, 1]
-    along = (dx * step[:, 0] + dy * step[:, 1]) / jnp.maximum((step**2).sum(-1), 1e-6)
+def _ink(x: Array, y: Array, pen: Array) -> Array:
+    """How much of each pixel a round pen covers on its way along straight pieces."""
+    dx, dy = (jnp.diff(v).reshape(1, -1) for v in (x, y))
+    row, column = jnp.mgrid[:28, :28].astype(x.dtype).reshape(2, 784, 1)
+    to_x, to_y = column - x[:, :-1].reshape(1, -1), row - y[:, :-1].reshape(1, -1)
+    along = (to_x * dx + to_y * dy) / jnp.maximum(dx**2 + dy**2, 1e-6)
     along = along.clip(0, 1)
-    distance = jnp.hypot(dx - along * step[:, 0], dy - along * step[:, 1]).min(-1)
+    distance = jnp.hypot(to_x - along * dx, to_y - along * dy).min(1)
     return (pen / 2 + 0.5 - distance).clip(0, 1)
 
 
 def _curves() -> NDArray[Any]:
-    """Every way to write every digit, shape `(10, ways, strokes, points, 2)`.
+    """Every way to write every digit, shape `(10, ways, 2, strokes, points)`.
 
     A digit with fewer ways repeats them; a way of one stroke draws it twice.
     """
     n_ways = math.lcm(*map(len, _GLYPHS))
     glyphs = [[ways[n % len(ways)] for n in range(n_ways)] for ways in _GLYPHS]
     curves = [[[_curve(way[0]), _curve(way[-1])] for way in ways] for ways in glyphs]
-    return np.array(curves, np.float32)
+    return np.moveaxis(np.array(curves, np.float32), -1, 2)
 
 
 def _curve(points: Sequence[tuple[int, int]]) -> NDArray[Any]:

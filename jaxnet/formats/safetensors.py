@@ -7,7 +7,7 @@ network.
 
 import os
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -74,12 +74,14 @@ def save(
         for name, array in Layer(*layer)._asdict().items()
     }
     header = {"squash": squash, "last_squash": last_squash}
-    if both := header.keys() & (notes or {}).keys():
-        raise ValueError(f"Expected notes beside {sorted(header)}; got {sorted(both)} among them.")
     if fault := _fault(tensors, header):
         raise ValueError(f"Expected a network that can be loaded again; {fault}.")
+    header["sizes"] = _in_words(_sizes(params))
+    notes = notes or {}
+    if taken := header.keys() & notes.keys():
+        raise ValueError(f"Expected notes under other names than {', '.join(sorted(taken))}.")
     with replacing(path) as file:
-        file.write(to_bytes(tensors, {**header, **(notes or {})}))
+        file.write(to_bytes(tensors, {**header, **notes}))
 
 
 def load(path: str | os.PathLike[str]) -> tuple[Params, Info]:
@@ -110,9 +112,21 @@ def load(path: str | os.PathLike[str]) -> tuple[Params, Info]:
         Layer(jnp.asarray(tensors[f"{n}.weights"]), jnp.asarray(tensors[f"{n}.biases"]))
         for n in range(len(tensors) // 2)
     )
-    sizes = (params[0].weights.shape[1], *(layer.biases.size for layer in params))
+    sizes = _sizes(params)
+    if (said := header.pop("sizes", None)) not in (None, _in_words(sizes)):
+        raise FileError(
+            f"{path}: its header says sizes {said}, but its arrays have {_in_words(sizes)}."
+        )
     squash, last_squash = header.pop("squash"), header.pop("last_squash")
     return params, Info(sizes, squash, last_squash, dict(sorted(header.items())))
+
+
+def _sizes(params: Params) -> tuple[int, ...]:
+    return (params[0][0].shape[1], *(len(b) for _, b in params))
+
+
+def _in_words(sizes: tuple[int, ...]) -> str:
+    return "-".join(map(str, sizes))
 
 
 def _fault(tensors: Mapping[str, NDArray[Any]], header: Mapping[str, str]) -> str | None:

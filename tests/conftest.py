@@ -1,0 +1,42 @@
+"""Two devices, strict types, strict ranks: the conditions under which everything is tested."""
+
+import jax
+import pytest
+
+from jaxnet.data import load_mnist
+from jaxnet.files import FileError
+
+jax.config.update("jax_num_cpu_devices", 2)
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(scope="session")
+def mnist():
+    """MNIST's two halves by name, where they are at hand; the tests never download."""
+    try:
+        return {split: load_mnist(split, mirrors=()) for split in ("train", "test")}
+    except FileError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def params():
+    """A random network with biases that are not zero."""
+    import jaxnet
+
+    key, *keys = jax.random.split(jax.random.key(0), 4)
+    return tuple(
+        layer._replace(biases=jax.random.normal(k, layer.biases.shape))
+        for k, layer in zip(keys, jaxnet.init(key), strict=True)
+    )
+
+
+@pytest.fixture
+def x():
+    return jax.random.uniform(jax.random.key(1), (784,))
+
+
+@pytest.fixture
+def images():
+    return jax.random.uniform(jax.random.key(2), (7, 784))

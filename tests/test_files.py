@@ -1,0 +1,73 @@
+"""Nothing half-written is ever seen, whatever interrupts the writing."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jaxnet.files import replacing
+
+
+def test_new_bytes_take_the_place_of_old_ones(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    with replacing(path) as file:
+        file.write(b"new")
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_permissions_are_those_of_any_new_file(tmp_path):
+    with replacing(tmp_path / "ours") as file:
+        file.write(b"")
+    (tmp_path / "theirs").write_bytes(b"")
+    assert (tmp_path / "ours").stat().st_mode == (tmp_path / "theirs").stat().st_mode
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, OSError])
+def test_an_exception_leaves_the_old_bytes_and_nothing_else(tmp_path, error):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    with pytest.raises(error), replacing(path) as file:
+        file.write(b"new")
+        raise error
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_killed_process_leaves_the_old_bytes(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    code = f"""
+from jaxnet.files import replacing
+with replacing({str(path)!r}) as file:
+    file.write(b"new" * 100_000)
+    file.flush()
+    print("writing", flush=True)
+    time.sleep(60)
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"writing\n"
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert path.read_bytes() == b"old"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
+def test_a_full_disk_is_an_error(tmp_path, monkeypatch):
+    full = os.open("/dev/full", os.O_RDWR)
+    monkeypatch.setattr("tempfile.mkstemp", lambda **_: (full, str(tmp_path / "partial")))
+    with pytest.raises(OSError) as raised, replacing(tmp_path / "file") as file:
+        file.write(b"new")
+    assert raised.value.errno == errno.ENOSPC
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere"), replacing(tmp_path / "nowhere" / "x"):
+        pass

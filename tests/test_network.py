@@ -1,0 +1,167 @@
+"""The heart: what it computes, held against two other ways to say the same."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxnet
+from jaxnet import Layer
+from tests.helpers import matrix_form, neuron_by_neuron
+
+
+def test_thirteen_thousand_and_two_parameters():
+    params = jaxnet.init(jax.random.key(0))
+    assert [layer.weights.size for layer in params] == [12_544, 256, 160]
+    assert [layer.biases.size for layer in params] == [16, 16, 10]
+    assert jaxnet.count(params) == 13_002
+    assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(params))
+
+
+def test_forward_is_the_videos_weighted_sums(params, x):
+    np.testing.assert_allclose(jaxnet.forward(params, x), neuron_by_neuron(params, x), atol=1e-6)
+
+
+def test_activations_are_the_matrix_form(params, x):
+    layers = jaxnet.activations(params, x)
+    assert [a.shape for a in layers] == [(784,), (16,), (16,), (10,)]
+    for a, expected in zip(layers, matrix_form(params, x), strict=True):
+        np.testing.assert_allclose(a, expected, atol=1e-6)
+
+
+def test_a_batch_is_a_vmap(params, images):
+    batch = jax.vmap(jaxnet.forward, in_axes=(None, 0))(params, images)
+    np.testing.assert_allclose(batch, matrix_form(params, images)[-1], atol=1e-6)
+
+
+def test_the_two_oracles_agree(params, x):
+    np.testing.assert_allclose(neuron_by_neuron(params, x), matrix_form(params, x)[-1], rtol=1e-12)
+
+
+def test_logits_stop_before_the_last_squash(params, x):
+    a = matrix_form(params, x)[-1]
+    np.testing.assert_allclose(jaxnet.logits(params, x), np.log(a / (1 - a)), atol=1e-5)
+
+
+@pytest.mark.parametrize("sizes", [(784, 10), (3, 4), (784, 16, 16, 16, 16, 2), (1, 1, 1)])
+def test_other_sizes(sizes):
+    params = jaxnet.init(jax.random.key(0), sizes)
+    assert jaxnet.count(params) == sum(
+        n * (m + 1) for m, n in zip(sizes[:-1], sizes[1:], strict=True)
+    )
+    x = jnp.linspace(0, 1, sizes[0])
+    np.testing.assert_allclose(jaxnet.forward(params, x), neuron_by_neuron(params, x), atol=1e-6)
+
+
+def test_relu_inside_and_identity_at_the_end(params, x):
+    got = jaxnet.forward(params, x, squash=jax.nn.relu, last_squash=lambda z: z)
+    a = np.asarray(x, np.float64)
+    for w, b in params[:-1]:
+        a = np.maximum(0, np.asarray(w, np.float64) @ a + np.asarray(b, np.float64))
+    w, b = params[-1]
+    np.testing.assert_allclose(got, np.asarray(w) @ a + np.asarray(b), rtol=1e-5, atol=1e-5)
+    layers = jaxnet.activations(params, x, squash=jax.nn.relu)
+    assert min(a.min() for a in layers[1:3]) == 0
+    np.testing.assert_array_equal(
+        layers[-1], jax.nn.sigmoid(jaxnet.logits(params, x, squash=jax.nn.relu))
+    )
+
+
+def test_predict_tells_saturated_outputs_apart():
+    biases = jnp.array([90.0, 100.0, 95.0])
+    params = (Layer(jnp.zeros((3, 2)), biases),)
+    x = jnp.zeros(2)
+    np.testing.assert_array_equal(jaxnet.forward(params, x), 1)  # all three, in float32
+    assert jaxnet.predict(params, x) == 1
+
+
+def test_init_draws_glorots_interval_and_no_biases():
+    params = jaxnet.init(jax.random.key(3))
+    for w, b in params:
+        limit = (6 / sum(w.shape)) ** 0.5
+        assert abs(w).max() <= limit
+        assert abs(w).max() > 0.9 * limit
+        # Of a uniform variable, and n of them: standard error limit / sqrt(3 n), five of those.
+        assert abs(w.mean()) < 5 * limit / (3 * w.size) ** 0.5
+        assert not b.any()
+
+
+def test_init_is_its_key_and_nothing_else():
+    one, again, other = (jaxnet.init(jax.random.key(n)) for n in (1, 1, 2))
+    assert jax.tree.all(jax.tree.map(jnp.array_equal, one, again))
+    assert not jnp.array_equal(one[0].weights, other[0].weights)
+    assert not jnp.array_equal(one[1].weights[0], one[2].weights[0])
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
+def test_precisions(dtype, x):
+    params = jaxnet.init(jax.random.key(0), dtype=dtype)
+    a = jaxnet.forward(params, x.astype(dtype))
+    assert a.dtype == dtype
+    # Rounding to p bits is off by 2**-p at most: a few such steps, of outputs of at most 1.
+    atol = 4 * float(jnp.finfo(dtype).eps)
+    np.testing.assert_allclose(a.astype(jnp.float32), neuron_by_neuron(params, x), atol=atol)
+
+
+def test_float64_is_float64(x):
+    with jax.enable_x64(True):
+        params = jaxnet.init(jax.random.key(0), dtype=jnp.float64)
+        wide = np.asarray(x, np.float64)
+        a = jaxnet.forward(params, jnp.asarray(wide))
+        assert a.dtype == jnp.float64
+        np.testing.assert_allclose(a, neuron_by_neuron(params, wide), rtol=1e-13)
+
+
+def test_plain_tuples_and_numpy_arrays_are_parameters_too(params, x):
+    plain = [(np.asarray(w), np.asarray(b)) for w, b in params]
+    np.testing.assert_allclose(
+        jaxnet.forward(plain, np.asarray(x)), jaxnet.forward(params, x), atol=1e-6
+    )
+
+
+ONE_IMAGE = r"shape \(784,\).* float32\[64, 784\] .*jax.vmap\(forward, in_axes=\(None, 0\)\)"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "says"),
+    [
+        (lambda p, x: (p, jnp.zeros((64, 784))), ValueError, ONE_IMAGE),
+        (lambda p, x: (p, jnp.zeros((28, 28))), ValueError, r"x\.reshape\(784\)"),
+        (lambda p, x: (p, jnp.zeros(784, jnp.uint8)), ValueError, r"uint8\[784\] .*x / 255"),
+        (lambda p, x: (p, jnp.zeros(783)), ValueError, r"float32\[783\]"),
+        (lambda p, x: (p, jnp.zeros(())), ValueError, r"float32\[\]"),
+        (lambda p, x: (p, [0.0] * 784), ValueError, "got list"),
+        (lambda p, x: ((), x), TypeError, "tuple of Layer"),
+        (lambda p, x: (p[0], x), TypeError, "got another Layer"),
+        (lambda p, x: (jax.tree.leaves(p), x), TypeError, "got another list"),
+        (lambda p, x: ({"0": p[0]}, x), TypeError, "got another dict"),
+        (lambda p, x: (x, p), TypeError, "tuple of Layer"),
+        (lambda p, x: (((*p[0], p[0]),), x), TypeError, "tuple of Layer"),
+        (lambda p, x: (jax.tree.map(lambda a: a.astype(int), p), x), TypeError, "floating-point"),
+        (lambda p, x: (p[1:], x), ValueError, r"shape \(16,\)"),
+        (lambda p, x: ((p[0], p[2], p[1]), x), ValueError, r"params\[2\].*\(16, 16\) and \(16,\)"),
+        (lambda p, x: ((p[0], Layer(p[1][0], p[2][1])), x), ValueError, r"params\[1\].*\(10,\)"),
+        (lambda p, x: ((Layer(p[0][0].T, p[0][1]),), x), ValueError, r"\(784, 16\) and \(16,\)"),
+        (lambda p, x: (jax.tree.map(lambda a: a[None], p), x), ValueError, r"in_axes=\(0, None\)"),
+        (lambda p, x: (((jnp.float32(1), jnp.float32(1)),), x), ValueError, r"\(\) and \(\)"),
+    ],
+)
+@pytest.mark.parametrize("function", [jaxnet.forward, jaxnet.logits, jaxnet.activations])
+def test_a_wrong_call_is_told_the_right_one(params, x, wrong, error, says, function):
+    params, x = wrong(params, x)
+    with pytest.raises(error, match=says):
+        function(params, x)
+    with pytest.raises(error, match=says):
+        jax.eval_shape(lambda: function(params, x))  # while tracing: nothing is computed
+
+
+def test_a_vmap_over_the_parameters_by_mistake(x):
+    params = jaxnet.init(jax.random.key(0), (8, 8))
+    with pytest.raises(ValueError, match=r"in_axes=\(None, 0\)"):
+        jax.vmap(jaxnet.forward)(params, jnp.zeros((8, 8)))
+
+
+@pytest.mark.parametrize("sizes", [(), (784,), (784, 0, 10), (784, -1)])
+def test_init_refuses_sizes_that_make_no_network(sizes):
+    with pytest.raises(ValueError, match="two or more layers"):
+        jaxnet.init(jax.random.key(0), sizes)
