@@ -78,8 +78,12 @@ def classify(
     pieces = inference.pieces(source.images)
     inference.concatenate(read(pieces[:1]))  # compiles, outside the clock
     began = time.perf_counter()
-    bar = partial(track, total=len(pieces), console=Console(stderr=True), transient=True)
-    answers = inference.concatenate(bar(read(pieces), "reading", disable=few))
+    err = Console(stderr=True)
+    hidden = few or not err.is_terminal
+    reading = track(
+        read(pieces), "reading", len(pieces), console=err, transient=True, disable=hidden
+    )
+    answers = inference.concatenate(reading)
     seconds = time.perf_counter() - began
 
     if output:
@@ -88,9 +92,7 @@ def classify(
         for line in json_lines(answers, source.names, known):
             typer.echo(line, nl=False)
     elif few:
-        out = Console()
-        colour = out.color_system is not None
-        out.print(terminal.cards(source, answers, known, colour=colour))
+        Console().print(terminal.cards(source, answers, known))
     else:
         Console().print(terminal.summary(answers, known, seconds))
 

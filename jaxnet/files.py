@@ -36,9 +36,9 @@ def replacing(path: str | os.PathLike[str]) -> Generator[BinaryIO]:
         >>> path.read_bytes()
         b'hello'
     """
-    path = Path(path)
-    handle, partial = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+    path, partial = Path(path), None
     try:
+        handle, partial = tempfile.mkstemp(".partial", f".{path.name}.", path.parent)
         with open(handle, "w+b") as file:
             yield file
             file.flush()
@@ -47,7 +47,10 @@ def replacing(path: str | os.PathLike[str]) -> Generator[BinaryIO]:
         os.umask(umask)
         os.chmod(partial, 0o666 & ~umask)  # mkstemp's own 0o600 would surprise a reader
         os.replace(partial, path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(partial)
+    except BaseException as error:
+        if partial:
+            with suppress(FileNotFoundError):
+                os.unlink(partial)
+        if isinstance(error, OSError):
+            error.filename = os.fspath(path)  # which the caller knows, unlike the partial one
         raise

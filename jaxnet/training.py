@@ -207,4 +207,6 @@ def evaluate(
 
 def _unit(images: Num[Array, "..."]) -> Float[Array, "..."]:
     """Bytes from 0 to 255 as floats from 0 to 1; floats as they are."""
-    return images if jnp.issubdtype(images.dtype, jnp.floating) else images / 255
+    if jnp.issubdtype(images.dtype, jnp.floating):
+        return images
+    return images.astype(jnp.float32) / 255

@@ -98,15 +98,15 @@ def test_a_file_that_is_no_network_is_the_error(tmp_path, change, says):
 @pytest.mark.parametrize(
     "header", [None, {}, {"squash": "sigmoid"}, {**HEADER, "squash": "os.system"}]
 )
-def test_a_header_that_belongs_to_another_network_is_the_error(tmp_path):
-    safetensors.numpy.save_file(tensors(), tmp_path / "network", {**HEADER, "sizes": "4-3-3"})
-    with pytest.raises(FileError, match="sizes 4-3-3, but its arrays have 4-3-2"):
-        jaxnet.load(tmp_path / "network")
-
-
 def test_a_file_that_names_no_squash_is_the_error(tmp_path, header):
     safetensors.numpy.save_file(tensors(), tmp_path / "network", header)
     with pytest.raises(FileError, match="squash is .* none of sigmoid, relu"):
+        jaxnet.load(tmp_path / "network")
+
+
+def test_a_header_that_belongs_to_another_network_is_the_error(tmp_path):
+    safetensors.numpy.save_file(tensors(), tmp_path / "network", {**HEADER, "sizes": "4-3-3"})
+    with pytest.raises(FileError, match="sizes 4-3-3, but its arrays have 4-3-2"):
         jaxnet.load(tmp_path / "network")
 
 
@@ -131,7 +131,7 @@ def test_what_could_not_be_loaded_is_not_saved(tmp_path, params):
             jaxnet.save(path, wrong)
     with pytest.raises(ValueError, match="squash is 'sine'"):
         jaxnet.save(path, params, squash="sine")
-    with pytest.raises(ValueError, match="among them"):
+    with pytest.raises(ValueError, match="other names than squash"):
         jaxnet.save(path, params, notes={"squash": "relu"})
     assert path.read_bytes() == b"precious"
 

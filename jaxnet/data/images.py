@@ -40,19 +40,21 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[np.float32]:
         >>> int(jaxnet.predict(jaxnet.pretrained(), jaxnet.data.read_image(path)))
         1
     """
-    Image, ImageOps = _pillow()
+    Image, ImageOps, UnidentifiedImageError = _pillow()
     with open(path, "rb") as file:
         try:
             image = Image.open(file, formats=_FORMATS)
             if image.width * image.height > Image.MAX_IMAGE_PIXELS:
-                raise FileError(f"{image.width}×{image.height} pixels are too many; scale it down")
+                raise ValueError(f"{image.width}×{image.height} pixels are too many")
             image = ImageOps.exif_transpose(image)
             if not image.mode.startswith(("I", "F")):  # those are single-channel, beyond 8 bits
                 image = image.convert("RGBA")
             pixels = np.asarray(image)
+        except UnidentifiedImageError as error:
+            raise FileError(f"{path}: none of {', '.join(_FORMATS)}, nor IDX, nor .npy.") from error
         # Pillow's decoders meet damaged files with exceptions of almost every kind.
         except Exception as error:
-            raise FileError(f"{path}: not a picture that can be read ({error}).") from error
+            raise FileError(f"{path}: this picture cannot be decoded ({error}).") from error
     try:
         return as_mnist(pixels if pixels.dtype == np.uint8 else pixels / 65535)
     except ValueError as error:
@@ -82,7 +84,7 @@ def as_mnist(picture: NDArray[Any]) -> NDArray[np.float32]:
         >>> jaxnet.data.as_mnist(page).reshape(28, 28).any(1).sum()
         np.int64(20)
     """
-    Image, _ = _pillow()
+    Image, *_ = _pillow()
     ink = _ink(_grey(np.asarray(picture)))
     rows, columns = np.flatnonzero(ink.any(1)), np.flatnonzero(ink.any(0))
     ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
@@ -133,11 +135,11 @@ def _ink(grey: NDArray[Any]) -> NDArray[Any]:
     return ink
 
 
-def _pillow() -> tuple[Any, Any]:
+def _pillow() -> tuple[Any, Any, Any]:
     try:
-        from PIL import Image, ImageOps
+        from PIL import Image, ImageOps, UnidentifiedImageError
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             "pictures are read by Pillow: pip install 'jaxnet[images]'"
         ) from error
-    return Image, ImageOps
+    return Image, ImageOps, UnidentifiedImageError

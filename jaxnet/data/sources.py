@@ -1,5 +1,6 @@
 """Images by the path of what holds them: an IDX file, a NumPy array, a picture, a folder."""
 
+import math
 import os
 from collections.abc import Iterable
 from itertools import chain
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.lib import format
 from numpy.typing import NDArray
 
 from jaxnet.data.idx import is_idx, read_idx
@@ -49,7 +51,9 @@ def read_images(path: str | os.PathLike[str]) -> Source:
     """
     path = Path(path)
     if path.is_dir():
-        pictures = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+        pictures = sorted(
+            p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and p.name[0] != "."
+        )
         if not pictures:
             raise FileError(f"{path}: no pictures in this folder ({', '.join(SUFFIXES)}).")
         return Source(np.stack([read_image(p) for p in pictures]), [str(p) for p in pictures])
@@ -101,11 +105,30 @@ def _begins_with(path: str | os.PathLike[str], magic: bytes) -> bool:
 
 
 def _read_npy(path: str | os.PathLike[str]) -> NDArray[Any]:
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    # NumPy parses the header as Python, and damaged ones fail in as many ways.
-    except Exception as error:
-        raise FileError(f"{path}: not a whole .npy file of numbers ({error}).") from error
+    """Maps a `.npy` file into memory, once its header has been held against its size."""
+    with open(path, "rb") as file:
+        try:
+            version = format.read_magic(file)
+            read_header = {
+                (1, 0): format.read_array_header_1_0,
+                (2, 0): format.read_array_header_2_0,
+            }
+            shape, _, dtype = read_header[version](file)
+        # NumPy parses the header as Python, and damaged ones fail in as many ways.
+        except Exception as error:
+            raise FileError(
+                f"{path}: the header of this .npy file is damaged ({error})."
+            ) from error
+        if dtype.kind not in "buif":
+            raise FileError(f"{path}: expected an array of numbers; got {dtype}.")
+        n_bytes = math.prod(shape) * dtype.itemsize
+        there = os.path.getsize(path) - file.tell()
+        if min(shape, default=0) < 0 or n_bytes != there:
+            raise FileError(
+                f"{path}: the header declares {dtype} of shape {shape}, {n_bytes:,} bytes, but "
+                f"{there:,} follow."
+            )
+    return np.load(path, mmap_mode="r", allow_pickle=False) if n_bytes else np.empty(shape, dtype)
 
 
 def _as_rows(path: Path, images: NDArray[Any]) -> NDArray[Any]:

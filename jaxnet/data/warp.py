@@ -43,6 +43,6 @@ def affine(
     cos, sin = jnp.cos(angle), jnp.sin(angle)
     matrix = jnp.array([[cos, -sin], [sin, cos]]) @ jnp.array([[1 + tall, 0], [lean, 1 + wide]])
     centre = (side - 1) / 2
-    grid = jnp.mgrid[:side, :side].reshape(2, -1) - centre
+    grid = jnp.mgrid[:side, :side].astype(x.dtype).reshape(2, -1) - centre
     source = matrix @ grid + jnp.array([[down], [right]]) + centre
     return jax.scipy.ndimage.map_coordinates(x.reshape(side, side), [*source], order=1)

@@ -1,13 +1,14 @@
 """What a network sees and says, in a terminal, drawn by rich."""
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from numpy.typing import NDArray
 from rich.columns import Columns
-from rich.console import Group
+from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -17,31 +18,34 @@ from jaxnet.inference import Answers
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
-def picture(image: NDArray[Any], *, colour: bool = True) -> Text:
-    """Draws an image in half blocks: each character holds two pixels, one above the other.
+class Picture(NamedTuple):
+    """An image, drawn in half blocks: each character holds two pixels, one above the other.
 
-    Args:
+    Where there are no colours, a pixel is on where it is brighter than one half.
+
+    Attributes:
         image: a square, shape `(784,)`, from 0 (black) to 1 (white).
-        colour: whether the terminal shows colours; without, pixels are on above one half.
-
-    Returns:
-        14 lines of 28 characters.
 
     Example:
-        >>> import numpy
-        >>> from jaxnet.show import terminal
-        >>> print(terminal.picture(numpy.eye(4).reshape(16), colour=False))
-        ▀▄
+        >>> import numpy, rich
+        >>> from jaxnet.show.terminal import Picture
+        >>> rich.print(Picture(numpy.eye(4).reshape(16)))
+        ▀▄  
           ▀▄
     """
-    side = math.isqrt(image.size)
-    grid = np.zeros((side + side % 2, side))
-    grid[:side] = image.reshape(side, side)
-    lines = Text("\n", no_wrap=True).join(
-        Text.assemble(*(_pixels(u, v, colour) for u, v in zip(*rows, strict=True)))
-        for rows in zip(grid[::2], grid[1::2], strict=True)
-    )
-    return lines
+
+    image: NDArray[Any]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        side = math.isqrt(self.image.size)
+        grid = np.zeros((side + side % 2, side))
+        grid[:side] = np.reshape(self.image, (side, side))
+        colour = console.color_system is not None
+        for rows in zip(grid[::2], grid[1::2], strict=True):
+            yield Text.assemble(*(_pixels(u, v, colour) for u, v in zip(*rows, strict=True)))
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement(*[math.isqrt(self.image.size)] * 2)
 
 
 def _pixels(upper: float, lower: float, colour: bool) -> tuple[str, str]:
@@ -67,8 +71,6 @@ def cards(
     source: Source,
     answers: Answers,
     labels: NDArray[Any] | None = None,
-    *,
-    colour: bool = True,
 ) -> Columns:
     """Shows each image with its activations as bars, and the digit that was read.
 
@@ -76,7 +78,6 @@ def cards(
         source: the images and their names.
         answers: what was read in them.
         labels: what they show, if it is known; a wrong answer is then marked.
-        colour: whether the terminal shows colours.
 
     Returns:
         Cards of 39 by 15 characters, in as many columns as fit.
@@ -86,7 +87,7 @@ def cards(
     known = [None] * len(source.names) if labels is None else labels
     return Columns(
         [
-            _card(name, picture(unit(image), colour=colour), digit, activations, label)
+            _card(name, Picture(unit(image)), digit, activations, label)
             for name, image, digit, activations, label in zip(
                 source.names, source.images, *answers, known, strict=True
             )
@@ -120,7 +121,7 @@ def summary(answers: Answers, labels: NDArray[Any] | None, seconds: float) -> Ta
 
 
 def _card(
-    name: str, image: Text, digit: int, activations: NDArray[Any], label: int | None
+    name: str, image: Picture, digit: int, activations: NDArray[Any], label: int | None
 ) -> Table:
     style = "bold green" if label in (None, digit) else "bold red"
     bars = [

@@ -1,0 +1,78 @@
+"""The trained network: what it is, what it reads, and the steps that make it again."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxnet
+from jaxnet.pretrained import PATH, pretrained
+from jaxnet.pretrained.train import calibrate, in_terms_of_sigmoid
+
+
+def test_it_is_the_videos_network():
+    params, info = jaxnet.load(PATH)
+    assert info.sizes == (784, 16, 16, 10)
+    assert info.squash == info.last_squash == "sigmoid"
+    assert jaxnet.count(params) == 13_002
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(pretrained()))
+    assert {"trained on", "trained by", "chosen by", "test accuracy", "jaxnet"} <= set(info.notes)
+
+
+def test_it_reads_968_of_1000_and_says_so(mnist):
+    images, labels = mnist["test"]
+    accuracy = (jaxnet.classify(pretrained(), images).digits == labels).mean()
+    assert accuracy >= 0.968
+    said = jaxnet.load(PATH)[1].notes["test accuracy"]
+    assert said == f"{100 * accuracy:.2f} %"
+
+
+def test_it_gives_the_images_held_out_of_its_training_what_its_record_says(mnist):
+    images, labels = (part[-5_000:] for part in mnist["train"])
+    accuracy = (jaxnet.classify(pretrained(), images).digits == labels).mean()
+    said = float(jaxnet.load(PATH)[1].notes["held-out accuracy"].removesuffix(" %"))
+    # Calibration may, by rounding, turn one image in 5,000.
+    assert abs(100 * accuracy - said) <= 0.021
+
+
+def test_its_outputs_are_calibrated(mnist):
+    """Of the outputs between 0.4 and 0.6, about half should be right; and so on."""
+    images, labels = mnist["test"]
+    outputs = jaxnet.classify(pretrained(), images).activations
+    right = labels[:, None] == np.arange(10)
+    for low in np.arange(0, 1, 0.2):
+        inside = (outputs >= low) & (outputs < low + 0.2)
+        assert abs(right[inside].mean() - outputs[inside].mean()) < 0.1
+
+
+def test_importing_the_module_leaves_the_function_in_place():
+    import jaxnet.pretrained
+    import jaxnet.pretrained.train
+
+    assert jaxnet.pretrained is pretrained
+    assert jaxnet.count(jaxnet.pretrained()) == 13_002
+
+
+@pytest.mark.parametrize("sizes", [(784, 16, 16, 10), (784, 10), (5, 4, 3, 2, 2)])
+def test_tanh_in_terms_of_sigmoid_is_the_same_function(sizes):
+    params = jax.tree.map(lambda a: a + 0.1, jaxnet.init(jax.random.key(0), sizes))
+    x = jax.random.uniform(jax.random.key(1), sizes[:1])
+    np.testing.assert_allclose(
+        jaxnet.logits(in_terms_of_sigmoid(params), x),
+        jaxnet.logits(params, x, squash=jnp.tanh),
+        rtol=1e-4,
+        atol=1e-4,
+    )
+
+
+def test_calibration_changes_no_answer_and_improves_the_outputs():
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):  # as users have
+        images, labels = jaxnet.data.strokes.sample(jax.random.key(0), 2_000)
+        images = (255 * images).astype(jnp.uint8)
+        before = jax.tree.map(lambda leaf: leaf, pretrained())
+        before = (*before[:-1], jaxnet.Layer(before[-1].weights * 3, before[-1].biases * 3 + 5))
+        after = calibrate(before, images, labels)
+    old, new = (jaxnet.classify(params, images) for params in (before, after))
+    np.testing.assert_array_equal(old.digits, new.digits)
+    right = np.asarray(labels)[:, None] == np.arange(10)
+    assert ((new.activations - right) ** 2).sum() < ((old.activations - right) ** 2).sum() / 2

@@ -1,0 +1,207 @@
+"""Learning: costs against NumPy, steps against hand-made ones, runs on real digits."""
+
+from functools import partial
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import jaxnet
+from jaxnet.data.warp import affine
+from jaxnet.training import (
+    TrainState,
+    cross_entropy,
+    evaluate,
+    quadratic_cost,
+    train_epoch,
+    train_step,
+)
+from tests.helpers import backpropagation, float64, matrix_form
+
+
+@pytest.fixture(autouse=True)
+def promotion():
+    """optax's Adam raises a float to an integer, which strict promotion forbids."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+@pytest.fixture(scope="module")
+def digits():
+    images, labels = jaxnet.data.strokes.sample(jax.random.key(0), 1_000)
+    return (255 * images).astype(jnp.uint8), labels
+
+
+def start(optimizer, key=0, sizes=(784, 16, 16, 10)):
+    params = jaxnet.init(jax.random.key(key), sizes)
+    return TrainState(params, optimizer.init(params))
+
+
+def same(one, other, atol=0.0):
+    jax.tree.map(partial(np.testing.assert_allclose, atol=atol, rtol=0), one, other)
+
+
+def test_the_videos_cost(params, x):
+    a = matrix_form(params, x)[-1]
+    for y in range(10):
+        right = np.arange(10) == y
+        np.testing.assert_allclose(
+            quadratic_cost(params, x, jnp.int32(y)), ((a - right) ** 2).sum(), rtol=1e-5
+        )
+
+
+def test_cross_entropy_is_minus_the_log_of_the_softmax(params, x):
+    a = matrix_form(params, x)[-1]
+    odds = a / (1 - a)  # the exponential of the logits
+    for y in range(10):
+        np.testing.assert_allclose(
+            cross_entropy(params, x, jnp.int32(y)), -np.log(odds[y] / odds.sum()), rtol=1e-4
+        )
+
+
+def test_cross_entropy_does_not_overflow():
+    params = (jaxnet.Layer(jnp.zeros((2, 1)), jnp.array([0.0, 1e4])),)
+    assert cross_entropy(params, jnp.zeros(1), jnp.int32(0)) == 1e4
+    assert cross_entropy(params, jnp.zeros(1), jnp.int32(1)) == 0
+
+
+def test_a_step_of_gradient_descent_by_hand(digits):
+    images, labels = (part[:20] for part in digits)
+    optimizer = optax.sgd(0.5)
+    state = start(optimizer)
+    after, cost = train_step(state, images, labels, optimizer=optimizer, cost=quadratic_cost)
+
+    pixels = np.asarray(images) / 255
+    right = np.eye(10)[np.asarray(labels)]
+    gradients = [
+        backpropagation(state.params, x, y) for x, y in zip(pixels, right, strict=True)
+    ]
+    for n, (w, b) in enumerate(float64(state.params)):
+        w -= 0.5 * np.mean([g[n][0] for g in gradients], axis=0)
+        b -= 0.5 * np.mean([g[n][1] for g in gradients], axis=0)
+        same(after.params[n], jaxnet.Layer(w, b), atol=1e-6)
+    expected = ((matrix_form(state.params, pixels)[-1] - right) ** 2).sum(1).mean()
+    np.testing.assert_allclose(cost, expected, rtol=1e-5)
+
+
+def test_bytes_and_floats_are_the_same_images(digits):
+    images, labels = digits
+    optimizer = optax.adam(0.01)
+    state = start(optimizer)
+    same(
+        train_step(state, images, labels, optimizer=optimizer),
+        train_step(state, images.astype(jnp.float32) / 255, labels, optimizer=optimizer),
+        atol=1e-6,
+    )
+
+
+def test_an_epoch_reads_every_image_once(digits):
+    """With plain gradient descent at rate 0 but for a counter: the cost is the mean of all."""
+    images, labels = digits
+    optimizer = optax.set_to_zero()
+    state = start(optimizer)
+    same_state, cost = train_epoch(
+        jax.random.key(0), state, images, labels, optimizer=optimizer, batch_size=50
+    )
+    same(same_state, state)
+    x = images.astype(jnp.float32) / 255
+    expected = jax.vmap(cross_entropy, in_axes=(None, 0, 0))(state.params, x, labels).mean()
+    np.testing.assert_allclose(cost, expected, rtol=1e-5)
+
+
+def test_an_epoch_is_its_key(digits):
+    images, labels = digits
+    optimizer = optax.adam(0.01)
+    run = jax.jit(partial(train_epoch, optimizer=optimizer, batch_size=100))
+    one, again, other = (
+        run(jax.random.key(n), start(optimizer), images, labels)[0].params for n in (1, 1, 2)
+    )
+    same(one, again)
+    assert not jnp.array_equal(one[0].weights, other[0].weights)
+
+
+def test_members_that_share_their_batches_learn_as_if_alone(digits):
+    images, labels = digits
+    optimizer = optax.adam(0.01)
+    states = [start(optimizer, key) for key in range(3)]
+    ensemble = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
+    one = partial(train_epoch, optimizer=optimizer, batch_size=100, augment=affine)
+    together, _ = jax.vmap(one, in_axes=(None, 0, None, None))(
+        jax.random.key(5), ensemble, images, labels
+    )
+    for n, state in enumerate(states):
+        alone, _ = one(jax.random.key(5), state, images, labels)
+        # Ten steps of Adam, whose first divide rounding errors by gradients near zero.
+        same(jax.tree.map(lambda leaf: leaf[n], together.params), alone.params, atol=2e-4)  # noqa: B023
+
+
+def test_one_compilation_serves_all_epochs(digits):
+    optimizer = optax.adam(0.01)
+    chex.clear_trace_counter()
+
+    @jax.jit
+    @chex.assert_max_traces(n=1)
+    def run(key, state, images, labels):
+        return train_epoch(
+            key, state, images, labels, optimizer=optimizer, batch_size=100, augment=affine
+        )
+
+    state = start(optimizer)
+    costs = []
+    for key in jax.random.split(jax.random.key(0), 30):
+        state, cost = run(key, state, *digits)
+        costs.append(float(cost))
+    assert costs[-1] < costs[0] / 5
+    assert evaluate(state.params, *digits) > 0.95
+
+
+def test_relu_and_the_videos_cost_learn_too(digits):
+    squashed = partial(quadratic_cost, squash=jax.nn.relu)
+    optimizer = optax.adam(0.003)
+    run = jax.jit(partial(train_epoch, optimizer=optimizer, batch_size=20, cost=squashed))
+    state = start(optimizer)
+    for key in jax.random.split(jax.random.key(0), 40):
+        state, _ = run(key, state, *digits)
+    assert evaluate(state.params, *digits, squash=jax.nn.relu) > 0.9
+
+
+def test_fifteen_epochs_of_mnist_reach_94_percent(mnist):
+    """The figure that is known of this network, trained plainly."""
+    images, labels = map(jnp.asarray, mnist["train"])
+    epochs, batch_size = 15, 100
+    schedule = optax.cosine_decay_schedule(0.01, epochs * len(images) // batch_size)
+    optimizer = optax.adam(schedule)
+    run = jax.jit(partial(train_epoch, optimizer=optimizer, batch_size=batch_size))
+    state = start(optimizer)
+    for key in jax.random.split(jax.random.key(0), epochs):
+        state, _ = run(key, state, images, labels)
+    assert evaluate(state.params, *map(jnp.asarray, mnist["test"])) > 0.94
+
+
+@pytest.mark.parametrize("n", [1, 1023, 1024, 1025, 3000])
+def test_evaluate_counts_every_image(params, n):
+    images = jax.random.uniform(jax.random.key(0), (n, 784))
+    labels = jax.random.randint(jax.random.key(1), (n,), 0, 10)
+    expected = (matrix_form(params, images)[-1].argmax(1) == np.asarray(labels)).mean()
+    np.testing.assert_allclose(evaluate(params, images, labels), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, 1001])
+def test_a_batch_that_cannot_be_filled_is_refused(digits, batch_size):
+    optimizer = optax.sgd(1)
+    with pytest.raises(ValueError, match="from 1 to the 1000 images"):
+        train_epoch(
+            jax.random.key(0), start(optimizer), *digits, optimizer=optimizer, batch_size=batch_size
+        )
+
+
+def test_pure_under_jaxs_checks(digits):
+    optimizer = optax.adam(0.01)
+    with jax.checking_leaks(), jax.debug_nans(True), jax.debug_key_reuse(True):
+        run = jax.jit(
+            partial(train_epoch, optimizer=optimizer, batch_size=500, augment=affine)
+        )
+        run(jax.random.key(0), start(optimizer), *digits)
