@@ -17,17 +17,15 @@ rates = jnp.logspace(-4, 0, N)
 
 def start(key: jax.Array, rate: jax.Array) -> TrainState:
     params = jaxnet.init(key)
-    opt_state = optimizer.init(params)
-    opt_state.hyperparams["learning_rate"] = rate
-    return TrainState(params, opt_state)
+    return TrainState(params, optimizer(learning_rate=rate).init(params))
 
 
-optimizer = optax.inject_hyperparams(optax.adam)(learning_rate=0.0)
+optimizer = optax.inject_hyperparams(optax.adam)  # the rate becomes part of the state
 states = jax.vmap(start)(jax.random.split(key_init, N), rates)
 
 # No axis for the key, the images and the labels: all members read the same batches, and the
 # many thin products become one wide one.
-train = partial(train_epoch, optimizer=optimizer, batch_size=100)
+train = partial(train_epoch, optimizer=optimizer(learning_rate=0.0), batch_size=100)
 epoch = jax.jit(jax.vmap(train, in_axes=(None, 0, None, None)))
 for key in jax.random.split(key_epochs, 5):
     states, _ = epoch(key, states, images, labels)

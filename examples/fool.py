@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from rich import print
 from rich.columns import Columns
@@ -34,4 +35,4 @@ def fool(x: jax.Array) -> jax.Array:
 x = fool(original)
 read = [int(jaxnet.predict(params, image)) for image in (original, x)]
 print(f"Drawn as {SHOWN} and read as {read[0]}; after the changes, read as {read[1]}:")
-print(Columns([Picture(original), Picture(x)], padding=(0, 4)))
+print(Columns([Picture(np.asarray(image)) for image in (original, x)], padding=(0, 4)))

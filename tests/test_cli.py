@@ -123,9 +123,7 @@ def test_json(folder):
     )
     assert [line["digit"] for line in lines] == answers.digits.tolist()
     np.testing.assert_array_equal([line["activations"] for line in lines], answers.activations)
-    assert [line["label"] for line in lines] == list(
-        jaxnet.data.read_labels(folder / "labels.gz")
-    )
+    assert [line["label"] for line in lines] == list(jaxnet.data.read_labels(folder / "labels.gz"))
 
 
 @pytest.mark.parametrize("labels", [True, False])

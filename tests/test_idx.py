@@ -140,7 +140,9 @@ def test_a_truncated_gzip_is_an_error(tmp_path, keep):
     | st.tuples(st.sampled_from([8, 9, 11, 12, 13, 14]), st.binary(max_size=60)).map(
         lambda pair: bytes([0, 0, pair[0]]) + pair[1]
     ),
-    st.sampled_from([bytes, gzip.compress, lambda b: gzip.compress(b)[:-3], lambda b: b"\x1f\x8b" + b]),
+    st.sampled_from(
+        [bytes, gzip.compress, lambda b: gzip.compress(b)[:-3], lambda b: b"\x1f\x8b" + b]
+    ),
 )
 def test_arbitrary_bytes_give_an_array_or_the_error(folder, content, compress):
     path = Path(folder, "arbitrary")

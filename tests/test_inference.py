@@ -43,9 +43,7 @@ def test_bytes_floats_and_jax_arrays_are_the_same_images(params, many):
         jnp.asarray(many[:100]),
         jnp.asarray(many[:100]).astype(jnp.float32) / 255,
     ):
-        np.testing.assert_allclose(
-            jaxnet.classify(params, images).activations, expected, atol=1e-6
-        )
+        np.testing.assert_allclose(jaxnet.classify(params, images).activations, expected, atol=1e-6)
 
 
 def test_memory_mapped(params, many, tmp_path):
@@ -57,9 +55,7 @@ def test_memory_mapped(params, many, tmp_path):
 
 
 def test_other_squashes(params, many):
-    answers = jaxnet.classify(
-        params, many[:10], squash=jax.nn.relu, last_squash=jax.nn.softmax
-    )
+    answers = jaxnet.classify(params, many[:10], squash=jax.nn.relu, last_squash=jax.nn.softmax)
     np.testing.assert_allclose(answers.activations.sum(1), 1, atol=1e-6)
     for image, digit in zip(many[:10], answers.digits, strict=True):
         x = jnp.asarray(image, jnp.float32) / 255
@@ -93,9 +89,7 @@ def test_a_stream_is_lazy_and_in_order(params, many):
     assert taken == [0]
     rest = [first, *answers]
     assert [len(part.digits) for part in rest] == [50, 51, 52, 53]
-    np.testing.assert_array_equal(
-        rest[2].digits, jaxnet.classify(params, many[200:252]).digits
-    )
+    np.testing.assert_array_equal(rest[2].digits, jaxnet.classify(params, many[200:252]).digits)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,9 @@ def test_with_colour_every_pixel_has_its_brightness():
     shown = printed(terminal.Picture(image), **colourful)
     cells = re.findall(r"\x1b\[38;2;(\d+);\1;\1;48;2;(\d+);\2;\2m▀", shown)
     rows = (255 * image).round().astype(int).reshape(14, 2, 28)
-    expected = [(str(u), str(v)) for upper, lower in rows for u, v in zip(upper, lower, strict=True)]
+    expected = [
+        (str(u), str(v)) for upper, lower in rows for u, v in zip(upper, lower, strict=True)
+    ]
     assert cells == expected
 
 

@@ -76,9 +76,7 @@ def test_a_step_of_gradient_descent_by_hand(digits):
 
     pixels = np.asarray(images) / 255
     right = np.eye(10)[np.asarray(labels)]
-    gradients = [
-        backpropagation(state.params, x, y) for x, y in zip(pixels, right, strict=True)
-    ]
+    gradients = [backpropagation(state.params, x, y) for x, y in zip(pixels, right, strict=True)]
     for n, (w, b) in enumerate(float64(state.params)):
         w -= 0.5 * np.mean([g[n][0] for g in gradients], axis=0)
         b -= 0.5 * np.mean([g[n][1] for g in gradients], axis=0)
@@ -201,7 +199,5 @@ def test_a_batch_that_cannot_be_filled_is_refused(digits, batch_size):
 def test_pure_under_jaxs_checks(digits):
     optimizer = optax.adam(0.01)
     with jax.checking_leaks(), jax.debug_nans(True), jax.debug_key_reuse(True):
-        run = jax.jit(
-            partial(train_epoch, optimizer=optimizer, batch_size=500, augment=affine)
-        )
+        run = jax.jit(partial(train_epoch, optimizer=optimizer, batch_size=500, augment=affine))
         run(jax.random.key(0), start(optimizer), *digits)

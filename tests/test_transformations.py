@@ -112,7 +112,9 @@ def test_hessian_is_the_difference_of_gradients(tiny):
 
         hessian = jax.hessian(cost)(flat)
         steps = 1e-5 * jnp.eye(flat.size)
-        difference = jax.vmap(lambda step: jax.grad(cost)(flat + step) - jax.grad(cost)(flat - step))
+        difference = jax.vmap(
+            lambda step: jax.grad(cost)(flat + step) - jax.grad(cost)(flat - step)
+        )
         close(hessian, difference(steps) / 2e-5, atol=1e-8)
         close(hessian, hessian.T, atol=1e-15)
 

@@ -165,5 +165,11 @@ def join(sources: Iterable[Source]) -> Source:
 
 
 def unit(images: NDArray[Any]) -> NDArray[np.float32]:
-    """Bytes from 0 to 255 as floats from 0 to 1; floats as they are."""
+    """Bytes from 0 to 255 as floats from 0 to 1; floats as they are.
+
+    Example:
+        >>> import numpy, jaxnet
+        >>> jaxnet.data.sources.unit(numpy.array([0, 51, 255], "uint8")).tolist()
+        [0.0, 0.20000000298023224, 1.0]
+    """
     return images.astype(np.float32) / np.float32(255 if images.dtype == np.uint8 else 1)

@@ -64,7 +64,26 @@ _GLYPHS = (
         [[(74, 22), (54, 0), (24, 8), (12, 34), (34, 50), (64, 40), (74, 14), (78, 50), (66, 84), (30, 98)]],
     ),
 )  # fmt: skip
-_STEPS = 24  # straight pieces that a stroke's curve is drawn with
+_PIECES = 32  # straight pieces that a digit is drawn with
+_TILE = 16  # digits drawn at a time, so that the work stays in the cache
+
+# What differs from hand to hand, the least and the most of it.
+_HAND = {
+    "way": (0, 1),  # of writing the digit, as a share of those there are
+    "pen": (2.0, 3.6),  # pixels
+    "size": (0.9, 1.0),  # of MNIST's
+    "right": (-0.5, 0.5),  # pixels off the middle
+    "down": (-0.5, 0.5),
+    "width": (0.7, 1.1),  # of the height
+    "slant": (-0.1, 0.4),  # columns a row
+    "turn": (-0.15, 0.15),  # radians
+    "sway_xx": (-6, 6),  # radians of a wave over the digit's height
+    "sway_xy": (-6, 6),
+    "sway_yx": (-6, 6),
+    "sway_yy": (-6, 6),
+    "phase_x": (0, 2 * math.pi),
+    "phase_y": (0, 2 * math.pi),
+}
 
 
 def draw(key: Key[Array, ""], digit: ArrayLike) -> Float[Array, "784"]:
@@ -87,20 +106,18 @@ def draw(key: Key[Array, ""], digit: ArrayLike) -> Float[Array, "784"]:
     """
     if isinstance(digit, int) and not 0 <= digit <= 9:
         raise ValueError(f"Expected a digit, 0 to 9; got {digit} instead.")
-    key_way, key_shape, key_pen, key_size, key_place = jax.random.split(key, 5)
-    ways = jnp.asarray(_curves())[digit]
-    x, y = _bend(key_shape, *ways[jax.random.randint(key_way, (), 0, len(ways))])
+    low, high = np.array([*_HAND.values()], np.float32).T
+    hand = dict(
+        zip(_HAND, jax.random.uniform(key, low.shape, minval=low, maxval=high), strict=True)
+    )
+    ways = jnp.asarray(_pieces())[digit]
+    x, y = _bend(hand, *ways[(hand["way"] * len(ways)).astype(int)])
 
-    pen = jax.random.uniform(key_pen, minval=2.0, maxval=3.6)
-    size = (20 - pen) * jax.random.uniform(key_size, minval=0.9)
-    scale = size / jnp.maximum(jnp.ptp(x), jnp.ptp(y))
-    x, y = scale * x, scale * y
-
-    lengths = jnp.hypot(jnp.diff(x), jnp.diff(y))
-    mass_x = (lengths * (x[:, 1:] + x[:, :-1])).sum() / lengths.sum() / 2
-    mass_y = (lengths * (y[:, 1:] + y[:, :-1])).sum() / lengths.sum() / 2
-    off_x, off_y = jax.random.uniform(key_place, (2,), minval=-0.5, maxval=0.5)
-    return _ink(x - mass_x + 14 + off_x, y - mass_y + 14 + off_y, pen)
+    size = hand["size"] * (20 - hand["pen"]) / jnp.maximum(jnp.ptp(x), jnp.ptp(y))
+    x, y = size * x, size * y
+    lengths = jnp.hypot(x[1] - x[0], y[1] - y[0])
+    mass_x, mass_y = (lengths @ (v[0] + v[1]) / lengths.sum() / 2 for v in (x, y))
+    return _ink(x - mass_x + 14 + hand["right"], y - mass_y + 14 + hand["down"], hand["pen"])
 
 
 @partial(jax.jit, static_argnames="n")
@@ -122,53 +139,55 @@ def sample(key: Key[Array, ""], n: int) -> tuple[Float[Array, "n 784"], Int[Arra
     """
     key_label, key_image = jax.random.split(key)
     labels = jax.random.randint(key_label, (n,), 0, 10)
-    return jax.vmap(draw)(jax.random.split(key_image, n), labels), labels
+    keys = jax.random.split(key_image, n)
+    return jax.lax.map(lambda image: draw(*image), (keys, labels), batch_size=_TILE), labels
 
 
-def _bend(key: Key[Array, ""], x: Array, y: Array) -> tuple[Array, Array]:
-    """Sways, slants, narrows and turns the pen's path as another hand would."""
-    key_wave, key_phase, key_slant, key_width, key_turn = jax.random.split(key, 5)
-    wave = jax.random.uniform(key_wave, (4,), minval=-6, maxval=6)  # radians a height
-    phase = jax.random.uniform(key_phase, (2,), maxval=2 * jnp.pi)
-    x, y = (
-        x + 0.04 * jnp.sin(wave[0] * x + wave[1] * y + phase[0]),
-        y + 0.04 * jnp.sin(wave[2] * x + wave[3] * y + phase[1]),
-    )
-    slant = jax.random.uniform(key_slant, minval=-0.1, maxval=0.4)
-    width = jax.random.uniform(key_width, minval=0.7, maxval=1.1)
-    turn = jax.random.uniform(key_turn, minval=-0.15, maxval=0.15)
-    x = width * x - slant * y
-    cos, sin = jnp.cos(turn), jnp.sin(turn)
+def _bend(hand: dict[str, Array], x: Array, y: Array) -> tuple[Array, Array]:
+    """Sways, narrows, slants and turns the pen's path."""
+    sway_x = jnp.sin(hand["sway_xx"] * x + hand["sway_xy"] * y + hand["phase_x"])
+    sway_y = jnp.sin(hand["sway_yx"] * x + hand["sway_yy"] * y + hand["phase_y"])
+    x, y = x + 0.04 * sway_x, y + 0.04 * sway_y
+    x = hand["width"] * x - hand["slant"] * y
+    cos, sin = jnp.cos(hand["turn"]), jnp.sin(hand["turn"])
     return cos * x - sin * y, sin * x + cos * y
 
 
 def _ink(x: Array, y: Array, pen: Array) -> Array:
-    """How much of each pixel a round pen covers on its way along straight pieces."""
-    dx, dy = (jnp.diff(v).reshape(1, -1) for v in (x, y))
-    row, column = jnp.mgrid[:28, :28].astype(x.dtype).reshape(2, 784, 1)
-    to_x, to_y = column - x[:, :-1].reshape(1, -1), row - y[:, :-1].reshape(1, -1)
-    along = (to_x * dx + to_y * dy) / jnp.maximum(dx**2 + dy**2, 1e-6)
-    along = along.clip(0, 1)
-    distance = jnp.hypot(to_x - along * dx, to_y - along * dy).min(1)
+    """How much of each pixel a round pen covers on its way along straight pieces.
+
+    Of a pixel `q` and a piece from `s` along `d`, the nearest point is `s + t d`, where `t`
+    is `(q - s)·d / d·d` within 0 and 1, and its squared distance |q - s|² - t (2 (q - s)·d - t d·d).
+    """
+    x, y = x[..., None], y[..., None]
+    dx, dy = x[1] - x[0], y[1] - y[0]
+    length2 = jnp.maximum(dx**2 + dy**2, 1e-6)
+    row, column = jnp.mgrid[:28, :28].astype(x.dtype).reshape(2, 1, 784)
+    to_x, to_y = column - x[0], row - y[0]
+    dot = to_x * dx + to_y * dy
+    t = (dot * (1 / length2)).clip(0, 1)
+    distance2 = to_x**2 + to_y**2 - t * (2 * dot - t * length2)
+    distance = jnp.sqrt(jnp.maximum(distance2.min(0), 0))
     return (pen / 2 + 0.5 - distance).clip(0, 1)
 
 
-def _curves() -> NDArray[Any]:
-    """Every way to write every digit, shape `(10, ways, 2, strokes, points)`.
-
-    A digit with fewer ways repeats them; a way of one stroke draws it twice.
-    """
-    n_ways = math.lcm(*map(len, _GLYPHS))
-    glyphs = [[ways[n % len(ways)] for n in range(n_ways)] for ways in _GLYPHS]
-    curves = [[[_curve(way[0]), _curve(way[-1])] for way in ways] for ways in glyphs]
-    return np.moveaxis(np.array(curves, np.float32), -1, 2)
+def _pieces() -> NDArray[Any]:
+    """Every way to write every digit, shape `(10, ways, x and y, start and end, pieces)`."""
+    n_ways = math.lcm(*map(len, _GLYPHS))  # those with fewer repeat them: equal odds for each
+    return np.array(
+        [[_curves(ways[n % len(ways)]) for n in range(n_ways)] for ways in _GLYPHS], np.float32
+    )
 
 
-def _curve(points: Sequence[tuple[int, int]]) -> NDArray[Any]:
-    """Points along the Catmull-Rom spline through a stroke, from -0.5 to 0.5."""
-    p = np.array([points[0], *points, points[-1]]) / 100 - 0.5
-    t = np.linspace(0, len(points) - 1, _STEPS + 1)
-    i = np.minimum(t.astype(int), len(points) - 2)
-    u = (t - i)[:, None]
-    a, b, c, d = (p[i + n] for n in range(4))
-    return b + u / 2 * (c - a + u * (2 * a - 5 * b + 4 * c - d + u * (3 * b - a - 3 * c + d)))
+def _curves(strokes: Sequence[Sequence[tuple[int, int]]]) -> NDArray[Any]:
+    """Pieces of the Catmull-Rom splines through the strokes of a digit, from -0.5 to 0.5."""
+    pieces: list[NDArray[Any]] = []
+    for points in strokes:
+        p = np.array([points[0], *points, points[-1]]) / 100 - 0.5
+        at = np.linspace(0, len(points) - 1, _PIECES // len(strokes) + 1)
+        i = np.minimum(at.astype(int), len(points) - 2)
+        u = (at - i)[:, None]
+        a, b, c, d = (p[i + n] for n in range(4))
+        curve = b + u / 2 * (c - a + u * (2 * a - 5 * b + 4 * c - d + u * (3 * b - a - 3 * c + d)))
+        pieces.append(np.stack([curve[:-1], curve[1:]]))
+    return np.moveaxis(np.concatenate(pieces, axis=1), -1, 0)

@@ -30,7 +30,7 @@ class Picture(NamedTuple):
         >>> import numpy, rich
         >>> from jaxnet.show.terminal import Picture
         >>> rich.print(Picture(numpy.eye(4).reshape(16)))
-        ▀▄  
+        ▀▄
           ▀▄
     """
 
@@ -61,7 +61,7 @@ def bar(value: float, *, width: int = 8) -> str:
     Example:
         >>> from jaxnet.show import terminal
         >>> terminal.bar(0.3, width=4)
-        '█▏  '
+        '█▎  '
     """
     full, eighths = divmod(round(float(value) * width * 8), 8)
     return ("█" * full + _EIGHTHS[eighths] * (eighths > 0)).ljust(width)
