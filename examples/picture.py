@@ -32,10 +32,12 @@ with tempfile.TemporaryDirectory() as folder:
     svg.write_text(console.export_svg(title="jaxnet classify"))
     width, height = map(float, re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg.read_text())[0])
     subprocess.run(
-        ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
-        + ["--disable-background-networking", f"--user-data-dir={folder}/profile"]
-        + ["--default-background-color=00000000", f"--screenshot={output}"]
-        + [f"--window-size=1600,{round(1600 * height / width)}", svg.as_uri()],
+        [
+            *("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"),
+            *("--disable-background-networking", f"--user-data-dir={folder}/profile"),
+            *("--default-background-color=00000000", f"--screenshot={output}"),
+            *(f"--window-size=1600,{round(1600 * height / width)}", svg.as_uri()),
+        ],
         check=True,
         capture_output=True,
     )

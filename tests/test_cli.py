@@ -242,8 +242,10 @@ def test_ctrl_c_is_no_traceback_and_leaves_the_old_output(tmp_path, seconds):
     np.save(tmp_path / "many.npy", np.zeros((400_000, 784), np.uint8))
     (tmp_path / "out.csv").write_text("precious")
     process = subprocess.Popen(
-        [sys.executable, "-m", "jaxnet", "classify", tmp_path / "many.npy"]
-        + ["--output", tmp_path / "out.csv"],
+        [
+            *(sys.executable, "-m", "jaxnet", "classify", tmp_path / "many.npy"),
+            *("--output", tmp_path / "out.csv"),
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

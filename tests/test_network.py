@@ -1,5 +1,7 @@
 """The heart: what it computes, held against two other ways to say the same."""
 
+from itertools import pairwise
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -46,9 +48,7 @@ def test_logits_stop_before_the_last_squash(params, x):
 @pytest.mark.parametrize("sizes", [(784, 10), (3, 4), (784, 16, 16, 16, 16, 2), (1, 1, 1)])
 def test_other_sizes(sizes):
     params = jaxnet.init(jax.random.key(0), sizes)
-    assert jaxnet.count(params) == sum(
-        n * (m + 1) for m, n in zip(sizes[:-1], sizes[1:], strict=True)
-    )
+    assert jaxnet.count(params) == sum(n * (m + 1) for m, n in pairwise(sizes))
     x = jnp.linspace(0, 1, sizes[0])
     np.testing.assert_allclose(jaxnet.forward(params, x), neuron_by_neuron(params, x), atol=1e-6)
 

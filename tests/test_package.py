@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 import zipfile
 from pathlib import Path
 
@@ -32,7 +31,10 @@ def test_the_wheel_carries_the_package_and_nothing_else(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     assert "jaxnet/pretrained/network.safetensors" in names
     assert "jaxnet/py.typed" in names
-    assert {name.split("/")[0] for name in names} == {"jaxnet", wheel.name.split("-py3")[0] + ".dist-info"}
+    assert {name.split("/")[0] for name in names} == {
+        "jaxnet",
+        wheel.name.split("-py3")[0] + ".dist-info",
+    }
     there = {str(path.relative_to(ROOT)) for path in (ROOT / "jaxnet").rglob("*.py")}
     assert {name for name in names if name.endswith(".py")} == there
 
@@ -67,7 +69,11 @@ print((jaxnet.classify(jaxnet.pretrained(), images).digits == labels).mean())
 def test_what_an_extra_adds_names_the_extra(alone, tmp_path, code, extra):
     environment = {k: v for k, v in os.environ.items() if k != "JAXNET_DATA"}
     process = subprocess.run(
-        [alone / "python", "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment
+        [alone / "python", "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment,
     )
     assert process.returncode != 0
     assert f"pip install 'jaxnet[{extra}]'" in process.stderr.splitlines()[-1]
@@ -77,18 +83,17 @@ def test_a_stranger_clones_and_runs(tmp_path):
     """README's first command, in a fresh clone, with nothing installed but Python and make."""
     run("git", "clone", "--quiet", ROOT, tmp_path / "clone")
     environment = {k: os.environ[k] for k in ("PATH", "HOME") if k in os.environ}
-    environment |= {k: v for k, v in os.environ.items() if k.startswith(("PIP_", "SSL_", "REQUESTS_"))}
+    environment |= {
+        k: v for k, v in os.environ.items() if k.startswith(("PIP_", "SSL_", "REQUESTS_"))
+    }
     python = Path(sys.base_prefix, "bin", f"python3.{sys.version_info.minor}")
     command = ["make", "run", f"PYTHON={python}"]
     first = run(*command, cwd=tmp_path / "clone", env=environment)
     assert len(re.findall("→ [0-9]", first)) == 10
     assert run("git", "status", "--porcelain", cwd=tmp_path / "clone") == ""
-    began = time.monotonic()
     again = run(*command, cwd=tmp_path / "clone", env=environment)
-    assert "install" not in again
-    # Ten seconds are promised after the install, and a fifth of that is what it takes; this
-    # bound, far from both, tells a second install from none.
-    assert time.monotonic() - began < 30
+    assert "pip install" in first
+    assert "pip install" not in again
 
 
 def test_importing_has_no_side_effects():
@@ -96,8 +101,9 @@ def test_importing_has_no_side_effects():
 import os, sys, logging, warnings, threading, random
 import jax, numpy, optax, chex
 def state():
-    return (dict(os.environ), dict(jax.config.values), warnings.filters[:], logging.root.handlers[:],
-            threading.active_count(), random.getstate(), numpy.random.get_state()[1].tolist())
+    return (dict(os.environ), dict(jax.config.values), warnings.filters[:],
+            logging.root.handlers[:], threading.active_count(), random.getstate(),
+            numpy.random.get_state()[1].tolist())
 before = state()
 import jaxnet
 assert state() == before

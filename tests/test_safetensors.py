@@ -2,6 +2,7 @@
 
 import json
 import struct
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import jaxnet
-from jaxnet.formats.safetensors import SQUASHES
 from jaxnet.files import FileError
+from jaxnet.formats.safetensors import SQUASHES
 
 HEADER = {"sizes": "4-3-2", "squash": "sigmoid", "last_squash": "sigmoid"}
 
@@ -21,7 +22,7 @@ HEADER = {"sizes": "4-3-2", "squash": "sigmoid", "last_squash": "sigmoid"}
 def tensors(sizes=(4, 3, 2), dtype=np.float32):
     return {
         f"{n}.{name}": np.ones(shape, dtype)
-        for n, (n_in, n_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True))
+        for n, (n_in, n_out) in enumerate(pairwise(sizes))
         for name, shape in (("weights", (n_out, n_in)), ("biases", (n_out,)))
     }
 
@@ -100,7 +101,7 @@ def test_a_file_that_is_no_network_is_the_error(tmp_path, change, says):
 )
 def test_a_file_that_names_no_squash_is_the_error(tmp_path, header):
     safetensors.numpy.save_file(tensors(), tmp_path / "network", header)
-    with pytest.raises(FileError, match="squash is .* none of sigmoid, relu"):
+    with pytest.raises(FileError, match=r"squash is .* none of sigmoid, relu"):
         jaxnet.load(tmp_path / "network")
 
 

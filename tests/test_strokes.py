@@ -37,7 +37,7 @@ def test_the_frame_is_mnists(drawn):
         assert abs(centre - 14).max() < 1.5
     height, width = ((images > 0.5).any(axis).sum(1) for axis in (2, 1))
     longest = np.maximum(height, width)
-    assert 17 <= longest.min()
+    assert longest.min() >= 17
     assert longest.max() <= 21
 
 

@@ -87,7 +87,7 @@ def read_labels(path: str | os.PathLike[str]) -> NDArray[Any]:
         >>> jaxnet.data.read_labels(path)
         array([3, 1, 4])
     """
-    labels = _read_npy(path) if _begins_with(path, b"\x93NUMPY") else read_idx(path)
+    labels = np.array(_read_npy(path)) if _begins_with(path, b"\x93NUMPY") else read_idx(path)
     if labels.ndim != 1 or labels.dtype.kind not in "ui":
         raise FileError(
             f"{path}: expected labels, integers of shape (n,); got {labels.dtype} {labels.shape}."

@@ -1,0 +1,17 @@
+"""Runs the benchmarks named, or all: `python -m tests.benchmarks [NAME ...]`.
+
+Each prints one JSON object a line: its name, our figure, the peer's of the same run, the
+ratio of ours to theirs, and the unit.
+"""
+
+import sys
+
+from tests.benchmarks import startup
+
+BENCHMARKS = {"startup": startup.main}
+
+chosen = sys.argv[1:] or [*BENCHMARKS]
+if unknown := [name for name in chosen if name not in BENCHMARKS]:
+    sys.exit(f"no benchmark named {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+for name in chosen:
+    BENCHMARKS[name]()
