@@ -29,7 +29,7 @@ class Picture(NamedTuple):
     Example:
         >>> import numpy, rich
         >>> from jaxnet.show.terminal import Picture
-        >>> rich.print(Picture(numpy.eye(4).reshape(16)))
+        >>> rich.print(Picture(numpy.eye(4).reshape(16)))  # doctest: +NORMALIZE_WHITESPACE
         ▀▄
           ▀▄
     """
