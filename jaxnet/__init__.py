@@ -10,6 +10,8 @@ images, `data` where images come from, `formats` how networks are kept, `show` w
 
 from jaxnet import data as data
 from jaxnet import formats as formats
+from jaxnet import inference as inference
+from jaxnet import network as network
 from jaxnet import training as training
 from jaxnet.files import FileError as FileError
 from jaxnet.formats.safetensors import load as load

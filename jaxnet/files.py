@@ -1,7 +1,7 @@
 """Files read with suspicion and written whole: the error of a bad file, the atomic write."""
 
 import os
-import tempfile
+import secrets
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -36,21 +36,17 @@ def replacing(path: str | os.PathLike[str]) -> Generator[BinaryIO]:
         >>> path.read_bytes()
         b'hello'
     """
-    path, partial = Path(path), None
+    path = Path(path)
+    partial = path.with_name(f".jaxnet-{secrets.token_hex(8)}.partial")
     try:
-        handle, partial = tempfile.mkstemp(".partial", f".{path.name}.", path.parent)
-        with open(handle, "w+b") as file:
+        with open(partial, "x+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(partial, 0o666 & ~umask)  # mkstemp's own 0o600 would surprise a reader
         os.replace(partial, path)
     except BaseException as error:
-        if partial:
-            with suppress(FileNotFoundError):
-                os.unlink(partial)
-        if isinstance(error, OSError):
-            error.filename = os.fspath(path)  # which the caller knows, unlike the partial one
+        with suppress(OSError):
+            os.unlink(partial)
+        if isinstance(error, OSError) and error.filename in (None, os.fspath(partial)):
+            error.filename = os.fspath(path)  # the name that the caller knows
         raise

@@ -12,7 +12,7 @@ from jax.nn import sigmoid
 from jaxtyping import Array
 from numpy.typing import NDArray
 
-from jaxnet.network import Layer, Params, Squash, logits
+from jaxnet.network import Layer, Params, Squash, check, logits
 
 Images = NDArray[Any] | Array
 
@@ -39,7 +39,7 @@ def classify(
     squash: Squash = sigmoid,
     last_squash: Squash = sigmoid,
 ) -> Answers:
-    """Reads any number of images.
+    """Reads any number of images. Runs on the host; inside `jit`, use `jax.vmap(forward)`.
 
     Args:
         params: the network.
@@ -51,7 +51,7 @@ def classify(
         A digit and ten activations for each image, in order, in NumPy.
 
     Raises:
-        ValueError: images of another shape or type.
+        TypeError, ValueError: no network, or images of another shape or type than it reads.
 
     Example:
         >>> import jax, jaxnet
@@ -81,7 +81,7 @@ def stream(
         The answers to each batch, in order.
 
     Raises:
-        ValueError: images of another shape or type.
+        TypeError, ValueError: no network, or images of another shape or type than it reads.
 
     Example:
         >>> import jax, jaxnet
@@ -90,17 +90,19 @@ def stream(
         >>> [len(a.digits) for a in jaxnet.inference.stream(jaxnet.pretrained(), batches)]
         [100, 100, 100]
     """
-    pixels = params[0][0].shape[1]
     for images in batches:
-        if images.ndim != 2 or images.shape[1] != pixels:
-            raise ValueError(f"Expected images of shape (n, {pixels}); got {images.shape} instead.")
+        if images.ndim != 2:
+            raise ValueError(f"Expected images of shape (n, pixels); got {images.shape} instead.")
         if images.dtype != np.uint8 and not jnp.issubdtype(images.dtype, jnp.floating):
             raise ValueError(f"Expected images in uint8 or floats; got {images.dtype} instead.")
+        check(params, jax.ShapeDtypeStruct(images.shape[1:], jnp.float32))
         # Padding to a power of two lets a few compilations serve every number of images.
         n = len(images)
-        padded = np.zeros((2 ** math.ceil(math.log2(max(n, 1))), pixels), images.dtype)
-        padded[:n] = images
-        answers = _read(params, padded, squash=squash, last_squash=last_squash)
+        missing = 2 ** math.ceil(math.log2(max(n, 1))) - n
+        if missing:
+            pad = jnp.pad if isinstance(images, jax.Array) else np.pad
+            images = pad(images, ((0, missing), (0, 0)))
+        answers = _read(params, images, squash=squash, last_squash=last_squash)
         yield Answers(*(np.asarray(part)[:n] for part in answers))
 
 
@@ -135,4 +137,4 @@ def _read(
         return logits(params, image.astype(w.dtype), squash=squash)
 
     z = jax.lax.map(outputs, images, batch_size=_TILE)
-    return z.argmax(1), last_squash(z)
+    return z.argmax(1), jax.vmap(last_squash)(z)

@@ -1,8 +1,7 @@
 """The network of the video, as pure functions of plain arrays.
 
-Every neuron holds an activation between 0 and 1, and each layer follows from the one
-before it by `a = sigmoid(w @ a + b)`. All functions here take one image; larger things
-are made from them by JAX's transformations:
+Every neuron holds an activation between 0 and 1, and each layer follows from the one before
+it by `a = sigmoid(w @ a + b)`. All functions take one image; JAX's transformations do more:
 
 - a batch of images: `jax.vmap(forward, in_axes=(None, 0))(params, images)`
 - many networks: `jax.vmap(forward, in_axes=(0, None))(ensemble, x)`
@@ -16,7 +15,8 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.nn import sigmoid
+import numpy as np
+from jax.nn import identity, sigmoid
 from jax.nn.initializers import glorot_uniform
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, Key
@@ -29,7 +29,7 @@ class Layer(NamedTuple):
 
     Attributes:
         weights: shape `(out, in)`; row `n` holds the connections into neuron `n`.
-        biases: shape `(out,)`; `-biases[n]` is what neuron `n`'s weighted sum must exceed.
+        biases: shape `(out,)`; neuron `n` passes one half where its sum exceeds `-biases[n]`.
     """
 
     weights: Float[Array, "out in"]
@@ -37,7 +37,7 @@ class Layer(NamedTuple):
 
 
 Params = tuple[Layer, ...]
-Image = Float[Array, " pixels"]
+Image = Float[Array | np.ndarray, " pixels"]
 Squash = Callable[[Array], Array]
 
 
@@ -48,14 +48,14 @@ def init(
 
     Args:
         key: from `jax.random.key`; used up by this call.
-        sizes: neurons in each layer, the input first.
+        sizes: neurons in each layer, the input first: two or more, none below one.
         dtype: floating-point type of every array.
 
     Returns:
         A `Layer` for each size after the first.
 
     Raises:
-        ValueError: fewer than two sizes, or a size below one.
+        ValueError: other sizes.
 
     Example:
         >>> import jax, jaxnet
@@ -77,7 +77,7 @@ def init(
 def forward(
     params: Params, x: Image, *, squash: Squash = sigmoid, last_squash: Squash = sigmoid
 ) -> Float[Array, " out"]:
-    """Runs one image through the network.
+    """Runs one image through the network: the video's a¹ = σ(W a⁰ + b), layer after layer.
 
     Args:
         params: the layers, each with an input for every neuron of the one before.
@@ -96,10 +96,8 @@ def forward(
         >>> params, x = jaxnet.init(jax.random.key(0)), jax.numpy.zeros(784)
         >>> jaxnet.forward(params, x).shape
         (10,)
-
-    Source: the video's matrix form, a¹ = σ(W a⁰ + b).
     """
-    _check(params, x)
+    check(params, x)
     *hidden, (w_last, b_last) = params
     a = x
     for w, b in hidden:
@@ -108,7 +106,7 @@ def forward(
 
 
 def logits(params: Params, x: Image, *, squash: Squash = sigmoid) -> Float[Array, " out"]:
-    """The weighted sums of the last layer: `forward` stopped before the last squash.
+    """The weighted sums of the last layer: `forward` without its last squash.
 
     Takes and raises what `forward` does. Returns shape `(10,)`, any real numbers.
 
@@ -118,7 +116,7 @@ def logits(params: Params, x: Image, *, squash: Squash = sigmoid) -> Float[Array
         >>> jaxnet.logits(params, x).shape
         (10,)
     """
-    return forward(params, x, squash=squash, last_squash=lambda z: z)
+    return forward(params, x, squash=squash, last_squash=identity)
 
 
 def activations(
@@ -134,19 +132,19 @@ def activations(
         >>> [a.shape for a in jaxnet.activations(params, x)]
         [(784,), (16,), (16,), (10,)]
     """
-    _check(params, x)
-    *hidden, last = params
-    layers = [x]
-    for layer in hidden:
-        layers.append(forward((layer,), layers[-1], last_squash=squash))
-    return (*layers, forward((last,), layers[-1], last_squash=last_squash))
+    check(params, x)
+    layers = [jnp.asarray(x)]
+    for n, (w, b) in enumerate(params, 1):
+        z = w @ layers[-1] + b
+        layers.append(squash(z) if n < len(params) else last_squash(z))
+    return tuple(layers)
 
 
 def predict(params: Params, x: Image, *, squash: Squash = sigmoid) -> Int[Array, ""]:
     """The digit that the network reads: the index of its brightest output.
 
-    Takes and raises what `forward` does. Returns a scalar integer, 0 to 9, taken from the
-    logits: in float32 two saturated sigmoids tie at 1.0.
+    Takes and raises what `forward` does. Returns a scalar integer, 0 to 9. Looks at the logits,
+    since in float32 two saturated sigmoids tie at 1.0.
 
     Example:
         >>> import jax, jaxnet
@@ -168,8 +166,8 @@ def count(params: Params) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
-def _check(params: Any, x: Any) -> None:
-    """Refuses wrong shapes and dtypes; both are static, so compiled code pays nothing."""
+def check(params: Any, x: Any) -> None:
+    """Raises what `forward` does; shapes and dtypes are static, so compiled code pays nothing."""
     if not isinstance(params, (tuple, list)) or not params or not all(map(_is_layer, params)):
         raise TypeError(
             "Expected params as a tuple of Layer(weights, biases), arrays of floating-point "

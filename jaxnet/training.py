@@ -6,17 +6,19 @@ images and the labels, all of them read the same batches, and each batch is made
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.nn import sigmoid
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, Key, Num
 
 from jaxnet.network import Image, Params, Squash, forward, logits, predict
 
-Cost = Callable[[Params, Image, Int[Array, ""]], Float[Array, ""]]
+Cost = Callable[[Params, Image, Any], Float[Array, ""]]
 Augment = Callable[[Key[Array, ""], Image], Image]
 
 
@@ -33,7 +35,7 @@ class TrainState(NamedTuple):
 
 
 def quadratic_cost(
-    params: Params, x: Image, y: Int[Array, ""], *, squash: Squash = sigmoid
+    params: Params, x: Image, y: ArrayLike, *, squash: Squash = sigmoid
 ) -> Float[Array, ""]:
     """The video's cost of one image: squared differences from the right outputs, summed.
 
@@ -51,7 +53,7 @@ def quadratic_cost(
     Example:
         >>> import jax, jaxnet
         >>> params, x = jaxnet.init(jax.random.key(0)), jax.numpy.zeros(784)
-        >>> jaxnet.training.quadratic_cost(params, x, jax.numpy.int32(3)).shape
+        >>> jaxnet.training.quadratic_cost(params, x, 3).shape
         ()
 
     Source: 3Blue1Brown, "Gradient descent, how neural networks learn", 2017.
@@ -61,7 +63,7 @@ def quadratic_cost(
 
 
 def cross_entropy(
-    params: Params, x: Image, y: Int[Array, ""], *, squash: Squash = sigmoid
+    params: Params, x: Image, y: ArrayLike, *, squash: Squash = sigmoid
 ) -> Float[Array, ""]:
     """The surprise of one image's label, in nats: cross-entropy of the softmaxed logits.
 
@@ -74,7 +76,7 @@ def cross_entropy(
     Example:
         >>> import jax, jaxnet
         >>> params, x = jaxnet.init(jax.random.key(0)), jax.numpy.zeros(784)
-        >>> jaxnet.training.cross_entropy(params, x, jax.numpy.int32(3)).shape
+        >>> jaxnet.training.cross_entropy(params, x, 3).shape
         ()
 
     Source: Bridle, "Probabilistic interpretation of feedforward classification network
@@ -85,8 +87,8 @@ def cross_entropy(
 
 def train_step(
     state: TrainState,
-    images: Num[Array, "batch pixels"],
-    labels: Int[Array, " batch"],
+    images: Num[Array | np.ndarray, "batch pixels"],
+    labels: Int[Array | np.ndarray, " batch"],
     *,
     optimizer: optax.GradientTransformation,
     cost: Cost = cross_entropy,
@@ -126,8 +128,8 @@ def train_step(
 def train_epoch(
     key: Key[Array, ""],
     state: TrainState,
-    images: Num[Array, "n pixels"],
-    labels: Int[Array, " n"],
+    images: Num[Array | np.ndarray, "n pixels"],
+    labels: Int[Array | np.ndarray, " n"],
     *,
     optimizer: optax.GradientTransformation,
     batch_size: int,
@@ -153,6 +155,7 @@ def train_epoch(
 
     Example: see `examples/learn.py`.
     """
+    images, labels = jnp.asarray(images), jnp.asarray(labels)
     n = len(images)
     if not 1 <= batch_size <= n:
         raise ValueError(f"Expected batch_size from 1 to the {n} images; got {batch_size} instead.")
@@ -161,7 +164,7 @@ def train_epoch(
     order = jax.random.permutation(key_order, n)[: n_steps * batch_size]
 
     def step(
-        state: TrainState, batch: tuple[Key[Array, ""], Int[Array, " batch"]]
+        state: TrainState, batch: tuple[Key[Array, ""], Int[Array | np.ndarray, " batch"]]
     ) -> tuple[TrainState, Float[Array, ""]]:
         k, i = batch
         x = _unit(images[i])
@@ -176,8 +179,8 @@ def train_epoch(
 
 def evaluate(
     params: Params,
-    images: Num[Array, "n pixels"],
-    labels: Int[Array, " n"],
+    images: Num[Array | np.ndarray, "n pixels"],
+    labels: Int[Array | np.ndarray, " n"],
     *,
     squash: Squash = sigmoid,
 ) -> Float[Array, ""]:
@@ -200,13 +203,14 @@ def evaluate(
 
     def right(example: tuple[Array, Array]) -> Array:
         x, y = example
-        return predict(params, _unit(x), squash=squash) == y
+        return predict(params, _unit(x), squash=squash) == y.astype(int)
 
     return jax.lax.map(right, (images, labels), batch_size=1024).mean()
 
 
-def _unit(images: Num[Array, "..."]) -> Float[Array, "..."]:
+def _unit(images: Num[Array | np.ndarray, "..."]) -> Float[Array, "..."]:
     """Bytes from 0 to 255 as floats from 0 to 1; floats as they are."""
-    if jnp.issubdtype(images.dtype, jnp.floating):
-        return images
-    return images.astype(jnp.float32) / 255
+    if images.dtype != jnp.uint8 and not jnp.issubdtype(images.dtype, jnp.floating):
+        raise TypeError(f"Expected images in uint8 or floats; got {images.dtype} instead.")
+    images = jnp.asarray(images)
+    return images.astype(jnp.float32) / 255 if images.dtype == jnp.uint8 else images

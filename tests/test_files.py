@@ -42,6 +42,7 @@ def test_a_killed_process_leaves_the_old_bytes(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"old")
     code = f"""
+import time
 from jaxnet.files import replacing
 with replacing({str(path)!r}) as file:
     file.write(b"new" * 100_000)
@@ -53,6 +54,7 @@ with replacing({str(path)!r}) as file:
     assert process.stdout.readline() == b"writing\n"
     process.send_signal(signal.SIGKILL)
     process.communicate()
+    assert process.returncode == -signal.SIGKILL
     assert path.read_bytes() == b"old"
 
 
@@ -74,6 +76,12 @@ except OSError as error:
     assert process.stdout.strip() == str(path)
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_an_error_about_another_file_keeps_its_name(tmp_path):
+    with pytest.raises(FileNotFoundError) as raised, replacing(tmp_path / "file"):
+        (tmp_path / "other").read_bytes()
+    assert raised.value.filename == str(tmp_path / "other")
 
 
 def test_a_missing_folder_is_named(tmp_path):

@@ -78,6 +78,12 @@ def test_ground_place_size_and_contrast_do_not_matter(seven, light):
         assert abs(as_mnist(variant) - expected).mean() < 0.02
 
 
+@pytest.mark.parametrize(("ground", "ink"), [(0.45, 0.0), (0.55, 1.0), (0.5, 0.2), (0.2, 0.6)])
+def test_ink_on_grey(seven, ground, ink):
+    picture = ground + (ink - ground) * page(seven, light=False) / 255
+    assert abs(as_mnist(picture) - as_mnist(page(seven))).mean() < 0.02
+
+
 def test_transparent_pictures_in_either_ink(seven):
     opacity = page(seven, light=False)
     for ink in (0, 255):

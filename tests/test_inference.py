@@ -62,15 +62,22 @@ def test_other_squashes(params, many):
         assert jaxnet.predict(params, x, squash=jax.nn.relu) == digit
 
 
+def test_a_squash_of_the_last_layer_sees_one_image_at_a_time(params, many):
+    def softmax(z):
+        return jnp.exp(z) / jnp.exp(z).sum()
+
+    answers = jaxnet.classify(params, many[:10], last_squash=softmax)
+    np.testing.assert_allclose(answers.activations.sum(1), 1, atol=1e-6)
+
+
 def test_saturated_outputs_are_told_apart():
     params = (jaxnet.Layer(jnp.zeros((3, 2)), jnp.array([90.0, 100.0, 95.0])),)
     assert jaxnet.classify(params, np.zeros((1, 2), np.uint8)).digits == 1
 
 
 def test_few_compilations_serve_every_number(params, many):
-    jaxnet.classify(params, many[:16_384])
     before = inference._read._cache_size()
-    for n in (8_193, 10_000, 16_384, 33_000):  # each a whole number of full or half-full pieces
+    for n in (8_193, 10_000, 16_384, 30_000):  # pieces of 8,193 to 16,384 images
         jaxnet.classify(params, many[:n])
     assert inference._read._cache_size() - before <= 1
 
@@ -95,9 +102,9 @@ def test_a_stream_is_lazy_and_in_order(params, many):
 @pytest.mark.parametrize(
     ("images", "says"),
     [
-        (np.zeros((5, 28, 28), np.uint8), r"\(n, 784\); got \(5, 28, 28\)"),
-        (np.zeros(784, np.uint8), r"\(n, 784\); got \(784,\)"),
-        (np.zeros((5, 783), np.uint8), r"got \(5, 783\)"),
+        (np.zeros((5, 28, 28), np.uint8), r"\(n, pixels\); got \(5, 28, 28\)"),
+        (np.zeros(784, np.uint8), r"\(n, pixels\); got \(784,\)"),
+        (np.zeros((5, 783), np.uint8), r"shape \(784,\) .* got float32\[783\]"),
         (np.zeros((5, 784), np.int64), "uint8 or floats; got int64"),
         (np.zeros((5, 784), bool), "uint8 or floats; got bool"),
     ],
@@ -105,3 +112,15 @@ def test_a_stream_is_lazy_and_in_order(params, many):
 def test_what_are_not_images_is_refused(params, images, says):
     with pytest.raises(ValueError, match=says):
         jaxnet.classify(params, images)
+
+
+@pytest.mark.parametrize("wrong", [(), lambda: None])
+def test_what_is_no_network_is_refused(wrong, many):
+    with pytest.raises(TypeError, match="tuple of Layer"):
+        jaxnet.classify(wrong, many[:5])
+
+
+def test_an_ensemble_is_refused_with_the_right_call(params, many):
+    ensemble = jax.tree.map(lambda leaf: leaf[None], params)
+    with pytest.raises(ValueError, match=r"in_axes=\(0, None\)"):
+        jaxnet.classify(ensemble, many[:5])

@@ -108,6 +108,15 @@ def test_from_the_environments_folder(published, monkeypatch):
     check(load_mnist("test"), "t10k")
 
 
+def test_where_the_environments_folder_lacks_it_the_cache_is_next(
+    published, cache, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("JAXNET_DATA", str(tmp_path))
+    cache.parent.mkdir()
+    published.rename(cache)
+    check(load_mnist("test", mirrors=[]), "t10k")
+
+
 def test_unpacked_and_with_the_other_dot(published):
     packed = published / "t10k-images-idx3-ubyte.gz"
     (published / "t10k-images.idx3-ubyte").write_bytes(gzip.decompress(packed.read_bytes()))

@@ -1,5 +1,8 @@
 """The trained network: what it is, what it reads, and the steps that make it again."""
 
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -76,3 +79,29 @@ def test_calibration_changes_no_answer_and_improves_the_outputs():
     np.testing.assert_array_equal(old.digits, new.digits)
     right = np.asarray(labels)[:, None] == np.arange(10)
     assert ((new.activations - right) ** 2).sum() < ((old.activations - right) ** 2).sum() / 2
+
+
+def train(output, *arguments):
+    command = [sys.executable, "-m", "jaxnet.pretrained.train", "--output", output, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def test_the_script_that_trains_it_runs(mnist, tmp_path):
+    said = train(tmp_path / "network", "--starts", "2", "--epochs", "2")
+    params, info = jaxnet.load(tmp_path / "network")
+    images, labels = mnist["test"]
+    accuracy = (jaxnet.classify(params, images).digits == labels).mean()
+    assert accuracy > 0.85
+    assert info.notes["test accuracy"] == f"{100 * accuracy:.2f} %"
+    assert f"test accuracy: {100 * accuracy:.2f} %" in said
+
+
+@pytest.mark.slow
+def test_the_script_makes_as_good_a_network_again(mnist, tmp_path):
+    train(tmp_path / "network")
+    images, labels = mnist["test"]
+    ours, again = (
+        (jaxnet.classify(jaxnet.load(path)[0], images).digits == labels).mean()
+        for path in (PATH, tmp_path / "network")
+    )
+    assert abs(ours - again) <= 0.002

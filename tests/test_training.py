@@ -22,11 +22,11 @@ from jaxnet.training import (
 from tests.helpers import backpropagation, float64, matrix_form
 
 
-@pytest.fixture(autouse=True)
-def promotion():
-    """optax's Adam raises a float to an integer, which strict promotion forbids."""
+@pytest.fixture
+def adam():
+    """Adam, under standard promotion: it raises a float to an integer, which is not strict."""
     with jax.numpy_dtype_promotion("standard"):
-        yield
+        yield optax.adam(0.01)
 
 
 @pytest.fixture(scope="module")
@@ -85,9 +85,9 @@ def test_a_step_of_gradient_descent_by_hand(digits):
     np.testing.assert_allclose(cost, expected, rtol=1e-5)
 
 
-def test_bytes_and_floats_are_the_same_images(digits):
+def test_bytes_and_floats_are_the_same_images(digits, adam):
     images, labels = digits
-    optimizer = optax.adam(0.01)
+    optimizer = adam
     state = start(optimizer)
     same(
         train_step(state, images, labels, optimizer=optimizer),
@@ -110,9 +110,9 @@ def test_an_epoch_reads_every_image_once(digits):
     np.testing.assert_allclose(cost, expected, rtol=1e-5)
 
 
-def test_an_epoch_is_its_key(digits):
+def test_an_epoch_is_its_key(digits, adam):
     images, labels = digits
-    optimizer = optax.adam(0.01)
+    optimizer = adam
     run = jax.jit(partial(train_epoch, optimizer=optimizer, batch_size=100))
     one, again, other = (
         run(jax.random.key(n), start(optimizer), images, labels)[0].params for n in (1, 1, 2)
@@ -121,9 +121,9 @@ def test_an_epoch_is_its_key(digits):
     assert not jnp.array_equal(one[0].weights, other[0].weights)
 
 
-def test_members_that_share_their_batches_learn_as_if_alone(digits):
+def test_members_that_share_their_batches_learn_as_if_alone(digits, adam):
     images, labels = digits
-    optimizer = optax.adam(0.01)
+    optimizer = adam
     states = [start(optimizer, key) for key in range(3)]
     ensemble = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
     one = partial(train_epoch, optimizer=optimizer, batch_size=100, augment=affine)
@@ -136,8 +136,8 @@ def test_members_that_share_their_batches_learn_as_if_alone(digits):
         same(jax.tree.map(lambda leaf: leaf[n], together.params), alone.params, atol=2e-4)  # noqa: B023
 
 
-def test_one_compilation_serves_all_epochs(digits):
-    optimizer = optax.adam(0.01)
+def test_one_compilation_serves_all_epochs(digits, adam):
+    optimizer = adam
     chex.clear_trace_counter()
 
     @jax.jit
@@ -156,7 +156,7 @@ def test_one_compilation_serves_all_epochs(digits):
     assert evaluate(state.params, *digits) > 0.95
 
 
-def test_relu_and_the_videos_cost_learn_too(digits):
+def test_relu_and_the_videos_cost_learn_too(digits, adam):
     squashed = partial(quadratic_cost, squash=jax.nn.relu)
     optimizer = optax.adam(0.003)
     run = jax.jit(partial(train_epoch, optimizer=optimizer, batch_size=20, cost=squashed))
@@ -166,7 +166,7 @@ def test_relu_and_the_videos_cost_learn_too(digits):
     assert evaluate(state.params, *digits, squash=jax.nn.relu) > 0.9
 
 
-def test_fifteen_epochs_of_mnist_reach_94_percent(mnist):
+def test_fifteen_epochs_of_mnist_reach_94_percent(mnist, adam):
     """The figure that is known of this network, trained plainly."""
     images, labels = map(jnp.asarray, mnist["train"])
     epochs, batch_size = 15, 100
@@ -196,8 +196,50 @@ def test_a_batch_that_cannot_be_filled_is_refused(digits, batch_size):
         )
 
 
-def test_pure_under_jaxs_checks(digits):
-    optimizer = optax.adam(0.01)
+def test_pure_under_jaxs_checks(digits, adam):
+    optimizer = adam
     with jax.checking_leaks(), jax.debug_nans(True), jax.debug_key_reuse(True):
         run = jax.jit(partial(train_epoch, optimizer=optimizer, batch_size=500, augment=affine))
         run(jax.random.key(0), start(optimizer), *digits)
+
+
+def test_augmentation_reaches_the_cost_with_a_key_for_each_image(digits):
+    images, labels = digits
+    optimizer = optax.set_to_zero()
+    seen = []
+
+    def erase(key, x):
+        return jnp.zeros_like(x)
+
+    def note(key, x):
+        jax.debug.callback(lambda data: seen.append(tuple(data.tolist())), jax.random.key_data(key))
+        return x
+
+    run = partial(train_epoch, optimizer=optimizer, batch_size=100)
+    plain, erased = (
+        run(jax.random.key(0), start(optimizer), images, labels, augment=augment)[1]
+        for augment in (None, erase)
+    )
+    empty = jnp.zeros_like(images)
+    np.testing.assert_allclose(erased, run(jax.random.key(0), start(optimizer), empty, labels)[1])
+    assert abs(plain - erased) > 1e-3
+    run(jax.random.key(0), start(optimizer), images, labels, augment=note)
+    jax.effects_barrier()
+    assert len(seen) == len(set(seen)) == 1_000
+
+
+def test_numpy_arrays_as_load_mnist_gives_them(digits):
+    images, labels = np.asarray(digits[0]), np.asarray(digits[1]).astype(np.uint8)
+    optimizer = optax.sgd(0.1)
+    state, _ = train_epoch(
+        jax.random.key(0), start(optimizer), images, labels, optimizer=optimizer, batch_size=100
+    )
+    assert 0 <= evaluate(state.params, images, labels) <= 1
+    with jax.enable_x64(True):
+        assert 0 <= evaluate(state.params, images, labels) <= 1
+
+
+@pytest.mark.parametrize("dtype", [np.int64, bool])
+def test_images_that_are_neither_bytes_nor_floats_are_refused(params, dtype):
+    with pytest.raises(TypeError, match="uint8 or floats"):
+        evaluate(params, np.zeros((5, 784), dtype), np.zeros(5, int))

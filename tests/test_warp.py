@@ -42,6 +42,29 @@ def test_a_shift_moves_the_centre_of_mass_by_as_much():
     assert np.abs(np.mean(moves, axis=0)).max() < 0.6
 
 
+@pytest.mark.parametrize(
+    ("change", "matrix"),
+    [
+        ({"stretch": 0.2}, [[1.2, 0], [0, 1.2]]),
+        ({"slant": 0.3}, [[1, 0], [0.3, 1]]),
+        ({"turn": 0.3, "stretch": 0.1, "slant": 0.2}, None),
+    ],
+)
+def test_stretch_and_slant_are_scipys(seven, change, matrix, monkeypatch):
+    """At the end of every range, where the uniform numbers all are 1."""
+    monkeypatch.setattr(jax.random, "uniform", lambda *_: jnp.ones(6))
+    ours = still(jax.random.key(0), seven, **change).reshape(28, 28)
+    if matrix is None:
+        turn = np.array([[np.cos(0.3), -np.sin(0.3)], [np.sin(0.3), np.cos(0.3)]])
+        matrix = turn @ [[1.1, 0], [0.2, 1.1]]
+    offset = 13.5 - np.asarray(matrix) @ [13.5, 13.5]
+    theirs = scipy.ndimage.affine_transform(
+        np.asarray(seven).reshape(28, 28), matrix, offset, order=1
+    )
+    inside = (slice(3, -3), slice(3, -3))  # at the border the two fade to black differently
+    np.testing.assert_allclose(ours[inside], theirs[inside], atol=1e-4)
+
+
 @pytest.mark.parametrize("angle", [-0.4, 0.3])
 def test_a_turn_is_scipys(seven, angle, monkeypatch):
     monkeypatch.setattr(jax.random, "uniform", lambda *_: jnp.array([1.0, 0, 0, 0, 0, 0]))

@@ -58,7 +58,7 @@ def read_idx(path: str | os.PathLike[str], *, max_bytes: int = 2**32) -> NDArray
         An array of the declared shape and type, in the machine's byte order.
 
     Raises:
-        FileError: not IDX, damaged, or longer or shorter than its header declares.
+        FileError: not IDX, damaged, over `max_bytes`, or longer or shorter than declared.
         OSError: the file cannot be opened or read.
 
     Example:

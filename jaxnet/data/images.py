@@ -127,7 +127,8 @@ def _grey(picture: NDArray[Any]) -> NDArray[Any]:
 def _ink(grey: NDArray[Any]) -> NDArray[Any]:
     """How far each pixel is from the ground, from 0 to 1; the ground is the border's median."""
     ground = np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]]))
-    ink = (ground - grey if ground > 0.5 else grey - ground).clip(0)
+    lighter = grey - ground
+    ink = (lighter if lighter.max() > -lighter.min() else -lighter).clip(0)
     if ink.max() < _FAINT:
         raise ValueError("nothing is drawn here: no pixel stands out from the ground")
     ink /= ink.max()

@@ -51,9 +51,9 @@ def load_mnist(
 ) -> Digits:
     """Loads one half of MNIST from wherever it is at hand, else from the network.
 
-    Looks in `folder`; without one, in the folder that the environment variable
-    `JAXNET_DATA` names; without that, in the user's cache, into which it is downloaded
-    the first time, checked by SHA-256.
+    Looks in `folder`. Without one, looks in the folder that the environment variable
+    `JAXNET_DATA` names, then in the user's cache, and then downloads the files into that
+    cache, checked by SHA-256.
 
     Args:
         split: "train" for the 60,000 images to learn from, "test" for the 10,000 others.
@@ -65,6 +65,8 @@ def load_mnist(
 
     Raises:
         FileError: the files are nowhere to be had, or do not hold images with their labels.
+        OSError: a file cannot be read.
+        ValueError: another split.
 
     Example:
         >>> import jaxnet
@@ -74,9 +76,8 @@ def load_mnist(
     """
     if split not in _PREFIX:
         raise ValueError(f"Expected split 'train' or 'test'; got {split!r} instead.")
-    folder = folder or os.environ.get("JAXNET_DATA")
     images_path, labels_path = (
-        _find(Path(folder), name) if folder else _fetch(name, mirrors)
+        _find(Path(folder), name) if folder else _find_or_fetch(name, mirrors)
         for name in (f"{_PREFIX[split]}-images-idx3-ubyte", f"{_PREFIX[split]}-labels-idx1-ubyte")
     )
     images, labels = read_idx(images_path), read_idx(labels_path)
@@ -102,8 +103,11 @@ def _find(folder: Path, name: str) -> Path:
     raise FileError(f"{folder}: no {name} or {name}.gz here; that is where MNIST was asked for.")
 
 
-def _fetch(name: str, mirrors: Sequence[str]) -> Path:
-    """The file of this name in the user's cache, downloaded if it is not there."""
+def _find_or_fetch(name: str, mirrors: Sequence[str]) -> Path:
+    """The file of this name wherever it is at hand, else downloaded into the user's cache."""
+    if folder := os.environ.get("JAXNET_DATA"):
+        with suppress(FileError):
+            return _find(Path(folder), name)
     try:
         import pooch
     except ModuleNotFoundError as error:
@@ -123,7 +127,7 @@ def _fetch(name: str, mirrors: Sequence[str]) -> Path:
             with replacing(path) as file:
                 pooch.HTTPDownloader(progressbar=True)(url, file, None)
                 file.seek(0)
-                with gzip.GzipFile(fileobj=file) as unpacked:
+                with gzip.GzipFile(fileobj=file, mode="rb") as unpacked:
                     if hashlib.file_digest(unpacked, "sha256").hexdigest() != _SHA256[name]:
                         raise FileError("the bytes that came are not MNIST's")
             return path

@@ -7,7 +7,7 @@ The framing is MNIST's: 20 pixels along the longest side, centred by mass in 28Ã
 
 import math
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -107,9 +107,7 @@ def draw(key: Key[Array, ""], digit: ArrayLike) -> Float[Array, "784"]:
     if isinstance(digit, int) and not 0 <= digit <= 9:
         raise ValueError(f"Expected a digit, 0 to 9; got {digit} instead.")
     low, high = np.array([*_HAND.values()], np.float32).T
-    hand = dict(
-        zip(_HAND, jax.random.uniform(key, low.shape, minval=low, maxval=high), strict=True)
-    )
+    hand = dict(zip(_HAND, jax.random.uniform(key, low.shape, jnp.float32, low, high), strict=True))
     ways = jnp.asarray(_pieces())[digit]
     x, y = _bend(hand, *ways[(hand["way"] * len(ways)).astype(int)])
 
@@ -138,7 +136,7 @@ def sample(key: Key[Array, ""], n: int) -> tuple[Float[Array, "n 784"], Int[Arra
         ((100, 784), (100,))
     """
     key_label, key_image = jax.random.split(key)
-    labels = jax.random.randint(key_label, (n,), 0, 10)
+    labels = jax.random.randint(key_label, (n,), 0, 10, jnp.int32)
     keys = jax.random.split(key_image, n)
     return jax.lax.map(lambda image: draw(*image), (keys, labels), batch_size=_TILE), labels
 
@@ -171,6 +169,7 @@ def _ink(x: Array, y: Array, pen: Array) -> Array:
     return (pen / 2 + 0.5 - distance).clip(0, 1)
 
 
+@cache
 def _pieces() -> NDArray[Any]:
     """Every way to write every digit, shape `(10, ways, x and y, start and end, pieces)`."""
     n_ways = math.lcm(*map(len, _GLYPHS))  # those with fewer repeat them: equal odds for each

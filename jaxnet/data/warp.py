@@ -41,8 +41,9 @@ def affine(
     most = jnp.array([turn, stretch, stretch, slant, shift, shift], x.dtype)
     angle, tall, wide, lean, down, right = jax.random.uniform(key, (6,), x.dtype, -1) * most
     cos, sin = jnp.cos(angle), jnp.sin(angle)
-    matrix = jnp.array([[cos, -sin], [sin, cos]]) @ jnp.array([[1 + tall, 0], [lean, 1 + wide]])
     centre = (side - 1) / 2
-    grid = jnp.mgrid[:side, :side].astype(x.dtype).reshape(2, -1) - centre
-    source = matrix @ grid + jnp.array([[down], [right]]) + centre
-    return jax.scipy.ndimage.map_coordinates(x.reshape(side, side), [*source], order=1)
+    row, column = jnp.mgrid[:side, :side].astype(x.dtype).reshape(2, -1) - centre
+    row, column = (1 + tall) * row, (1 + wide) * column + lean * row
+    row, column = cos * row - sin * column, sin * row + cos * column
+    source = row + centre + down, column + centre + right
+    return jax.scipy.ndimage.map_coordinates(x.reshape(side, side), source, order=1)

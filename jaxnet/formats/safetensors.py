@@ -38,6 +38,11 @@ class Info(NamedTuple):
     last_squash: str
     notes: dict[str, str]
 
+    @property
+    def squashes(self) -> dict[str, Squash]:
+        """Both functions by their arguments' names: `forward(params, x, **info.squashes)`."""
+        return {"squash": SQUASHES[self.squash], "last_squash": SQUASHES[self.last_squash]}
+
 
 def save(
     path: str | os.PathLike[str],
@@ -65,6 +70,8 @@ def save(
         >>> path = pathlib.Path(tempfile.mkdtemp(), "random.safetensors")
         >>> jaxnet.save(path, jaxnet.init(jax.random.key(0)), notes={"trained": "not at all"})
         >>> params, info = jaxnet.load(path)
+        >>> jaxnet.forward(params, jax.numpy.zeros(784), **info.squashes).shape
+        (10,)
         >>> info.sizes, info.squash, info.notes
         ((784, 16, 16, 10), 'sigmoid', {'trained': 'not at all'})
     """

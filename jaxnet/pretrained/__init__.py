@@ -9,7 +9,7 @@ PATH = Path(__file__).with_name("network.safetensors")
 
 
 def pretrained() -> Params:
-    """The video's network, 784-16-16-10 with sigmoid, trained on MNIST's 60,000 images.
+    """The video's network, 784-16-16-10 with sigmoid, learnt from MNIST's training images.
 
     Returns:
         Its 13,002 weights and biases, in float32. What is known of it, `jaxnet info` tells.
