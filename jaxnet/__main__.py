@@ -4,13 +4,18 @@ import _thread
 import signal
 import sys
 import threading
+from io import TextIOWrapper
 from types import FrameType
 
 
 def main() -> None:
     """Runs the command line; whatever is wrong with the input ends in one sentence and code 2."""
     try:
-        signal.signal(signal.SIGINT, _interrupt)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, _end)
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):
+                stream.reconfigure(errors="replace")
         from jaxnet.cli import app
 
         app(prog_name="jaxnet")
@@ -23,24 +28,26 @@ def main() -> None:
     except OSError as error:
         path = f"{error.filename}: " if error.filename else ""
         _fail(f"{path}{error.strerror or error}")
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:
         _fail(str(error))
+    except MemoryError:
+        _fail("there is not enough memory for all of this at once")
 
 
 def _fail(sentence: str) -> None:
-    print(f"jaxnet: {sentence}", file=sys.stderr)
+    print("jaxnet:", " ".join(sentence.split()), file=sys.stderr)
     sys.exit(2)
 
 
-def _interrupt(signal_number: int, frame: FrameType | None) -> None:
-    """Ends the program at Ctrl-C, also where it comes while JAX collects garbage.
+def _end(number: int, frame: FrameType | None) -> None:
+    """Ends the program at a signal, also where it comes while JAX collects garbage.
 
     Python calls back into JAX for that, and drops what such a callback raises.
     """
     if frame is not None and frame.f_code.co_name == "_xla_gc_callback":
-        threading.Timer(0.01, _thread.interrupt_main).start()
+        threading.Timer(0.01, _thread.interrupt_main, [number]).start()
     else:
-        raise KeyboardInterrupt
+        sys.exit(128 + number)
 
 
 if __name__ == "__main__":

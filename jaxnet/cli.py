@@ -11,15 +11,15 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
+from rich.text import Text
 
 from jaxnet import inference
 from jaxnet.data.sources import Source, join, read_images, read_labels
 from jaxnet.data.strokes import draw
 from jaxnet.files import FileError
-from jaxnet.formats.answers import json_lines, write_answers
+from jaxnet.formats.answers import check_output, json_lines, write_answers
 from jaxnet.formats.safetensors import load
 from jaxnet.network import count
 from jaxnet.pretrained import PATH
@@ -61,6 +61,12 @@ def classify(
     json: Annotated[bool, typer.Option("--json", help="Print a line of JSON an image.")] = False,
 ) -> None:
     """Reads handwritten digits and says what they show."""
+    if output:
+        check_output(output)
+        if output.exists() and any(p.exists() and output.samefile(p) for p in inputs or ()):
+            raise FileError(f"{output}: this is one of the inputs; write to another file.")
+    if labels and not inputs:
+        raise FileError(f"{labels}: labels of which images? Name them before --labels.")
     params, info = load(weights)
     source, known = (join(map(read_images, inputs)), None) if inputs else _ten_drawn_digits()
     if labels:
@@ -102,13 +108,13 @@ def info(
     """Describes a network's file."""
     params, about = load(weights)
     table = Table.grid(padding=(0, 2))
-    table.add_row("file", str(weights))
+    table.add_row("file", Text(terminal.printable(str(weights))))
     table.add_row("neurons", " → ".join(map(str, about.sizes)))
     table.add_row("weights and biases", f"{count(params):,}")
     table.add_row("type", str(params[0].weights.dtype))
     table.add_row("squash", f"{about.squash}, at the end {about.last_squash}")
     for name, text in about.notes.items():
-        table.add_row(escape(name), escape(text))
+        table.add_row(*(Text(terminal.printable(part)) for part in (name, text)))
     Console().print(table)
 
 

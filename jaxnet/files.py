@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import stat
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,6 +11,31 @@ from typing import BinaryIO
 
 class FileError(ValueError):
     """A file does not hold what was asked of it; the message names it, and the remedy."""
+
+
+def open_file(path: str | os.PathLike[str]) -> BinaryIO:
+    """Opens a file to read its bytes; not a pipe or a device, which may never end.
+
+    Args:
+        path: the file.
+
+    Returns:
+        A binary file.
+
+    Raises:
+        FileError: it is a pipe or a device.
+        OSError: it cannot be opened.
+
+    Example:
+        >>> import jaxnet
+        >>> with jaxnet.files.open_file(jaxnet.__file__) as file:
+        ...     len(file.read(3))
+        3
+    """
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise FileError(f"{path}: a pipe or a device; save it to a file first.")
+    return open(path, "rb")
 
 
 @contextmanager
@@ -36,17 +62,20 @@ def replacing(path: str | os.PathLike[str]) -> Generator[BinaryIO]:
         >>> path.read_bytes()
         b'hello'
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path))  # through a link, to the file that it stands for
     partial = path.with_name(f".jaxnet-{secrets.token_hex(8)}.partial")
     try:
         with open(partial, "x+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
+        if path.exists():
+            os.chmod(partial, stat.S_IMODE(path.stat().st_mode))
         os.replace(partial, path)
     except BaseException as error:
         with suppress(OSError):
             os.unlink(partial)
-        if isinstance(error, OSError) and error.filename in (None, os.fspath(partial)):
+        ours = (None, os.fspath(partial))
+        if isinstance(error, OSError) and error.errno and error.filename in ours:
             error.filename = os.fspath(path)  # the name that the caller knows
         raise

@@ -117,7 +117,7 @@ def test_mnist_is_read_as_well_as_promised(mnist, tmp_path):
 def test_json(folder):
     process = run("classify", folder / "images.gz", "--labels", folder / "labels.gz", "--json")
     lines = [json.loads(line) for line in process.stdout.splitlines()]
-    assert [line["image"] for line in lines] == [f"images.gz[{n}]" for n in range(40)]
+    assert [line["image"] for line in lines] == [f"{folder / 'images.gz'}[{n}]" for n in range(40)]
     answers = jaxnet.classify(
         jaxnet.pretrained(), jaxnet.data.read_images(folder / "images.gz").images
     )
@@ -146,7 +146,8 @@ def test_output_in_csv_and_in_json_lines(folder, tmp_path, labels):
 def test_several_inputs_in_their_order(folder):
     process = run("classify", folder / "pictures" / "2.png", folder / "images.gz", "--json")
     names = [json.loads(line)["image"] for line in process.stdout.splitlines()]
-    assert names == [str(folder / "pictures" / "2.png"), *(f"images.gz[{n}]" for n in range(40))]
+    images = folder / "images.gz"
+    assert names == [str(folder / "pictures" / "2.png"), *(f"{images}[{n}]" for n in range(40))]
 
 
 def test_another_network_with_its_own_squash(folder, tmp_path):
@@ -190,7 +191,9 @@ def test_version():
         (["classify", "images.gz", "--weights", "images.gz"], "images.gz: not a whole safetensors"),
         (["classify", "images.gz", "--weights", "small"], r"shape \(4,\) .* got float32\[784\]"),
         (["classify", "images.gz", "--output", "a.xlsx"], "a.xlsx: answers are written to .csv or"),
-        (["classify", "images.gz", "--output", "no/a.csv"], "no/.*: No such file or directory"),
+        (["classify", "images.gz", "--output", "no/a.csv"], "no/a.csv: there is no folder no"),
+        (["classify", "a.csv", "--output", "a.csv"], "a.csv: this is one of the inputs"),
+        (["classify", "--labels", "labels.gz"], "labels of which images"),
         (["info", "text.png"], "text.png: not a whole safetensors file"),
         (["info", "nothing"], "nothing"),
     ],
@@ -200,6 +203,8 @@ def test_mistakes_end_in_one_sentence_and_code_2(folder, tmp_path, arguments, sa
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     (tmp_path / "text.png").write_text("not a picture")
     (tmp_path / "empty").mkdir()
+    np.save(tmp_path / "images.npy", np.zeros((2, 784), np.uint8))
+    (tmp_path / "images.npy").rename(tmp_path / "a.csv")
     np.save(tmp_path / "two.npy", np.array([1, 2]))
     jaxnet.save(tmp_path / "small", jaxnet.init(jax.random.key(0), (4, 2)))
     assert re.search(says, refused(run(*arguments, cwd=tmp_path)))
@@ -257,6 +262,38 @@ def test_ctrl_c_is_no_traceback_and_leaves_the_old_output(tmp_path, seconds):
     assert "Traceback" not in stderr
     assert (tmp_path / "out.csv").read_text() == "precious"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["many.npy", "out.csv"]
+
+
+def test_a_polite_kill_leaves_no_partial_file(tmp_path):
+    np.save(tmp_path / "many.npy", np.zeros((400_000, 784), np.uint8))
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "jaxnet", "classify", tmp_path / "many.npy"),
+            *("--output", tmp_path / "out.csv"),
+        ]
+    )
+    while process.poll() is None and not [*tmp_path.glob(".jaxnet-*.partial")]:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 128 + signal.SIGTERM
+    assert [path.name for path in tmp_path.iterdir()] == ["many.npy"]
+
+
+def test_a_platform_that_is_not_there_is_one_sentence():
+    process = run("info", JAX_PLATFORMS="abacus")
+    assert "Unable to initialize backend 'abacus'" in refused(process)
+
+
+def test_names_that_are_markup_or_no_text(tmp_path):
+    name = tmp_path / "d[b]\n[red].st"
+    jaxnet.save(name, jaxnet.init(jax.random.key(0)))
+    assert run("info", name, COLUMNS="300").returncode == 0
+    np.save(tmp_path / "images.npy", np.zeros((1, 784), np.uint8))
+    strange = os.fsencode(tmp_path) + b"/bad\xff.npy"
+    os.rename(tmp_path / "images.npy", strange)
+    output = tmp_path / "out.csv"
+    assert run("classify", os.fsdecode(strange), "--output", output).returncode == 0
+    assert "bad\\udcff.npy" in output.read_text()
 
 
 def test_help_is_worth_reading():

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from jaxnet.files import replacing
+import jaxnet
+from jaxnet.files import FileError, replacing
 
 
 def test_new_bytes_take_the_place_of_old_ones(tmp_path):
@@ -43,7 +44,8 @@ def test_a_killed_process_leaves_the_old_bytes(tmp_path):
     path.write_bytes(b"old")
     code = f"""
 import time
-from jaxnet.files import replacing
+import jaxnet
+from jaxnet.files import FileError, replacing
 with replacing({str(path)!r}) as file:
     file.write(b"new" * 100_000)
     file.flush()
@@ -64,7 +66,8 @@ def test_where_no_more_fits_the_old_bytes_stay(tmp_path):
     path.write_bytes(b"old")
     code = f"""
 import resource
-from jaxnet.files import replacing
+import jaxnet
+from jaxnet.files import FileError, replacing
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 try:
     with replacing({str(path)!r}) as file:
@@ -76,6 +79,29 @@ except OSError as error:
     assert process.stdout.strip() == str(path)
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_link_stays_a_link_and_a_secret_stays_one(tmp_path):
+    (tmp_path / "file").write_bytes(b"old")
+    (tmp_path / "file").chmod(0o600)
+    (tmp_path / "link").symlink_to("file")
+    with replacing(tmp_path / "link") as file:
+        file.write(b"new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_bytes() == b"new"
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_pipe_is_refused_rather_than_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for read in (
+        jaxnet.load,
+        jaxnet.data.read_idx,
+        jaxnet.data.read_images,
+        jaxnet.data.read_labels,
+    ):
+        with pytest.raises(FileError, match="pipe: a pipe or a device"):
+            read(tmp_path / "pipe")
 
 
 def test_an_error_about_another_file_keeps_its_name(tmp_path):

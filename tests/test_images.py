@@ -84,6 +84,34 @@ def test_ink_on_grey(seven, ground, ink):
     assert abs(as_mnist(picture) - as_mnist(page(seven))).mean() < 0.02
 
 
+LIGHT = np.add.outer(np.linspace(0, 0.3, 500), np.linspace(0, 0.7, 400))
+
+
+@pytest.mark.parametrize(
+    "photo",
+    [
+        lambda paper, rng: paper * (1 - 0.5 * LIGHT),
+        lambda paper, rng: paper * np.where(LIGHT > 0.6, 0.8, 1),
+        lambda paper, rng: paper + 0.04 * rng.standard_normal(paper.shape),
+        lambda paper, rng: paper * np.where(np.arange(500)[:, None] % 50 < 2, 0.85, 1),
+        lambda paper, rng: (
+            0.4 * paper * (1 - 0.3 * LIGHT) + 0.02 * rng.standard_normal(paper.shape)
+        ),
+        lambda paper, rng: 0.9 - 0.6 * paper + 0.03 * rng.standard_normal(paper.shape),
+    ],
+    ids=["falling light", "a shadow", "noise", "lined paper", "dim and noisy", "a blackboard"],
+)
+def test_photos(photo, mnist):
+    """Digits that are read rightly as they are, on paper under a lamp: 9 of 10 at the least."""
+    images, labels = mnist["test"]
+    rightly = jaxnet.classify(jaxnet.pretrained(), images).digits == labels
+    images, labels = images[rightly][:50], labels[rightly][:50]
+    rng = np.random.default_rng(0)
+    papers = [0.1 + 0.8 * page(x.reshape(28, 28) / 255, scale=10) / 255 for x in images]
+    framed = np.stack([as_mnist(photo(paper, rng).clip(0, 1)) for paper in papers])
+    assert (jaxnet.classify(jaxnet.pretrained(), framed).digits == labels).mean() >= 0.9
+
+
 def test_transparent_pictures_in_either_ink(seven):
     opacity = page(seven, light=False)
     for ink in (0, 255):

@@ -81,7 +81,7 @@ def test_every_squash_has_the_function_of_its_name(tmp_path):
         (lambda t: t.update({"0.weights": np.ones((), "f4")}), "layer 0"),
         (lambda t: t.update({"0.weights": np.ones((5, 3, 4), "f4")}), "layer 0"),
         (lambda t: t.update(tensors((4, 0, 2))), "layer 0"),
-        (lambda t: t.update(tensors(dtype=np.int32)), "int32, not floating-point"),
+        (lambda t: t.update(tensors(dtype=np.int32)), "holds I32, not floats"),
         (lambda t: t["1.biases"].fill(np.nan), r"1\.biases holds NaN or infinity"),
         (lambda t: t["0.weights"].fill(np.inf), r"0\.weights holds NaN or infinity"),
     ],
@@ -108,6 +108,15 @@ def test_a_file_that_names_no_squash_is_the_error(tmp_path, header):
 def test_a_header_that_belongs_to_another_network_is_the_error(tmp_path):
     safetensors.numpy.save_file(tensors(), tmp_path / "network", {**HEADER, "sizes": "4-3-3"})
     with pytest.raises(FileError, match="sizes 4-3-3, but its arrays have 4-3-2"):
+        jaxnet.load(tmp_path / "network")
+
+
+@pytest.mark.parametrize("dtype", ["F8_E4M3", "F8_E5M2", "I64", "BOOL", "C64", "U8"])
+def test_other_types_are_the_error_before_they_are_read(tmp_path, dtype):
+    size = {"I64": 8, "C64": 8}.get(dtype, 1)
+    entry = {"dtype": dtype, "shape": [1, 1], "data_offsets": [0, size]}
+    (tmp_path / "network").write_bytes(header_of({"0.weights": entry}) + bytes(size))
+    with pytest.raises(FileError, match=f"'0.weights' holds {dtype}, not floats"):
         jaxnet.load(tmp_path / "network")
 
 

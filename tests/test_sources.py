@@ -10,6 +10,8 @@ from jaxnet.data import read_images, read_labels, write_idx
 from jaxnet.data.sources import Source, join
 from jaxnet.files import FileError
 
+NPY = b"\x93NUMPY\x01\x00"
+
 
 @pytest.fixture
 def images():
@@ -27,7 +29,7 @@ def test_idx_whatever_its_name(tmp_path, images, name):
     write_idx(tmp_path / name, images)
     source = read_images(tmp_path / name)
     np.testing.assert_array_equal(source.images, images.reshape(5, 784))
-    assert source.names == [f"{name}[{n}]" for n in range(5)]
+    assert source.names == [f"{tmp_path / name}[{n}]" for n in range(5)]
 
 
 @pytest.mark.parametrize(
@@ -110,6 +112,17 @@ def test_labels_in_place_of_images(tmp_path):
         read_images(tmp_path / "labels")
 
 
+@pytest.mark.parametrize(
+    "shape", ["(True, 784)", "(0, 10**30)", "(-5, 784)", f"({'1, ' * 65})", f"({'9' * 4000},)"]
+)
+def test_shapes_that_no_array_has(tmp_path, shape):
+    header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    path = tmp_path / "odd.npy"
+    path.write_bytes(NPY + len(header).to_bytes(2, "little") + header + bytes(784))
+    with pytest.raises(FileError, match=r"odd\.npy"):
+        read_images(path)
+
+
 def test_an_empty_folder(tmp_path):
     with pytest.raises(FileError, match="no pictures in this folder"):
         read_images(tmp_path)
@@ -141,9 +154,6 @@ def test_arrays_that_are_not_labels(tmp_path, array, says):
     np.save(tmp_path / "labels.npy", array)
     with pytest.raises(FileError, match=says):
         read_labels(tmp_path / "labels.npy")
-
-
-NPY = b"\x93NUMPY\x01\x00"
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)

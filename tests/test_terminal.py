@@ -42,7 +42,17 @@ def test_an_image_of_odd_side_is_filled_up_with_black():
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(0, "    "), (1, "████"), (0.5, "██  "), (1 / 32, "▏   "), (1 / 33, "▏   "), (0.26, "█   ")],
+    [
+        (0, "    "),
+        (1, "████"),
+        (0.5, "██  "),
+        (1 / 32, "▏   "),
+        (1 / 33, "▏   "),
+        (0.26, "█   "),
+        (1e9, "████"),
+        (-1, "    "),
+        (np.nan, "    "),
+    ],
 )
 def test_bars(value, expected):
     assert terminal.bar(value, width=4) == expected
@@ -64,6 +74,10 @@ def test_cards_show_names_answers_and_marks(two):
     assert "→ 8  ✗ 0" in shown
     assert "3 ██████  " in shown
     assert shown.count("█") == 12
+
+
+def test_names_cannot_move_the_cursor_or_break_a_line():
+    assert terminal.printable("a\x1b[2J\nb ✓") == "a\ufffd[2J\ufffdb ✓"
 
 
 def test_cards_without_labels_mark_nothing(two):

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxnet.files import FileError, replacing
+from jaxnet.files import FileError, open_file, replacing
 
 _DTYPES = {
     0x08: np.dtype("u1"),
@@ -110,9 +110,9 @@ def write_idx(path: str | os.PathLike[str], array: NDArray[Any]) -> None:
 
 
 def _open(path: str | os.PathLike[str]) -> BinaryIO:
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         compressed = file.read(2) == b"\x1f\x8b"
-    return cast(BinaryIO, gzip.open(path) if compressed else open(path, "rb"))
+    return cast(BinaryIO, gzip.open(path) if compressed else open_file(path))
 
 
 def _has_magic(head: bytes) -> bool:
@@ -129,7 +129,7 @@ def _read(file: BinaryIO, path: str | os.PathLike[str], max_bytes: int) -> NDArr
         raise FileError(f"{path}: the file ends inside its header.")
     shape = struct.unpack(f">{rank}I", sizes)
     n_bytes = math.prod(shape) * dtype.itemsize
-    declared = f"{path}: the header declares {dtype.name} of shape {shape}, {n_bytes:,} bytes"
+    declared = f"{path}: the header declares {dtype.name} of shape {shape!s:.80}, {n_bytes:,} bytes"
     if n_bytes > max_bytes:
         raise FileError(f"{declared}; read_idx takes more than {max_bytes:,} with max_bytes=.")
 

@@ -6,15 +6,21 @@ fitted into 20×20 pixels with their proportions kept and the edges smoothed, th
 """
 
 import os
+import warnings
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxnet.files import FileError
+from jaxnet.files import FileError, open_file
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
+_MOST_PIXELS = 90_000_000
+_LONGEST = 2_048  # pixels along a side; larger pictures are scaled down to it
+_PHOTO = 64  # pixels of the shorter side, from which on a picture is treated as a photo
+_SHARP = 240  # pixels of the longer side that such a picture is averaged down to
 _FAINT = 0.1  # of the ink's full strength: below this it is paper, noise, or a JPEG's ripples
 
 
@@ -41,14 +47,18 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[np.float32]:
         1
     """
     Image, ImageOps, UnidentifiedImageError = _pillow()
-    with open(path, "rb") as file:
+    with open_file(path) as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what Pillow forgives
         try:
             image = Image.open(file, formats=_FORMATS)
-            if image.width * image.height > Image.MAX_IMAGE_PIXELS:
+            if image.width * image.height > _MOST_PIXELS:
                 raise ValueError(f"{image.width}×{image.height} pixels are too many")
-            image = ImageOps.exif_transpose(image)
             if not image.mode.startswith(("I", "F")):  # those are single-channel, beyond 8 bits
+                image.draft("RGB", (_LONGEST, _LONGEST))
                 image = image.convert("RGBA")
+            with suppress(Exception):  # of a damaged note on how the camera was held
+                image = ImageOps.exif_transpose(image)
+            image.thumbnail((_LONGEST, _LONGEST), Image.Resampling.BOX)
             pixels = np.asarray(image)
         except UnidentifiedImageError as error:
             raise FileError(f"{path}: none of {', '.join(_FORMATS)}, nor IDX, nor .npy.") from error
@@ -64,8 +74,8 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[np.float32]:
 def as_mnist(picture: NDArray[Any]) -> NDArray[np.float32]:
     """Brings a picture of one digit into MNIST's form.
 
-    The ground is what most of the border shows; the digit is what differs from it, drawn
-    in its strongest contrast as 1.
+    The ground is what the border shows; the digit is what stands out from it, lighter or
+    darker, at its strongest as 1. Anything else that is drawn there counts as part of it.
 
     Args:
         picture: shape `(height, width)` grey, `(height, width, 3)` colour, or
@@ -125,15 +135,49 @@ def _grey(picture: NDArray[Any]) -> NDArray[Any]:
 
 
 def _ink(grey: NDArray[Any]) -> NDArray[Any]:
-    """How far each pixel is from the ground, from 0 to 1; the ground is the border's median."""
-    ground = np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]]))
-    lighter = grey - ground
+    """How far each pixel stands out from the ground, from 0 to 1.
+
+    Of a picture large enough to be a photo, noise is averaged away and the light's fall over
+    the paper is allowed for; a small one is taken at its word.
+    """
+    photo = min(grey.shape) >= _PHOTO
+    if photo:
+        Image, *_ = _pillow()
+        height, width = (round(side * min(1, _SHARP / max(grey.shape))) for side in grey.shape)
+        small = Image.fromarray(grey).resize((width, height), Image.Resampling.BOX)
+        grey = np.asarray(small)
+    lighter = grey - (_ground(grey) if photo else np.median(_border(grey, 1)))
     ink = (lighter if lighter.max() > -lighter.min() else -lighter).clip(0)
     if ink.max() < _FAINT:
         raise ValueError("nothing is drawn here: no pixel stands out from the ground")
-    ink /= ink.max()
-    ink[ink < _FAINT] = 0
+    if photo:
+        strength = np.median(ink[ink > ink.max() / 2])
+        ink = ((ink / strength - 0.25) / 0.6).clip(0, 1)
+    else:
+        ink /= ink.max()
+        ink[ink < _FAINT] = 0
     return ink
+
+
+def _ground(grey: NDArray[Any]) -> NDArray[Any]:
+    """The quadratic surface that fits the picture's border best, but for what is drawn there."""
+    y, x = np.meshgrid(*(np.linspace(-1, 1, side) for side in grey.shape), indexing="ij")
+    terms = np.stack([np.ones_like(x), x, y, x * y, x**2, y**2], -1)
+    margin = round(0.08 * min(grey.shape))
+    known, seen = _border(terms, margin), _border(grey, margin)
+    trust, fit = (abs(seen - np.median(seen)) < 0.35).astype(float), np.zeros(6)
+    for _ in range(6):  # each time, trust those more that fit
+        fit = np.linalg.lstsq(known * trust[:, None], seen * trust, rcond=None)[0]
+        off = abs(seen - known @ fit)
+        trust = 1 / (1 + (off / max(2 * np.median(off), 0.02)) ** 2)
+    return (terms @ fit).astype(np.float32)
+
+
+def _border(pixels: NDArray[Any], margin: int) -> NDArray[Any]:
+    """The pixels within a margin of the edge, in a row."""
+    edge = np.ones(pixels.shape[:2], bool)
+    edge[margin:-margin, margin:-margin] = False
+    return pixels[edge]
 
 
 def _pillow() -> tuple[Any, Any, Any]:

@@ -131,7 +131,7 @@ def _find_or_fetch(name: str, mirrors: Sequence[str]) -> Path:
                     if hashlib.file_digest(unpacked, "sha256").hexdigest() != _SHA256[name]:
                         raise FileError("the bytes that came are not MNIST's")
             return path
-        except (OSError, EOFError, zlib.error, FileError) as error:
+        except (OSError, EOFError, zlib.error, ValueError) as error:
             failures.append(f"{url}: {error}")
     raise FileError(
         f"MNIST is not at hand and was not downloaded ({'; '.join(failures) or 'no mirrors'}). "

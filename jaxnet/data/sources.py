@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from jaxnet.data.idx import is_idx, read_idx
 from jaxnet.data.images import SUFFIXES, read_image
-from jaxnet.files import FileError
+from jaxnet.files import FileError, open_file
 
 
 class Source(NamedTuple):
@@ -21,7 +21,7 @@ class Source(NamedTuple):
 
     Attributes:
         images: shape `(n, 784)`; uint8 from 0 to 255, or floats from 0 to 1.
-        names: `n` texts, such as "digits/seven.png" or "t10k-images-idx3-ubyte[41]".
+        names: `n` texts, such as "digits/seven.png" or "mnist/t10k-images-idx3-ubyte[41]".
     """
 
     images: NDArray[Any]
@@ -64,7 +64,7 @@ def read_images(path: str | os.PathLike[str]) -> Source:
     else:
         return Source(read_image(path)[None], [str(path)])
     images = _as_rows(path, images)
-    return Source(images, [f"{path.name}[{n}]" for n in range(len(images))])
+    return Source(images, [f"{path}[{n}]" for n in range(len(images))])
 
 
 def read_labels(path: str | os.PathLike[str]) -> NDArray[Any]:
@@ -100,7 +100,7 @@ def read_labels(path: str | os.PathLike[str]) -> NDArray[Any]:
 
 
 def _begins_with(path: str | os.PathLike[str], magic: bytes) -> bool:
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         return file.read(len(magic)) == magic
 
 
@@ -109,21 +109,21 @@ def _read_npy(path: str | os.PathLike[str]) -> NDArray[Any]:
     with open(path, "rb") as file:
         try:
             version = format.read_magic(file)
-            read_header = {
-                (1, 0): format.read_array_header_1_0,
-                (2, 0): format.read_array_header_2_0,
-            }
-            shape, _, dtype = read_header[version](file)
+            read_header = {1: format.read_array_header_1_0, 2: format.read_array_header_2_0}
+            shape, _, dtype = read_header[version[0]](file)
+            sizes_fit = all(type(n) is int and 0 <= n < 2**48 for n in shape) and len(shape) <= 32
         # NumPy parses the header as Python, and damaged ones fail in as many ways.
         except Exception as error:
             raise FileError(
                 f"{path}: the header of this .npy file is damaged ({error})."
             ) from error
         if dtype.kind not in "buif":
-            raise FileError(f"{path}: expected an array of numbers; got {dtype}.")
+            raise FileError(f"{path}: expected an array of numbers; got {dtype!s:.60}.")
+        if not sizes_fit:
+            raise FileError(f"{path}: the header declares the shape {shape!s:.60}.")
         n_bytes = math.prod(shape) * dtype.itemsize
         there = os.path.getsize(path) - file.tell()
-        if min(shape, default=0) < 0 or n_bytes != there:
+        if n_bytes != there:
             raise FileError(
                 f"{path}: the header declares {dtype} of shape {shape}, {n_bytes:,} bytes, but "
                 f"{there:,} follow."

@@ -104,7 +104,7 @@ def draw(key: Key[Array, ""], digit: ArrayLike) -> Float[Array, "784"]:
         >>> jaxnet.data.strokes.draw(jax.random.key(0), 7).shape
         (784,)
     """
-    if isinstance(digit, int) and not 0 <= digit <= 9:
+    if isinstance(digit, (int, np.integer)) and not 0 <= digit <= 9:
         raise ValueError(f"Expected a digit, 0 to 9; got {digit} instead.")
     low, high = np.array([*_HAND.values()], np.float32).T
     hand = dict(zip(_HAND, jax.random.uniform(key, low.shape, jnp.float32, low, high), strict=True))

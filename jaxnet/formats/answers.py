@@ -35,7 +35,23 @@ def json_lines(
     """
     keys = ("image", "digit", "activations", "label")
     for row in _rows(answers, names, labels):
-        yield json.dumps(dict(zip(keys, row, strict=False))) + "\n"
+        yield json.dumps(dict(zip(keys, row, strict=False)), allow_nan=False) + "\n"
+
+
+def check_output(path: str | os.PathLike[str]) -> None:
+    """Raises what `write_answers` would raise of a path, before there are any answers.
+
+    Example:
+        >>> import jaxnet
+        >>> jaxnet.formats.answers.check_output("answers.csv")
+    """
+    path = Path(path)
+    if path.suffix not in (".csv", ".jsonl"):
+        raise FileError(
+            f"{path}: answers are written to .csv or .jsonl, not {path.suffix or 'this'}."
+        )
+    if not path.parent.is_dir():
+        raise FileError(f"{path}: there is no folder {path.parent}; make it first.")
 
 
 def write_answers(
@@ -56,12 +72,10 @@ def write_answers(
 
     Example: see `jaxnet classify --output`.
     """
-    suffix = Path(path).suffix
-    if suffix not in (".csv", ".jsonl"):
-        raise FileError(f"{path}: answers are written to .csv or .jsonl, not {suffix or 'this'}.")
+    check_output(path)
     with replacing(path) as file:
-        text = TextIOWrapper(file, encoding="utf-8", newline="")
-        if suffix == ".jsonl":
+        text = TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline="")
+        if Path(path).suffix == ".jsonl":
             text.writelines(json_lines(answers, names, labels))
         else:
             outputs = [f"activation_{n}" for n in range(answers.activations.shape[1])]

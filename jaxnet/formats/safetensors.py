@@ -6,21 +6,22 @@ network.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.numpy import save as to_bytes
 
-from jaxnet.files import FileError, replacing
+from jaxnet.files import FileError, open_file, replacing
 from jaxnet.network import Layer, Params, Squash
 
 _NAMES = "sigmoid relu tanh leaky_relu elu gelu silu softplus softmax identity"
 SQUASHES: Mapping[str, Squash] = {name: getattr(jax.nn, name) for name in _NAMES.split()}
+_DTYPES = {"F64", "F32", "F16", "BF16"}
 
 
 class Info(NamedTuple):
@@ -108,11 +109,20 @@ def load(path: str | os.PathLike[str]) -> tuple[Params, Info]:
     Example: see `save`.
     """
     try:
-        with safe_open(os.fspath(path), framework="flax") as file:
+        open_file(path).close()
+        with safe_open(os.fspath(path), framework="numpy") as file:
             header = dict(file.metadata() or {})
-            tensors = {name: np.asarray(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise FileError(f"{path}: not a whole safetensors file ({error}).") from error
+            names = [*file.keys()]
+            if strange := [n for n in names if file.get_slice(n).get_dtype() not in _DTYPES]:
+                kind = file.get_slice(strange[0]).get_dtype()
+                raise FileError(f"{path}: {strange[0]!r:.60} holds {kind}, not floats.")
+            if fault := _misnamed(names):
+                raise FileError(f"{path}: not a network of jaxnet: {fault}.")
+            tensors = {name: np.asarray(file.get_tensor(name)) for name in names}
+    except (FileError, OSError):
+        raise
+    except Exception as error:  # SafetensorError, and whatever strange shapes bring about
+        raise FileError(f"{path}: not a whole safetensors file ({error!s:.200}).") from error
     if fault := _fault(tensors, header):
         raise FileError(f"{path}: not a network of jaxnet: {fault}.")
     params = tuple(
@@ -122,7 +132,7 @@ def load(path: str | os.PathLike[str]) -> tuple[Params, Info]:
     sizes = _sizes(params)
     if (said := header.pop("sizes", None)) not in (None, _in_words(sizes)):
         raise FileError(
-            f"{path}: its header says sizes {said}, but its arrays have {_in_words(sizes)}."
+            f"{path}: its header says sizes {said:.60}, but its arrays have {_in_words(sizes)}."
         )
     squash, last_squash = header.pop("squash"), header.pop("last_squash")
     return params, Info(sizes, squash, last_squash, dict(sorted(header.items())))
@@ -136,15 +146,21 @@ def _in_words(sizes: tuple[int, ...]) -> str:
     return "-".join(map(str, sizes))
 
 
+def _misnamed(names: Collection[str]) -> str | None:
+    expected = {f"{n}.{field}" for n in range(len(names) // 2) for field in Layer._fields}
+    if not expected or set(names) != expected:
+        got = ", ".join(sorted(names))
+        return f"it holds arrays named {got!r:.200}, not 0.weights, 0.biases, 1.weights and so on"
+    return None
+
+
 def _fault(tensors: Mapping[str, NDArray[Any]], header: Mapping[str, str]) -> str | None:
     """What keeps these from being a network, as the end of a sentence; None if nothing does."""
     for name in ("squash", "last_squash"):
         if header.get(name) not in SQUASHES:
-            return f"{name} is {header.get(name)!r}, which is none of {', '.join(SQUASHES)}"
-    names = {f"{n}.{field}" for n in range(len(tensors) // 2) for field in Layer._fields}
-    if not names or set(tensors) != names:
-        got = ", ".join(sorted(tensors))
-        return f"it holds arrays named {got!r:.200}, not 0.weights, 0.biases, 1.weights and so on"
+            return f"{name} is {header.get(name)!r:.60}, which is none of {', '.join(SQUASHES)}"
+    if fault := _misnamed(tensors):
+        return fault
     n_in = tensors["0.weights"].shape[-1:]
     for n in range(len(tensors) // 2):
         w, b = tensors[f"{n}.weights"], tensors[f"{n}.biases"]

@@ -56,15 +56,27 @@ def _pixels(upper: float, lower: float, colour: bool) -> tuple[str, str]:
 
 
 def bar(value: float, *, width: int = 8) -> str:
-    """A bar as long as a number from 0 to 1, to an eighth of a character.
+    """A bar as long as a number from 0 to 1, to an eighth of a character; beyond, as at the end.
 
     Example:
         >>> from jaxnet.show import terminal
         >>> terminal.bar(0.3, width=4)
         '█▎  '
     """
-    full, eighths = divmod(round(float(value) * width * 8), 8)
+    within = min(max(float(np.nan_to_num(value)), 0), 1)
+    full, eighths = divmod(round(within * width * 8), 8)
     return ("█" * full + _EIGHTHS[eighths] * (eighths > 0)).ljust(width)
+
+
+def printable(text: str) -> str:
+    """A text without the characters that would move the cursor, clear the screen or break the line.
+
+    Example:
+        >>> from jaxnet.show import terminal
+        >>> terminal.printable("two\\nlines")
+        'two\ufffdlines'
+    """
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
 def cards(
@@ -131,6 +143,6 @@ def _card(
     table = Table.grid(padding=(0, 1, 0, 0))
     table.add_column(width=28)
     table.add_column(width=10)
-    table.add_row(Text(name[-28:], "dim"), Text(f"→ {digit}{mark}", style))
+    table.add_row(Text(printable(name)[-28:], "dim"), Text(f"→ {digit}{mark}", style))
     table.add_row(image, Group("", "", *bars))
     return table
