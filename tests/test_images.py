@@ -150,6 +150,15 @@ def test_every_kind_of_file(seven, tmp_path, mode, suffix):
     assert reads(read_image(path)) == 7
 
 
+@pytest.mark.parametrize("wide", [False, True])
+def test_large_pictures(seven, tmp_path, wide):
+    big = Image.fromarray(page(seven)).resize((2400, 3000))
+    if wide:
+        big = Image.fromarray(np.asarray(big).astype(np.uint16) * 257)
+    big.save(tmp_path / "big.png")
+    assert reads(read_image(tmp_path / "big.png")) == 7
+
+
 def test_a_phones_rotation_is_undone(seven, tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # "turn by 90 degrees clockwise to view"

@@ -53,9 +53,8 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[np.float32]:
             image = Image.open(file, formats=_FORMATS)
             if image.width * image.height > _MOST_PIXELS:
                 raise ValueError(f"{image.width}×{image.height} pixels are too many")
-            if not image.mode.startswith(("I", "F")):  # those are single-channel, beyond 8 bits
-                image.draft("RGB", (_LONGEST, _LONGEST))
-                image = image.convert("RGBA")
+            image.draft("RGB", (_LONGEST, _LONGEST))
+            image = image.convert("I" if image.mode.startswith("I") else "RGBA")  # I: 16 bits
             with suppress(Exception):  # of a damaged note on how the camera was held
                 image = ImageOps.exif_transpose(image)
             image.thumbnail((_LONGEST, _LONGEST), Image.Resampling.BOX)
