@@ -49,9 +49,10 @@ def test_the_ink_is_as_plentiful_as_mnists(drawn, mnist):
 
 
 def test_the_trained_network_reads_them_unseen(drawn):
-    """The claim is 90 %; what is measured is 99.5 %, and no digit is below 90 % alone."""
+    """As the README says: more than 99 % of all, and of no digit alone less than 90 %."""
     images, labels = drawn
     digits = jaxnet.classify(jaxnet.pretrained(), images).digits
+    assert (digits == labels).mean() > 0.99
     for digit in range(10):
         of_this = np.asarray(labels) == digit
         assert (digits[of_this] == digit).mean() >= 0.9, digit

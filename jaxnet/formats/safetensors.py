@@ -113,9 +113,9 @@ def load(path: str | os.PathLike[str]) -> tuple[Params, Info]:
         with safe_open(os.fspath(path), framework="numpy") as file:
             header = dict(file.metadata() or {})
             names = [*file.keys()]
-            if strange := [n for n in names if file.get_slice(n).get_dtype() not in _DTYPES]:
-                kind = file.get_slice(strange[0]).get_dtype()
-                raise FileError(f"{path}: {strange[0]!r:.60} holds {kind}, not floats.")
+            for name in names:
+                if (kind := file.get_slice(name).get_dtype()) not in _DTYPES:
+                    raise FileError(f"{path}: {name!r:.60} holds {kind}, not floats.")
             if fault := _misnamed(names):
                 raise FileError(f"{path}: not a network of jaxnet: {fault}.")
             tensors = {name: np.asarray(file.get_tensor(name)) for name in names}
