@@ -19,7 +19,8 @@ original = jaxnet.data.strokes.draw(jax.random.key(0), SHOWN)
 
 def cost(x: jax.Array) -> jax.Array:
     """How far the image is from being read as wanted, and from what it was."""
-    return cross_entropy(params, x, WANTED) + 0.5 * optax.squared_error(x, original).sum()
+    change = optax.squared_error(x, original).sum()
+    return cross_entropy(jaxnet.logits(params, x), WANTED) + 0.5 * change
 
 
 @jax.jit

@@ -6,18 +6,14 @@ import jax
 import optax
 
 import jaxnet
-from jaxnet.training import TrainState, evaluate, train_epoch
+from jaxnet.training import fit
 
-key_init, key_train, key_test, key_epochs = jax.random.split(jax.random.key(0), 4)
-images, labels = jaxnet.data.strokes.sample(key_train, 10_000)
-unseen = jaxnet.data.strokes.sample(key_test, 10_000)
+key_images, key_unseen, key_fit = jax.random.split(jax.random.key(0), 3)
+images, labels = jaxnet.data.strokes.sample(key_images, 10_000)
+unseen = jaxnet.data.strokes.sample(key_unseen, 10_000)
 
-optimizer = optax.adam(0.01)
-epoch = jax.jit(partial(train_epoch, optimizer=optimizer, batch_size=100))
+learn = jax.jit(partial(fit, optimizer=optax.adam(0.01), epochs=10, batch_size=100))
+state, history = learn(key_fit, images, labels, held_out=unseen)
 
-params = jaxnet.init(key_init)
-state = TrainState(params, optimizer.init(params))
-print(f"before learning: reads {evaluate(state.params, *unseen):.1%}")
-for n, key in enumerate(jax.random.split(key_epochs, 10), 1):
-    state, cost = epoch(key, state, images, labels)
-    print(f"epoch {n}: cost {cost:.3f}, reads {evaluate(state.params, *unseen):.1%}")
+for epoch, (cost, share) in enumerate(zip(history.cost, history.held_out, strict=True), 1):
+    print(f"epoch {epoch}: cost {cost:.3f}, reads {share:.1%} of digits not seen before")

@@ -5,13 +5,18 @@
     jaxnet.predict(params, x)                          # 7
 
 `network` holds the network itself, `training` how it learns, `inference` how it reads many
-images, `data` where images come from, `formats` how networks are kept, `show` what is seen.
+images; `ensembles`, `gradients` and `landscape` are for experiments; `data` says where images
+come from, `formats` how networks are kept, `show` what is seen.
 """
 
 from jaxnet import data as data
+from jaxnet import ensembles as ensembles
 from jaxnet import formats as formats
+from jaxnet import gradients as gradients
 from jaxnet import inference as inference
+from jaxnet import landscape as landscape
 from jaxnet import network as network
+from jaxnet import shuffling as shuffling
 from jaxnet import training as training
 from jaxnet.files import FileError as FileError
 from jaxnet.formats.safetensors import load as load

@@ -4,6 +4,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+from jax.scipy.ndimage import map_coordinates
 from jaxtyping import Array, Key
 
 from jaxnet.network import Image
@@ -46,4 +47,39 @@ def affine(
     row, column = (1 + tall) * row, (1 + wide) * column + lean * row
     row, column = cos * row - sin * column, sin * row + cos * column
     source = row + centre + down, column + centre + right
-    return jax.scipy.ndimage.map_coordinates(x.reshape(side, side), source, order=1)
+    return map_coordinates(x.reshape(side, side), source, order=1)
+
+
+def elastic(
+    key: Key[Array, ""], x: Image, *, strength: float = 0.8, smoothness: float = 4.0
+) -> Image:
+    """Bends an image, as a hand does that is not steady.
+
+    Each pixel is moved by a random field, blurred so that neighbours move alike.
+
+    Args:
+        key: from `jax.random.key`.
+        x: one square image, shape `(784,)`.
+        strength: the standard deviation of a pixel's way along each side, in pixels, far
+            from the border.
+        smoothness: the standard deviation of the Gaussian that blurs the field, in pixels.
+
+    Returns:
+        An image of the same shape, interpolated linearly, black where nothing was.
+
+    Example:
+        >>> import jax, jaxnet
+        >>> x = jaxnet.data.strokes.draw(jax.random.key(0), 7)
+        >>> jaxnet.data.warp.elastic(jax.random.key(1), x).shape
+        (784,)
+
+    Source: Simard, Steinkraus and Platt, "Best practices for convolutional neural networks
+    applied to visual document analysis", 2003.
+    """
+    side = math.isqrt(x.size)
+    place = jnp.arange(side, dtype=x.dtype)
+    blur = jnp.exp(-((place[:, None] - place[None, :]) ** 2) / (2 * smoothness**2))
+    blur /= jnp.sqrt((blur[side // 2] ** 2).sum())  # keeps the variance at 1, in the middle
+    field = strength * blur @ jax.random.normal(key, (2, side, side), x.dtype) @ blur
+    source = jnp.mgrid[:side, :side].astype(x.dtype) + field
+    return map_coordinates(x.reshape(side, side), tuple(source.reshape(2, -1)), order=1)

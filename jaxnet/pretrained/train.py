@@ -26,7 +26,7 @@ from jaxnet.data.warp import affine
 from jaxnet.formats.safetensors import save
 from jaxnet.network import Layer, Params, activations, init
 from jaxnet.pretrained import PATH
-from jaxnet.training import TrainState, cross_entropy, evaluate, train_epoch
+from jaxnet.training import TrainState, evaluate, train_epoch
 
 SEED, STARTS, EPOCHS, BATCH_SIZE, RATE, HELD_OUT = 0, 16, 500, 512, 0.003, 5_000
 
@@ -42,16 +42,16 @@ def train(images: Array, labels: Array, *, starts: int, epochs: int) -> Params:
         train_epoch,
         optimizer=optimizer,
         batch_size=BATCH_SIZE,
-        cost=partial(cross_entropy, squash=jnp.tanh),
+        squash=jnp.tanh,
         augment=affine,
     )
     epoch = jax.jit(jax.vmap(one, in_axes=(None, 0, None, None)))
     began = time.monotonic()
     for n, key in enumerate(jax.random.split(key_epochs, epochs), 1):
-        state, cost = epoch(key, state, images, labels)
+        state, score = epoch(key, state, images, labels)
         if n % 10 == 0 or n == epochs:
             took = time.monotonic() - began
-            print(f"epoch {n} of {epochs}: cost {cost.mean():.4f}, {took:.0f} s", flush=True)
+            print(f"epoch {n} of {epochs}: cost {score.cost.mean():.4f}, {took:.0f} s", flush=True)
     return jax.vmap(in_terms_of_sigmoid)(state.params)
 
 

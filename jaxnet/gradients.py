@@ -1,0 +1,114 @@
+"""What each image does to the network: gradients one by one, and who taught it what."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.nn import sigmoid
+from jax.scipy.sparse.linalg import cg
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
+
+from jaxnet.network import Image, Params, Squash, logits
+from jaxnet.training import Cost, Images, Labels, cross_entropy, mean_cost, unit
+
+
+def per_example(
+    params: Params,
+    images: Images,
+    labels: Labels,
+    *,
+    batch_size: int = 256,
+    keep: Callable[[Any], Any] = lambda gradient: gradient,
+    cost: Cost = cross_entropy,
+    squash: Squash = sigmoid,
+) -> Any:
+    """The gradient of each image's cost by itself.
+
+    A gradient is as large as the network: of 60,000 images they take 3 GB. If only a number
+    of each matters, `keep` it: no more than `batch_size` gradients then exist at a time.
+
+    Args:
+        params, images, labels, cost, squash: as for `jaxnet.training.mean_cost`.
+        batch_size: gradients computed together.
+        keep: what to keep of each gradient, such as `optax.tree.norm`; all of it, if not given.
+
+    Returns:
+        What `keep` returns, every array with an axis of `n` in front.
+
+    Example:
+        >>> import jax, jaxnet, optax
+        >>> images, labels = jaxnet.data.strokes.sample(jax.random.key(0), 1000)
+        >>> jaxnet.gradients.per_example(
+        ...     jaxnet.pretrained(), images, labels, keep=optax.tree.norm
+        ... ).shape
+        (1000,)
+    """
+
+    def one(example: tuple[Array, Array]) -> Any:
+        x, y = example
+        return keep(jax.grad(mean_cost)(params, x[None], y[None], cost=cost, squash=squash))
+
+    return jax.lax.map(one, (jnp.asarray(images), jnp.asarray(labels)), batch_size=batch_size)
+
+
+def influence(
+    params: Params,
+    images: Images,
+    labels: Labels,
+    x: Image,
+    y: ArrayLike,
+    *,
+    damping: float = 0.01,
+    n_iterations: int = 100,
+    cost: Cost = cross_entropy,
+    squash: Squash = sigmoid,
+) -> Float[Array, " n"]:
+    """How much each training image helped the network to read another one.
+
+    To first order, and as if the network had learnt to the end: the other image's cost would
+    rise by this much, had the training image been left out. The curvature of the mean cost
+    is approximated by Gauss and Newton's, which no direction curves down in.
+
+    Args:
+        params: the trained network.
+        images, labels: what it was trained on.
+        x: one image, shape `(784,)`, from 0 to 1, that it was not trained on.
+        y: what that one shows.
+        damping: added to the curvature in every direction, and so the weight of half the
+            squared distance from `params`; the less, the longer the search.
+        n_iterations: of conjugate gradients, at most.
+        cost, squash: as for `jaxnet.training.mean_cost`.
+
+    Returns:
+        Shape `(n,)`, in the units of the cost; positive where the image helped.
+
+    Example:
+        >>> import jax, jaxnet
+        >>> images, labels = jaxnet.data.strokes.sample(jax.random.key(0), 500)
+        >>> jaxnet.gradients.influence(
+        ...     jaxnet.pretrained(), images, labels, images[0], labels[0]
+        ... ).shape
+        (500,)
+
+    Source: Koh and Liang, "Understanding black-box predictions via influence functions", 2017;
+    Schraudolph, "Fast curvature matrix-vector products", 2002.
+    """
+    images, labels = unit(images), jnp.asarray(labels)
+
+    def outputs(params: Params) -> Array:
+        return jax.vmap(lambda x: logits(params, x, squash=squash))(images)
+
+    def costs(z: Array) -> Array:
+        return jax.vmap(cost)(z, labels)
+
+    def curvature(direction: Params) -> Params:
+        z, z_dot = jax.jvp(outputs, (params,), (direction,))
+        slope_dot = jax.jvp(jax.grad(lambda z: costs(z).mean()), (z,), (z_dot,))[1]
+        (product,) = jax.vjp(outputs, params)[1](slope_dot)
+        return jax.tree.map(lambda p, d: p + damping * d, product, direction)
+
+    slope = jax.grad(lambda p: cost(logits(p, jnp.asarray(x), squash=squash), y))(params)
+    direction, _ = cg(curvature, slope, tol=1e-6, maxiter=n_iterations)
+    return jax.jvp(lambda p: costs(outputs(p)), (params,), (direction,))[1] / len(images)
