@@ -1,5 +1,6 @@
 """The command line: parses, calls the library, prints."""
 
+import re
 import time
 from functools import partial
 from importlib.metadata import version as version_of
@@ -11,21 +12,24 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 from rich.console import Console
+from rich.live import Live
 from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
-from jaxnet import inference
+from jaxnet import inference, runs
 from jaxnet.data.sources import Source, join, read_images, read_labels
 from jaxnet.data.strokes import draw
-from jaxnet.files import FileError
+from jaxnet.files import FileError, replacing
 from jaxnet.formats.answers import check_output, json_lines, write_answers
-from jaxnet.formats.safetensors import load
+from jaxnet.formats.safetensors import SQUASHES, load
 from jaxnet.network import count
 from jaxnet.pretrained import PATH
 from jaxnet.show import terminal
 
 FEW = 20  # as many images are shown one by one; more are summed up
+
+DEFAULTS = runs.Options()
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -97,6 +101,93 @@ def classify(
         Console().print(terminal.cards(source, answers, known))
     else:
         Console().print(terminal.summary(answers, known, seconds))
+
+
+@app.command()
+def train(
+    data: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[DATA]...",
+            help="mnist, or drawn (by the program itself), or two files, images and labels.",
+            show_default="mnist",
+        ),
+    ] = None,
+    output: Annotated[
+        Path, typer.Option(help="The file for the network; record and curves come beside it.")
+    ] = Path("network.safetensors"),
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a network that is there already.")
+    ] = False,
+    sizes: Annotated[str, typer.Option(help="Neurons in each layer.")] = "784-16-16-10",
+    squash: Annotated[str, typer.Option(help=f"One of {', '.join(SQUASHES)}.")] = DEFAULTS.squash,
+    cost: Annotated[str, typer.Option(help=f"One of {', '.join(runs.COSTS)}.")] = DEFAULTS.cost,
+    optimizer: Annotated[
+        str, typer.Option(help=f"One of {', '.join(runs.OPTIMIZERS)}.")
+    ] = DEFAULTS.optimizer,
+    schedule: Annotated[
+        str, typer.Option(help=f"Of the rate: one of {', '.join(runs.SCHEDULES)}.")
+    ] = DEFAULTS.schedule,
+    rate: Annotated[float, typer.Option(help="The learning rate to begin with.")] = DEFAULTS.rate,
+    epochs: Annotated[int, typer.Option(help="Times to go through the images.")] = DEFAULTS.epochs,
+    batch_size: Annotated[int, typer.Option(help="Images a step.")] = DEFAULTS.batch_size,
+    augment: Annotated[
+        str, typer.Option(help=f"Warps of the images: one of {', '.join(runs.AUGMENTS)}.")
+    ] = DEFAULTS.augment,
+    seed: Annotated[int, typer.Option(help="Decides all that is random.")] = DEFAULTS.seed,
+    ensemble: Annotated[
+        int, typer.Option(help="Networks to train side by side, of which the best is chosen.")
+    ] = DEFAULTS.ensemble,
+    held_out: Annotated[
+        float, typer.Option(help="Share of the images to score and choose by, not to learn from.")
+    ] = DEFAULTS.held_out,
+) -> None:
+    """Trains a network, shows the curve, and can be interrupted and resumed."""
+    if not re.fullmatch(r"\d+(-\d+)+", sizes):
+        raise ValueError(f"--sizes: expected numbers as in 784-16-16-10; got {sizes}.")
+    options = runs.Options(
+        tuple(map(int, sizes.split("-"))), squash, cost, optimizer, schedule, rate, epochs,
+        batch_size, augment, seed, ensemble, held_out,
+    )  # fmt: skip
+    checkpoint = output.with_suffix(".checkpoint")
+    if resume and output.exists() and not checkpoint.exists():
+        typer.echo(f"{output}: this run is finished.")
+        return
+    runs.check_output(output, replace=resume or overwrite)
+    err, draw_curves = Console(stderr=True), None
+    try:
+        from jaxnet.show.figures import learning_curves as draw_curves
+    except ModuleNotFoundError:
+        err.print("The curves will not be drawn: that needs pip install 'jaxnet[plot]'.")
+    images, labels, named = runs.read(data or ["mnist"])
+
+    progress = None
+    try:
+        with Live(console=err, transient=True, auto_refresh=False) as live:
+            for progress in runs.begin(options, images, labels, checkpoint, resume=resume):
+                if err.is_terminal:
+                    shown = terminal.learning(progress.history, epochs, progress.seconds)
+                    live.update(shown, refresh=True)
+                else:
+                    typer.echo(terminal.epoch_line(progress.history, epochs), err=True)
+    except (SystemExit, KeyboardInterrupt):
+        if checkpoint.exists():
+            err.print("Interrupted; the same command with --resume goes on after the last epoch.")
+        raise
+    assert progress is not None
+    if draw_curves:
+        with replacing(output.with_suffix(".png")) as file:
+            draw_curves(progress.history).savefig(file, format="png", dpi=150)
+    runs.finish(progress, options, output, trained_on=named)
+    checkpoint.unlink(missing_ok=True)
+    console = Console()
+    console.print(terminal.learning(progress.history, epochs, progress.seconds))
+    for path in (output, *map(output.with_suffix, (".json", ".png", ".members"))):
+        if path.exists():
+            console.print(Text(terminal.printable(str(path))))
 
 
 @app.command()

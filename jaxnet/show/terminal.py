@@ -14,6 +14,7 @@ from rich.text import Text
 
 from jaxnet.data.sources import Source, unit
 from jaxnet.inference import Answers
+from jaxnet.training import History
 
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
@@ -66,6 +67,41 @@ def bar(value: float, *, width: int = 8) -> str:
     within = min(max(float(np.nan_to_num(value)), 0), 1)
     full, eighths = divmod(round(within * width * 8), 8)
     return ("█" * full + _EIGHTHS[eighths] * (eighths > 0)).ljust(width)
+
+
+def curve(values: NDArray[Any], *, width: int = 40, height: int = 6) -> str:
+    """A curve in blocks, from the least of its values at the bottom to the greatest at the top.
+
+    Args:
+        values: shape `(n,)`; those that are not finite leave a gap.
+        width: characters a line, at most; of more values each column shows the last of a few.
+        height: lines.
+
+    Returns:
+        `height` lines.
+
+    Example:
+        >>> import numpy
+        >>> from jaxnet.show import terminal
+        >>> print(terminal.curve(numpy.array([4.0, 2.0, 1.0, 0.5, 0.0]), height=2))
+        █▁
+        ██▄▂▁
+    """
+    ends = np.arange(1, min(width, len(values)) + 1) * len(values) // min(width, len(values)) - 1
+    columns = np.asarray(values, float)[ends]
+    finite = np.isfinite(columns)
+    low, high = columns[finite].min(initial=np.inf), columns[finite].max(initial=-np.inf)
+    span = high - low if high > low else 1.0
+    # From one eighth of a character for the least to all of them for the greatest.
+    tall = [
+        1 + round((v - low) / span * (8 * height - 1)) if ok else 0
+        for v, ok in zip(columns, finite, strict=True)
+    ]
+    lines = [
+        "".join(" ▁▂▃▄▅▆▇█"[min(max(t - 8 * row, 0), 8)] for t in tall).rstrip()
+        for row in reversed(range(height))
+    ]
+    return "\n".join(lines)
 
 
 def printable(text: str) -> str:
@@ -130,6 +166,60 @@ def summary(answers: Answers, labels: NDArray[Any] | None, seconds: float) -> Ta
     table.add_row("speed", f"{n / seconds:,.0f} images a second")
     table.add_row("device", jax.devices()[0].device_kind)
     return table
+
+
+def learning(history: History, epochs: int, seconds: float) -> Table:
+    """A run so far: which epoch, how well it reads, and the curves of cost and of accuracy.
+
+    Args:
+        history: arrays of shape `(epochs so far, members)`, one epoch at least.
+        epochs: that the run will take.
+        seconds: that it took so far.
+
+    Returns:
+        A table of two columns, a curve in each; of several members, the mean.
+
+    Example: see `jaxnet train`.
+    """
+    done = len(history.cost)
+    left = seconds / done * (epochs - done)
+    cost, read, what = _means(history)
+    table = Table.grid(padding=(0, 4, 0, 0))
+    table.add_row(
+        f"epoch [bold]{done}[/] of {epochs}", f"{seconds:.0f} s, {left:.0f} s left" if left else ""
+    )
+    table.add_row(
+        f"cost [bold]{cost[-1]:.4f}[/]", f"reads [bold]{100 * read[-1]:.2f} %[/] of {what}"
+    )
+    table.add_row(Text(curve(np.log(np.maximum(cost, 1e-9))), "red"), Text(curve(read), "green"))
+    table.add_row(*(f"[dim]from {a.min():.4f} to {a.max():.4f}" for a in (cost, read)))
+    return table
+
+
+def epoch_line(history: History, epochs: int) -> str:
+    """What `learning` shows, in a line: for a log.
+
+    Example:
+        >>> import numpy, jaxnet
+        >>> from jaxnet.show import terminal
+        >>> one = numpy.array([[0.5]])
+        >>> terminal.epoch_line(jaxnet.training.History(one, 1.8 * one, None), 15)
+        'epoch 1 of 15: cost 0.5000, reads 90.00 % of images learnt from'
+    """
+    cost, read, what = _means(history)
+    so_far = f"epoch {len(cost)} of {epochs}: cost {cost[-1]:.4f}"
+    return f"{so_far}, reads {100 * read[-1]:.2f} % of {what}"
+
+
+def _means(history: History) -> tuple[NDArray[Any], NDArray[Any], str]:
+    """Cost and share read rightly, each epoch's mean over the members that learn, and of what."""
+    share, what = history.held_out, "images held out"
+    if share is None:
+        share, what = history.accuracy, "images learnt from"
+    alive = np.isfinite(history.cost)
+    n = np.maximum(alive.sum(1), 1)
+    cost, read = (np.where(alive, a, 0).sum(1) / n for a in (history.cost, share))
+    return cost, read, what
 
 
 def _card(

@@ -1,0 +1,84 @@
+"""Checkpoints: a tree of arrays and a few words about it, in one safetensors file."""
+
+import os
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import save as to_bytes
+
+from jaxnet.files import FileError, open_file, replacing
+
+Tree = TypeVar("Tree")
+
+
+def save(path: str | os.PathLike[str], tree: Any, notes: Mapping[str, str]) -> None:
+    """Writes a tree of arrays to a file, bit by bit; an earlier one is replaced whole or not.
+
+    Args:
+        path: where to write.
+        tree: arrays in any structure, such as a `TrainState`.
+        notes: what else to remember.
+
+    Raises:
+        OSError: the file cannot be written; what it held before is still there.
+
+    Example:
+        >>> import jax, pathlib, tempfile
+        >>> from jaxnet.formats import checkpoints
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "a.checkpoint")
+        >>> checkpoints.save(path, {"a": jax.numpy.arange(3)}, {"epoch": "7"})
+        >>> tree, notes = checkpoints.load(path, {"a": jax.numpy.zeros(3, int)})
+        >>> tree["a"].tolist(), notes
+        ([0, 1, 2], {'epoch': '7'})
+    """
+    with replacing(path) as file:
+        file.write(to_bytes(_by_name(jax.tree.map(np.ascontiguousarray, tree)), dict(notes)))
+
+
+def load(path: str | os.PathLike[str], like: Tree) -> tuple[Tree, dict[str, str]]:
+    """Reads what `save` wrote.
+
+    Args:
+        path: the file.
+        like: a tree of the same structure, shapes and types; `jax.eval_shape` gives one. An
+            axis of length zero in front stands for any number.
+
+    Returns:
+        The tree, its arrays in NumPy, and the notes.
+
+    Raises:
+        FileError: no such tree is in the file, or the file is damaged.
+        OSError: it cannot be opened or read.
+
+    Example: see `save`.
+    """
+    open_file(path).close()
+    try:
+        with safe_open(os.fspath(path), framework="numpy") as file:
+            notes = dict(file.metadata() or {})
+            arrays = {name: np.asarray(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
+    except OSError:
+        raise
+    except Exception as error:  # SafetensorError, and whatever strange headers bring about
+        raise FileError(f"{path}: not a whole checkpoint ({error!s:.200}).") from error
+    expected = _by_name(like)
+    if arrays.keys() != expected.keys():
+        raise FileError(f"{path}: a checkpoint of something else; start anew in another file.")
+    for name, leaf in expected.items():
+        got = arrays[name]
+        shape = got.shape[:1] + leaf.shape[1:] if leaf.shape[:1] == (0,) else leaf.shape
+        if (got.shape, got.dtype) != (shape, leaf.dtype):
+            raise FileError(
+                f"{path}: holds {name} as {got.dtype}{list(got.shape)}, and not as "
+                f"{leaf.dtype}{list(leaf.shape)}; start anew in another file."
+            )
+    leaves = [arrays[name] for name in expected]
+    return jax.tree.unflatten(jax.tree.structure(like), leaves), notes
+
+
+def _by_name(tree: Any) -> dict[str, Any]:
+    paths = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in paths}
