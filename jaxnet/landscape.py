@@ -1,6 +1,7 @@
 """The cost seen as a landscape over the weights and biases: its curvature, and ways across."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -124,10 +125,11 @@ def line(one: Params, other: Params, n: int) -> Params:
 
 
 def matched(params: Params, like: Params) -> Params:
-    """The same network with its hidden neurons in the order that comes closest to another's.
+    """The same network, its hidden neurons put in an order close to another's.
 
     The order of the neurons within a hidden layer changes no answer, and two networks that
-    learnt the same have it by chance. Runs on the host, not under `jit`.
+    learnt the same have it by chance. The best of all orders is hard to find; this one is
+    where no layer alone can come closer. Runs on the host, not under `jit`.
 
     Args:
         params: the network to put in order.
@@ -148,18 +150,41 @@ def matched(params: Params, like: Params) -> Params:
     """
     from scipy.optimize import linear_sum_assignment  # slow to import, and only used here
 
-    layers = [(np.asarray(w), np.asarray(b)) for w, b in params]
-    goal = [(np.asarray(w), np.asarray(b)) for w, b in like]
-    moved = True
-    while moved:  # each layer in turn, until none changes; the sum of products only grows
-        moved = False
-        for n in range(len(layers) - 1):
-            (w, b), (w_after, b_after) = layers[n], layers[n + 1]
-            w_goal, b_goal = goal[n]
-            alike = w_goal @ w.T + np.outer(b_goal, b) + goal[n + 1][0].T @ w_after
-            _, order = linear_sum_assignment(alike, maximize=True)
-            gain = alike[np.arange(len(b)), order].sum() - np.trace(alike)
-            if gain > 1e-6 * np.abs(alike).sum():
-                layers[n : n + 2] = (w[order], b[order]), (w_after[:, order], b_after)
-                moved = True
-    return tuple(Layer(jnp.asarray(w), jnp.asarray(b)) for w, b in layers)
+    # In float64, as sums of products may be beyond what the networks' own type can hold.
+    old, goal = (
+        [[np.asarray(a, np.float64) for a in layer] for layer in p] for p in (params, like)
+    )
+    n_hidden = len(old) - 1
+
+    def ordered(layers: Any, orders: list[Any]) -> list[tuple[Any, Any]]:
+        before = [slice(None), *orders]
+        return [
+            (w[:, i][o], b[o])
+            for (w, b), i, o in zip(layers, before, [*orders, slice(None)], strict=True)
+        ]
+
+    def settled(orders: list[Any], *, forward_only: bool = False) -> list[Any]:
+        """Each layer in turn, until none gains: the sum of products can only grow."""
+        moved = True
+        while moved:
+            moved = False
+            for n in range(n_hidden):
+                layers = ordered(old, orders)
+                w, b = layers[n]
+                alike = goal[n][0] @ w.T + np.outer(goal[n][1], b)
+                if not forward_only:
+                    alike += goal[n + 1][0].T @ layers[n + 1][0]
+                _, order = linear_sum_assignment(alike, maximize=True)
+                if alike[:, order].trace() - alike.trace() > 1e-9 * np.abs(alike).sum():
+                    orders = [*orders[:n], orders[n][order], *orders[n + 1 :]]
+                    moved = not forward_only
+        return orders
+
+    def products(orders: list[Any]) -> float:
+        pairs = zip(ordered(old, orders), goal, strict=True)
+        return sum((a * b).sum() for layer, aim in pairs for a, b in zip(layer, aim, strict=True))
+
+    # Two ways down, as either may end beside the best order.
+    as_it_is = [np.arange(len(b)) for _, b in old[:-1]]
+    ways = settled(as_it_is), settled(settled(as_it_is, forward_only=True))
+    return tuple(Layer(w, b) for w, b in ordered(params, max(ways, key=products)))

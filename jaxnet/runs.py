@@ -25,7 +25,7 @@ from jaxnet import training
 from jaxnet.data import strokes
 from jaxnet.data.mnist import load_mnist
 from jaxnet.data.sources import read_images, read_labels
-from jaxnet.data.warp import affine, elastic
+from jaxnet.data.warp import affine, both, elastic
 from jaxnet.ensembles import spread
 from jaxnet.files import FileError, replacing
 from jaxnet.formats import checkpoints
@@ -55,16 +55,11 @@ COSTS: Mapping[str, Cost] = {
 }
 
 
-def _both(key: Array, x: Any) -> Any:
-    key_affine, key_elastic = jax.random.split(key)
-    return elastic(key_elastic, affine(key_affine, x))
-
-
 AUGMENTS: Mapping[str, Augment | None] = {
     "none": None,
     "affine": affine,
     "elastic": elastic,
-    "both": _both,
+    "both": both,
 }
 
 

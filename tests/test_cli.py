@@ -18,26 +18,7 @@ from PIL import Image
 import jaxnet
 from jaxnet.data import write_idx
 from jaxnet.pretrained import PATH
-
-
-def run(*arguments, cwd=None, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", "jaxnet", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env={**os.environ, "COLUMNS": "100", **environment},
-        timeout=120,
-    )
-
-
-def refused(process):
-    """The one sentence that a mistake ends in."""
-    assert process.returncode == 2, process
-    assert process.stdout == ""
-    assert len(process.stderr.splitlines()) == 1, process.stderr
-    assert process.stderr.startswith("jaxnet: ")
-    return process.stderr
+from tests.processes import refused, run
 
 
 @pytest.fixture(scope="module")

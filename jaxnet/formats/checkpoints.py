@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 import jax
@@ -35,7 +36,9 @@ def save(path: str | os.PathLike[str], tree: Any, notes: Mapping[str, str]) -> N
         ([0, 1, 2], {'epoch': '7'})
     """
     with replacing(path) as file:
-        file.write(to_bytes(_by_name(jax.tree.map(np.ascontiguousarray, tree)), dict(notes)))
+        file.write(
+            to_bytes(_by_name(jax.tree.map(partial(np.asarray, order="C"), tree)), dict(notes))
+        )
 
 
 def load(path: str | os.PathLike[str], like: Tree) -> tuple[Tree, dict[str, str]]:

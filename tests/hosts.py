@@ -1,0 +1,53 @@
+"""One of two hosts that train an ensemble together: run by `tests/test_ensembles.py`."""
+
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import optax
+from jax.experimental import multihost_utils
+
+import jaxnet
+
+N_MEMBERS = 4
+
+
+def train(spread):
+    """Four small networks, each with a rate of its own, learn as `spread` divides them."""
+    images = jax.random.uniform(jax.random.key(0), (60, 6))
+    labels = (3 * images.mean(1)).astype(int)
+    draw = jax.vmap(lambda key: jaxnet.init(key, (6, 4, 3)))
+    starts = draw(jax.random.split(jax.random.key(1), N_MEMBERS))
+    rates = np.geomspace(0.01, 0.3, N_MEMBERS, dtype=np.float32)
+
+    def run(params, rate):
+        return jaxnet.training.fit(
+            jax.random.key(2),
+            images,
+            labels,
+            optax.adam(rate),
+            params=params,
+            epochs=3,
+            batch_size=10,
+        )
+
+    return jax.jit(jax.vmap(run))(spread(starts), spread(rates))
+
+
+def main(process_id, port, folder):
+    jax.config.update("jax_num_cpu_devices", 1)
+    jax.distributed.initialize(f"127.0.0.1:{port}", num_processes=2, process_id=process_id)
+    result = train(jaxnet.ensembles.spread)
+    state, history = result
+    for leaf in jax.tree.leaves((state.params, history)):
+        (own,) = leaf.addressable_shards
+        assert len(own.data) == N_MEMBERS // 2
+    leaves = jax.tree.leaves(multihost_utils.process_allgather(result, tiled=True))
+    if process_id == 0:
+        np.savez(Path(folder) / "hosts.npz", *leaves)
+    jax.distributed.shutdown()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2], sys.argv[3])
