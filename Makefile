@@ -35,7 +35,7 @@ check: lint test
 slow: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m slow
 
-benchmarks: $(VENV)/installed-dev
+benchmarks: $(VENV)/installed-bench
 	$(BIN)/python -m tests.benchmarks
 
 pretrained: $(VENV)/installed-all

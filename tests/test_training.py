@@ -16,6 +16,7 @@ from jaxnet.training import (
     cross_entropy,
     evaluate,
     fit,
+    mean_cost,
     quadratic_cost,
     train_epoch,
     train_step,
@@ -252,3 +253,196 @@ def test_numpy_arrays_as_load_mnist_gives_them(digits):
 def test_images_that_are_neither_bytes_nor_floats_are_refused(params, dtype):
     with pytest.raises(TypeError, match="uint8 or floats"):
         evaluate(params, np.zeros((5, 784), dtype), np.zeros(5, int))
+
+
+def few(n, key=0):
+    images, labels = jaxnet.data.strokes.sample(jax.random.key(key), n)
+    return np.asarray((255 * images).astype(jnp.uint8)), np.asarray(labels)
+
+
+def test_a_run_is_its_epochs_one_after_another(digits, adam):
+    """Held against a loop over `train_epoch`; sums in another order make the difference."""
+    state, history = fit(
+        jax.random.key(3), *digits, adam, epochs=3, batch_size=100, held_out=few(200, key=1)
+    )
+    key_init, key_epochs = jax.random.split(jax.random.key(3))
+    params = jaxnet.init(key_init)
+    one = TrainState(params, adam.init(params))
+    run = jax.jit(partial(train_epoch, optimizer=adam, batch_size=100))
+    for n, key in enumerate(jax.random.split(key_epochs, 3)):
+        one, score = run(key, one, *digits)
+        np.testing.assert_allclose(history.cost[n], score.cost, rtol=1e-4)
+        np.testing.assert_allclose(history.accuracy[n], score.accuracy, atol=2e-3)
+    same(state.params, one.params, atol=1e-3)
+    np.testing.assert_allclose(
+        history.held_out[-1], evaluate(state.params, *few(200, key=1)), atol=6e-3
+    )
+
+
+def test_a_run_mapped_over_keys_starts_and_rates_is_the_runs_alone(digits):
+    starts = jax.vmap(jaxnet.init)(jax.random.split(jax.random.key(1), 3))
+    keys, rates = jax.random.split(jax.random.key(2), 3), jnp.array([0.1, 0.5, 1.0])
+
+    def run(key, params, rate):
+        return fit(key, *digits, optax.sgd(rate), params=params, epochs=2, batch_size=100)
+
+    states, history = jax.jit(jax.vmap(run))(keys, starts, rates)
+    for n in range(3):
+        start = jax.tree.map(lambda leaf: leaf[n], starts)  # noqa: B023
+        alone, alone_history = jax.jit(run)(keys[n], start, rates[n])
+        same(jax.tree.map(lambda leaf: leaf[n], states), alone, atol=1e-5)  # noqa: B023
+        np.testing.assert_allclose(history.cost[n], alone_history.cost, rtol=1e-5)
+    assert len(set(history.cost[:, -1].tolist())) == 3
+
+
+def test_injected_hyperparameters_are_part_of_the_state(digits):
+    with jax.numpy_dtype_promotion("standard"):
+        run = partial(fit, images=digits[0], labels=digits[1], epochs=1, batch_size=500)
+
+        def with_rate(rate):
+            optimizer = optax.inject_hyperparams(optax.sgd)(learning_rate=rate)
+            return run(jax.random.key(0), optimizer=optimizer)[0]
+
+        rates = jnp.array([0.0, 1.0])
+        states = jax.jit(jax.vmap(with_rate))(rates)
+        np.testing.assert_array_equal(states.opt_state.hyperparams["learning_rate"], rates)
+        start = jaxnet.init(jax.random.split(jax.random.key(0))[0])
+        same(jax.tree.map(lambda leaf: leaf[0], states.params), start)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        optax.lbfgs(),
+        optax.chain(optax.clip_by_global_norm(1.0), optax.add_noise(0.01, 0.5, 1), optax.sgd(0.5)),
+        optax.contrib.schedule_free_sgd(0.5),
+        optax.lion(3e-3),
+        optax.multi_transform(
+            {"learns": optax.sgd(1.0), "stays": optax.set_to_zero()},
+            lambda params: [("learns", "stays")] * len(params),
+        ),
+    ],
+    ids=["lbfgs", "noisy", "schedule-free", "lion", "weights-only"],
+)
+def test_any_transformation_of_optax_goes_in(optimizer):
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        params = [tuple(layer) for layer in jaxnet.init(jax.random.key(1))]
+        run = partial(fit, epochs=2, batch_size=100, params=params, optimizer=optimizer)
+        state, history = jax.jit(run)(jax.random.key(0), *few(500))
+    assert history.cost[-1] < history.cost[0]
+    assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
+
+
+def test_weights_count_an_image_as_often_as_they_say(digits):
+    """Twice the weight is the image given twice; no weight, an image not given."""
+    images, labels = (np.asarray(part[:60]) for part in digits)
+    optimizer = optax.sgd(0.5)
+    weights = np.repeat(np.float32([0, 1, 2]), 20)
+    state = start(optimizer)
+    weighed, score = train_step(state, images, labels, optimizer=optimizer, sample_weights=weights)
+    often = np.repeat(np.arange(60), weights.astype(int))
+    given, again = train_step(state, images[often], labels[often], optimizer=optimizer)
+    same(weighed.params, given.params, atol=1e-6)  # 60 images, either way
+    np.testing.assert_allclose(score.cost, again.cost, rtol=1e-5)
+    ones = train_step(
+        state, images, labels, optimizer=optimizer, sample_weights=np.ones(60, np.float32)
+    )
+    same(ones, train_step(state, images, labels, optimizer=optimizer))
+
+
+def test_weights_stay_with_their_images_when_shuffled(digits):
+    """A network that nothing of weight shows a nine to does not learn to read nines."""
+    images, labels = digits
+    weights = (labels != 9).astype(jnp.float32)
+    run = partial(fit, optimizer=optax.sgd(2.0), epochs=30, batch_size=20)
+    state, _ = jax.jit(run)(jax.random.key(0), images, labels, sample_weights=weights)
+    nine = np.asarray(labels) == 9
+    assert evaluate(state.params, images[nine], labels[nine]) == 0
+    assert evaluate(state.params, images[~nine], labels[~nine]) > 0.9
+
+
+def test_labels_may_be_shares_of_each_digit(digits):
+    images, labels = digits
+    optimizer, state = optax.sgd(0.5), start(optax.sgd(0.5))
+    shares = jax.nn.one_hot(labels, 10)
+    hard = train_step(state, images, labels, optimizer=optimizer)
+    same(train_step(state, images, shares, optimizer=optimizer), hard, atol=1e-6)
+    assert evaluate(state.params, images, shares) == evaluate(state.params, images, labels)
+
+
+def test_losses_of_optax_are_costs(digits):
+    plain, focal = (
+        mean_cost(start(optax.sgd(1)).params, *digits, cost=cost)
+        for cost in (
+            optax.softmax_cross_entropy_with_integer_labels,
+            lambda z, y: optax.sigmoid_focal_loss(z, jax.nn.one_hot(y, 10)).sum(),
+        )
+    )
+    np.testing.assert_allclose(plain, mean_cost(start(optax.sgd(1)).params, *digits), rtol=1e-6)
+    assert jnp.isfinite(focal)
+
+
+def test_a_whole_run_can_be_differentiated_by_its_rate(digits):
+    """The gradient of the last cost by the learning rate, held against a difference quotient."""
+    images, labels = (part[:100] for part in digits)
+
+    def last_cost(rate):
+        state, _ = fit(jax.random.key(0), images, labels, optax.sgd(rate), epochs=2, batch_size=20)
+        return mean_cost(state.params, images, labels)
+
+    with jax.enable_x64(True):
+        slope = jax.grad(last_cost)(0.3)
+        step = 1e-3  # float32 images and weights: smaller steps drown in rounding
+        quotient = (last_cost(0.3 + step) - last_cost(0.3 - step)) / (2 * step)
+    np.testing.assert_allclose(slope, quotient, rtol=0.02)
+
+
+def compiled_size(digits, *, epochs, members=2, n=None):
+    images, labels = digits
+    starts = jax.vmap(jaxnet.init)(jax.random.split(jax.random.key(0), members))
+    run = partial(
+        fit, images=images[:n], labels=labels[:n], optimizer=optax.sgd(1), epochs=epochs,
+        batch_size=100,
+    )  # fmt: skip
+    lowered = jax.jit(jax.vmap(lambda params: run(jax.random.key(0), params=params))).lower(starts)
+    return len(lowered.as_text().splitlines())
+
+
+def test_the_program_does_not_grow_with_epochs_images_or_members(digits):
+    base = compiled_size(digits, epochs=1)
+    assert compiled_size(digits, epochs=1_000) == base
+    assert compiled_size(digits, epochs=1, members=64) == base
+    # Below a thousand images the order is sorted instead; above, nothing depends on how many.
+    big = tuple(np.tile(np.asarray(part), (10, 1) if part.ndim == 2 else 10) for part in digits)
+    assert abs(compiled_size(big, epochs=1) - compiled_size(digits, epochs=1)) <= 30
+
+
+def test_bytes_stay_bytes_until_the_step(digits):
+    """No array of floats is as large as the images."""
+    images, labels = digits
+    optimizer = optax.sgd(1)
+    run = jax.jit(partial(train_epoch, optimizer=optimizer, batch_size=10))
+    text = run.lower(jax.random.key(0), start(optimizer), images, labels).as_text()
+    assert "tensor<1000x784xui8>" in text
+    assert "tensor<1000x784xf32>" not in text
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "weights", "said"),
+    [
+        ((10, 28, 28), 10, None, r"Expected images of shape \(n, 784\) .* got \(10, 28, 28\)"),
+        ((10, 784), 9, None, r"a label for each; got \(10, 784\) and \(9,\)"),
+        ((10, 784), 10, 9, r"a weight for each of the 10 images; got \(9,\)"),
+    ],
+)
+def test_arrays_that_do_not_fit_together_are_refused(images, labels, weights, said):
+    weights = weights and np.ones(weights, np.float32)
+    arrays = np.zeros(images, np.uint8), np.zeros(labels, int)
+    run = partial(fit, optimizer=optax.sgd(1), epochs=1, batch_size=5, sample_weights=weights)
+    with pytest.raises(ValueError, match=said):
+        run(jax.random.key(0), *arrays)
+
+
+def test_no_epochs_are_refused(digits):
+    with pytest.raises(ValueError, match="one epoch or more; got 0"):
+        fit(jax.random.key(0), *digits, optax.sgd(1), epochs=0, batch_size=5)

@@ -85,7 +85,7 @@ def curve(values: NDArray[Any], *, width: int = 40, height: int = 6) -> str:
         >>> from jaxnet.show import terminal
         >>> print(terminal.curve(numpy.array([4.0, 2.0, 1.0, 0.5, 0.0]), height=2))
         █▁
-        ██▄▂▁
+        ██▅▃▁
     """
     ends = np.arange(1, min(width, len(values)) + 1) * len(values) // min(width, len(values)) - 1
     columns = np.asarray(values, float)[ends]
