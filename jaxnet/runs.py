@@ -6,6 +6,7 @@ from the seed and the number of the epoch, and the checkpoint holds all else, ex
 
 import hashlib
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -243,8 +244,8 @@ def begin(
         if not (np.asarray(finite) & (now.cost < worst)).any():
             before = f"; it was {np.nanmin(history.cost[-1]):.3g} in the epoch before" if n else ""
             raise Diverged(
-                f"the cost became {now.cost.min():.3g} in epoch {n + 1}{before}. "
-                f"Try a rate below {options.rate:g}."
+                f"learning went out of all bounds in epoch {n + 1}, with a cost of "
+                f"{now.cost.min():.3g}{before}. Try a rate below {options.rate:g}."
             )
         history = jax.tree.map(lambda past, row: np.concatenate([past, row[None]]), history, now)
         checkpoints.save(checkpoint, (state, history), {**notes, "seconds": repr(seconds)})
@@ -297,15 +298,24 @@ def finish(
         **words,
         "options": options._asdict(),
         "best": best,
-        "history": {name: a.T.tolist() for name, a in h._asdict().items() if a is not None},
+        "history": {name: _rows(a) for name, a in h._asdict().items() if a is not None},
         "seconds": round(progress.seconds, 3),
         "device": jax.devices()[0].device_kind,
         "versions": {name: version(name) for name in ("jax", "jaxlib", "optax", "numpy")},
     }
     with replacing(output.with_suffix(".json")) as file:
-        file.write(json.dumps(record, indent=1).encode())
+        file.write(json.dumps(record, indent=1, allow_nan=False).encode())
     save(output, _member(progress.params, best), squash=options.squash, notes=words)
     return record
+
+
+def _rows(values: NDArray[Any]) -> list[list[float | None]]:
+    """A list for each member; JSON has no numbers that are not finite."""
+    return [[v if math.isfinite(v) else None for v in row] for row in values.T.tolist()]
+
+
+def _n_held_out(options: Options, n: int) -> int:
+    return max(1, round(options.held_out * n)) if options.held_out else 0
 
 
 def _member(ensemble: Params, n: int) -> Params:
@@ -321,7 +331,7 @@ def _placed(members: Any, options: Options) -> Any:
 def _program(options: Options, images: NDArray[Any], labels: NDArray[Any]) -> tuple[Any, Any]:
     """The state to begin with, and an epoch: functions compiled once for the whole run."""
     key_split, key_starts, key_epochs = jax.random.split(jax.random.key(options.seed), 3)
-    n_held_out = round(options.held_out * len(images))
+    n_held_out = _n_held_out(options, len(images))
     order = np.asarray(shuffled(key_split, len(images)))
     data = [jnp.asarray(a[order]) for a in (images, labels.astype(np.int32))]
     unseen = [a[:n_held_out] for a in data]
@@ -396,7 +406,7 @@ def _check(options: Options, images: NDArray[Any], labels: NDArray[Any]) -> None
             f"--sizes: expected {labels.max() + 1} neurons or more at the end, one for each "
             f"digit up to {labels.max()}; got {sizes[-1]}."
         )
-    n = len(images) - round(options.held_out * len(images))
+    n = len(images) - _n_held_out(options, len(images))
     if not 1 <= options.batch_size <= n:
         raise ValueError(
             f"--batch-size: expected from 1 to the {n:,} images to learn from; "

@@ -112,12 +112,13 @@ def test_the_best_member_is_chosen_and_never_one_that_diverged():
         np.array([[0.1, np.nan, 0.3]]), np.ones((1, 3)), np.array([[0.7, 0.9, 0.8]])
     )
     assert runs.Progress((), history, 0.0).best == 2
+    assert runs.Progress((), history._replace(cost=np.full((1, 3), np.nan)), 0.0).best == 0
     assert runs.Progress((), history._replace(held_out=None), 0.0).best == 0
 
 
 def test_a_checkpoint_is_kept_when_learning_diverges(tmp_path, digits):
     options = FEW._replace(rate=1e6, squash="relu")
-    with pytest.raises(runs.Diverged, match=r"in epoch 1\. Try a rate below 1e\+06"):
+    with pytest.raises(runs.Diverged, match=r"in epoch 1, .*Try a rate below 1e\+06"):
         last(begin(options, *digits, tmp_path / "wild"))
     assert not (tmp_path / "wild").exists()
     # The same in the middle of a run: a state that the next epoch cannot survive.
@@ -128,7 +129,7 @@ def test_a_checkpoint_is_kept_when_learning_diverges(tmp_path, digits):
         name = next(n for n in arrays if "weights" in n)
         arrays[name] = np.full_like(arrays[name], 1e30)
     before = (tmp_path / "parts").read_bytes()
-    with pytest.raises(runs.Diverged, match=r"in epoch 2; it was \d"):
+    with pytest.raises(runs.Diverged, match=r"in epoch 2, .*; it was \d"):
         last(begin(gentle, *digits, tmp_path / "parts", resume=True))
     assert (tmp_path / "parts").read_bytes() == before
 
@@ -340,3 +341,26 @@ def test_a_full_disk_loses_no_earlier_checkpoint(folder, tmp_path, uninterrupted
     _, said = process.communicate(timeout=120)
     assert process.returncode == 0, said
     same_bits(jaxnet.load(output)[0], uninterrupted)
+
+
+def test_members_that_diverge_do_not_stop_the_others(tmp_path, digits):
+    """One of two starts is poisoned after the first epoch; the other goes on and is chosen."""
+    path = tmp_path / "n.checkpoint"
+    next(parts := begin(FEW, *digits, path))
+    parts.close()
+    with safe_state(path) as arrays:
+        for name in arrays:
+            if "weights" in name:
+                arrays[name][0] = np.nan
+    progress = last(begin(FEW, *digits, path, resume=True))
+    assert progress.best == 1
+    runs.finish(progress, FEW, tmp_path / "n.safetensors", trained_on="few")
+    record = json.loads((tmp_path / "n.json").read_text())
+    assert record["history"]["cost"][0][1:] == [None] * 3
+    assert [p.name for p in (tmp_path / "n.members").iterdir()] == ["0001.safetensors"]
+
+
+def test_the_least_share_that_can_be_held_out_is_one_image(tmp_path, digits):
+    options = FEW._replace(held_out=1e-9, epochs=1, batch_size=599)
+    progress = last(begin(options, *digits, tmp_path / "run"))
+    assert set(progress.history.held_out.ravel().tolist()) <= {0.0, 1.0}

@@ -69,6 +69,7 @@ def torch_vmap(images, labels, members):
     optimizer = torch.optim.Adam(leaves.values(), lr=RATE)
 
     def epoch():
+        torch.set_num_threads(os.cpu_count())
         for i in torch.randperm(len(images)).split(BATCH_SIZE):
             held = {name: p.detach() for name, p in leaves.items()}
             for name, g in gradient(held, images[i], labels[i]).items():
@@ -134,6 +135,9 @@ def main() -> None:
     gflops = wide_product_gflops()
     loops = {
         "pytorch, one by one": training.pytorch(images, labels, BATCH_SIZE),
+        "pytorch, one by one, one thread": training.pytorch(
+            images, labels, BATCH_SIZE, n_threads=1
+        ),
         "torch.func.vmap": torch_vmap(images, labels, members),
         "equinox.filter_vmap": equinox_vmap(images, labels, members),
         "ours": ours(images, labels, members),
