@@ -16,6 +16,7 @@ from jaxnet import gradients as gradients
 from jaxnet import inference as inference
 from jaxnet import landscape as landscape
 from jaxnet import network as network
+from jaxnet import records as records
 from jaxnet import runs as runs
 from jaxnet import shuffling as shuffling
 from jaxnet import training as training

@@ -17,7 +17,7 @@ from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
-from jaxnet import inference, runs
+from jaxnet import inference, records, runs
 from jaxnet.data.sources import Source, join, read_images, read_labels
 from jaxnet.data.strokes import draw
 from jaxnet.files import FileError, replacing
@@ -152,17 +152,22 @@ def train(
         tuple(map(int, sizes.split("-"))), squash, cost, optimizer, schedule, rate, epochs,
         batch_size, augment, seed, ensemble, held_out,
     )  # fmt: skip
+    wanted = data or ["mnist"]
+    files = wanted if len(wanted) == 2 else []
+    records.check_output(output, files, replace=resume or overwrite)
     checkpoint = output.with_suffix(".checkpoint")
-    if resume and output.exists() and not checkpoint.exists():
-        typer.echo(f"{output}: this run is finished.")
-        return
-    runs.check_output(output, replace=resume or overwrite)
+    images, labels, named = runs.read(wanted)
+    identity = runs.identity(options, images, labels)
+    if resume and not checkpoint.exists():
+        if records.is_finished(output, identity):
+            typer.echo(f"{output}: this run is finished.")
+            return
+        records.check_output(output, files, replace=overwrite)
     err, draw_curves = Console(stderr=True), None
     try:
         from jaxnet.show.figures import learning_curves as draw_curves
     except ModuleNotFoundError:
-        err.print("The curves will not be drawn: that needs pip install 'jaxnet[plot]'.")
-    images, labels, named = runs.read(data or ["mnist"])
+        typer.echo("The curves will not be drawn: pip install 'jaxnet[plot]'", err=True)
 
     progress = None
     try:
@@ -178,10 +183,14 @@ def train(
             err.print("Interrupted; the same command with --resume goes on after the last epoch.")
         raise
     assert progress is not None
+    picture = output.with_suffix(".png")
     if draw_curves:
-        with replacing(output.with_suffix(".png")) as file:
+        with replacing(picture) as file:
             draw_curves(progress.history).savefig(file, format="png", dpi=150)
-    runs.finish(progress, options, output, trained_on=named)
+    else:
+        picture.unlink(missing_ok=True)  # of an earlier run
+    named = terminal.printable(named)
+    records.write(progress, options, output, trained_on=named, identity=identity)
     checkpoint.unlink(missing_ok=True)
     console = Console()
     console.print(terminal.learning(progress.history, epochs, progress.seconds))

@@ -69,8 +69,9 @@ def influence(
 
     To first order, and as if the network had learnt to the end: the other image's cost would
     rise by this much, had the training image been left out. The curvature of the mean cost
-    is approximated by Gauss and Newton's, which no direction curves down in. Called often, it
-    is best compiled by `jax.jit`.
+    is approximated by Gauss and Newton's, where no direction curves down as long as the cost
+    is convex in the logits, as the cross-entropy is, and the quadratic cost is not. Called
+    often, it is best compiled by `jax.jit`.
 
     Args:
         params: the trained network.
@@ -80,7 +81,8 @@ def influence(
         damping: added to the curvature in every direction, and so the weight of half the
             squared distance from `params`; the less, the longer the search.
         n_iterations: of conjugate gradients, at most.
-        cost, squash: as for `jaxnet.training.mean_cost`.
+        cost: convex in the logits.
+        squash: as for `jaxnet.training.mean_cost`.
 
     Returns:
         Shape `(n,)`, in the units of the cost; positive where the image helped.

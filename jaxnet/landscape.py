@@ -138,6 +138,9 @@ def matched(params: Params, like: Params) -> Params:
     Returns:
         A network that answers as `params` does.
 
+    Raises:
+        ValueError: the two differ in shape.
+
     Example:
         >>> import jax, jaxnet
         >>> one, other = map(jaxnet.init, jax.random.split(jax.random.key(1)))
@@ -148,6 +151,11 @@ def matched(params: Params, like: Params) -> Params:
 
     Source: Ainsworth, Hayase and Srinivasa, "Git Re-Basin", 2022, algorithm 1.
     """
+    if [np.shape(w) for w, _ in params] != [np.shape(w) for w, _ in like]:
+        raise ValueError(
+            "Expected two networks of one shape; got weights of "
+            f"{[np.shape(w) for w, _ in params]} and {[np.shape(w) for w, _ in like]} instead."
+        )
     from scipy.optimize import linear_sum_assignment  # slow to import, and only used here
 
     # In float64, as sums of products may be beyond what the networks' own type can hold.

@@ -6,12 +6,10 @@ from the seed and the number of the epoch, and the checkpoint holds all else, ex
 
 import hashlib
 import json
-import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -28,9 +26,9 @@ from jaxnet.data.mnist import load_mnist
 from jaxnet.data.sources import read_images, read_labels
 from jaxnet.data.warp import affine, both, elastic
 from jaxnet.ensembles import spread
-from jaxnet.files import FileError, replacing
+from jaxnet.files import FileError
 from jaxnet.formats import checkpoints
-from jaxnet.formats.safetensors import SQUASHES, save
+from jaxnet.formats.safetensors import SQUASHES
 from jaxnet.network import Params, init
 from jaxnet.shuffling import shuffled
 from jaxnet.training import Augment, Cost, History, TrainState, evaluate, train_epoch
@@ -120,6 +118,9 @@ class Diverged(RuntimeError):
     """Learning led nowhere: every member's cost or weights left all bounds."""
 
 
+_WORST = 1e4  # mean cost of an image, from which no run comes back; a guess costs about 2
+
+
 def read(data: Sequence[str]) -> tuple[NDArray[Any], NDArray[Any], str]:
     """Images and labels by name.
 
@@ -159,21 +160,20 @@ def read(data: Sequence[str]) -> tuple[NDArray[Any], NDArray[Any], str]:
     return images, labels, f"{len(images):,} images of {Path(data[0]).name}"
 
 
-def check_output(output: Path, *, replace: bool) -> None:
-    """Raises, before hours of learning, where `finish` could not write or would overwrite.
+def identity(options: Options, images: NDArray[Any], labels: NDArray[Any]) -> dict[str, str]:
+    """What makes a run this one and no other: its options and its data, the latter by SHA-256.
 
     Example:
-        >>> import pathlib, jaxnet
-        >>> jaxnet.runs.check_output(pathlib.Path("new.safetensors"), replace=False)
+        >>> import numpy, jaxnet
+        >>> data = numpy.zeros((2, 784), "uint8"), numpy.zeros(2, int)
+        >>> list(jaxnet.runs.identity(jaxnet.runs.Options(), *data))
+        ['options', 'images', 'labels']
     """
-    if output.suffix != ".safetensors":
-        raise FileError(f"{output}: networks are written to .safetensors; name it so.")
-    if not output.parent.is_dir():
-        raise FileError(f"{output}: there is no folder {output.parent}; make it first.")
-    if output.exists() and not replace:
-        raise FileError(
-            f"{output}: is there already; choose another --output, or replace it with --overwrite."
-        )
+    return {
+        "options": json.dumps(options._asdict()),
+        "images": hashlib.sha256(np.ascontiguousarray(images).data).hexdigest(),
+        "labels": hashlib.sha256(np.ascontiguousarray(labels).data).hexdigest(),
+    }
 
 
 def begin(
@@ -184,13 +184,13 @@ def begin(
     *,
     resume: bool = False,
 ) -> Iterator[Progress]:
-    """Trains as told, and keeps the state after each epoch in a file.
+    """Trains as told, and keeps the state in a file, at the start and after each epoch.
 
     Args:
         options: what to do.
         images: shape `(n, pixels)`, uint8 or floats from 0 to 1.
         labels: integers, shape `(n,)`.
-        checkpoint: the file; replaced whole after each epoch.
+        checkpoint: the file; replaced whole, or not at all.
         resume: go on from the checkpoint, if there is one.
 
     Yields:
@@ -211,11 +211,7 @@ def begin(
         [1, 2, 3]
     """
     _check(options, images, labels)
-    notes = {
-        "options": json.dumps(options._asdict()),
-        "images": hashlib.sha256(np.ascontiguousarray(images).data).hexdigest(),
-        "labels": hashlib.sha256(np.ascontiguousarray(labels).data).hexdigest(),
-    }
+    notes = identity(options, images, labels)
     start, epoch = _program(options, images, labels)
     none_yet: Any = np.empty((0, options.ensemble), np.float32)
     history = History(none_yet, none_yet, none_yet if options.held_out else None)
@@ -230,96 +226,31 @@ def begin(
         if other := [name for name in notes if said.get(name) != notes[name]]:
             raise FileError(_another_run(checkpoint, said, options, other))
         seconds = float(said["seconds"])
+        if len(history.cost):
+            yield Progress(state.params, history, seconds)
         state = _placed(state, options)
-        yield Progress(state.params, history, seconds)
     else:
         state = start()
+        checkpoints.save(checkpoint, (state, history), {**notes, "seconds": "0"})
 
-    worst = 10 * float(COSTS[options.cost](jnp.zeros(options.sizes[-1]), jnp.int32(0)))
     for n in range(len(history.cost), options.epochs):
         began = time.monotonic()
-        state, score, finite = epoch(jnp.uint32(n), state)
-        now = jax.tree.map(np.asarray, score)
+        state, score = epoch(jnp.uint32(n), state)
+        kept, now = jax.tree.map(np.array, (state, score))  # copies: the next epoch takes `state`
         seconds += time.monotonic() - began
-        if not (np.asarray(finite) & (now.cost < worst)).any():
+        if not (now.cost < _WORST).any():
             before = f"; it was {np.nanmin(history.cost[-1]):.3g} in the epoch before" if n else ""
             raise Diverged(
                 f"learning went out of all bounds in epoch {n + 1}, with a cost of "
                 f"{now.cost.min():.3g}{before}. Try a rate below {options.rate:g}."
             )
         history = jax.tree.map(lambda past, row: np.concatenate([past, row[None]]), history, now)
-        checkpoints.save(checkpoint, (state, history), {**notes, "seconds": repr(seconds)})
-        yield Progress(state.params, history, seconds)
-
-
-def finish(
-    progress: Progress, options: Options, output: Path, *, trained_on: str
-) -> dict[str, Any]:
-    """Writes what a run has led to: the best network, its record, and all members if several.
-
-    Args:
-        progress: the run after its last epoch.
-        options: what it was told.
-        output: the file of the network, `NAME.safetensors`; beside it appear `NAME.json`, the
-            record, and for an ensemble the folder `NAME.members`.
-        trained_on: what the images were.
-
-    Returns:
-        The record, as it stands in the file.
-
-    Raises:
-        OSError: something cannot be written.
-
-    Example: see `jaxnet train`.
-    """
-    best = progress.best
-    h = progress.history
-    words = {
-        "trained on": trained_on + f" but {options.held_out:.0%}" * (h.held_out is not None),
-        "trained by": f"{options.optimizer}, rate {options.rate:g}, {options.schedule} schedule, "
-        f"{options.epochs} epochs, batches of {options.batch_size}, {options.cost}, "
-        f"augmentation {options.augment}, seed {options.seed}",
-        "jaxnet": version("jaxnet"),
-    }
-    if h.held_out is not None:
-        words["held-out accuracy"] = f"{100 * h.held_out[-1, best]:.2f} %"
-    if options.ensemble > 1:
-        words["chosen from"] = f"{options.ensemble} starts, as number {best}"
-        folder = output.with_suffix(".members")
-        folder.mkdir(exist_ok=True)
-        for n in range(options.ensemble):
-            if np.isfinite(h.cost[-1, n]):
-                save(
-                    folder / f"{n:04}.safetensors",
-                    _member(progress.params, n),
-                    squash=options.squash,
-                )
-    record = {
-        **words,
-        "options": options._asdict(),
-        "best": best,
-        "history": {name: _rows(a) for name, a in h._asdict().items() if a is not None},
-        "seconds": round(progress.seconds, 3),
-        "device": jax.devices()[0].device_kind,
-        "versions": {name: version(name) for name in ("jax", "jaxlib", "optax", "numpy")},
-    }
-    with replacing(output.with_suffix(".json")) as file:
-        file.write(json.dumps(record, indent=1, allow_nan=False).encode())
-    save(output, _member(progress.params, best), squash=options.squash, notes=words)
-    return record
-
-
-def _rows(values: NDArray[Any]) -> list[list[float | None]]:
-    """A list for each member; JSON has no numbers that are not finite."""
-    return [[v if math.isfinite(v) else None for v in row] for row in values.T.tolist()]
+        checkpoints.save(checkpoint, (kept, history), {**notes, "seconds": repr(seconds)})
+        yield Progress(kept.params, history, seconds)
 
 
 def _n_held_out(options: Options, n: int) -> int:
     return max(1, round(options.held_out * n)) if options.held_out else 0
-
-
-def _member(ensemble: Params, n: int) -> Params:
-    return jax.tree.map(lambda leaf: leaf[n], ensemble)
 
 
 def _placed(members: Any, options: Options) -> Any:
@@ -347,7 +278,7 @@ def _program(options: Options, images: NDArray[Any], labels: NDArray[Any]) -> tu
         params = jax.vmap(partial(init, sizes=options.sizes))(keys)
         return TrainState(params, jax.vmap(optimizer.init)(params))
 
-    def one(key: Array, state: TrainState, seen: Any, unseen: Any) -> tuple[Any, History, Array]:
+    def one(key: Array, state: TrainState, seen: Any, unseen: Any) -> tuple[Any, History]:
         state, score = train_epoch(
             key,
             state,
@@ -360,7 +291,8 @@ def _program(options: Options, images: NDArray[Any], labels: NDArray[Any]) -> tu
         )
         held_out = evaluate(state.params, *unseen, squash=squash) if n_held_out else None
         finite = jnp.array([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params)])
-        return state, History(*score, held_out), finite.all()
+        cost = jnp.where(finite.all(), score.cost, jnp.nan)
+        return state, History(cost, score.accuracy, held_out)
 
     @partial(jax.jit, donate_argnums=1)
     def epoch(n: Array, state: TrainState, seen: Any, unseen: Any) -> Any:
@@ -394,13 +326,17 @@ def _check(options: Options, images: NDArray[Any], labels: NDArray[Any]) -> None
     if not 0 <= options.seed < 2**32:
         raise ValueError(f"--seed: expected a number from 0 to 4294967295; got {options.seed}.")
     sizes = options.sizes
-    if len(sizes) < 2 or min(sizes) < 1 or sizes[0] != images.shape[1]:
+    if len(sizes) < 2 or min(sizes) < 1 or max(sizes) > 10**6 or sizes[0] != images.shape[1]:
         raise ValueError(
             f"--sizes: expected {images.shape[1]} first, as many as the images have pixels, then "
             f"the neurons of each layer, as in 784-16-16-10; got {'-'.join(map(str, sizes))}."
         )
     if len(images) != len(labels):
         raise ValueError(f"{len(labels):,} labels for {len(images):,} images.")
+    if labels.dtype.kind not in "ui" or (labels.size and labels.min() < 0):
+        raise ValueError(f"Expected labels, integers from 0; got {labels.dtype}.")
+    if images.dtype.kind == "f" and not np.isfinite(images).all():
+        raise ValueError("Expected images, numbers from 0 to 1; some of theirs are NaN.")
     if labels.size and labels.max() >= sizes[-1]:
         raise ValueError(
             f"--sizes: expected {labels.max() + 1} neurons or more at the end, one for each "
@@ -426,7 +362,8 @@ def _another_run(
         for name in now
         if was.get(name) != now[name]
     ]
-    return f"{checkpoint}: an unfinished run with {', '.join(differ)}; say so too, or remove it."
+    told = ", ".join(differ) or "other options"
+    return f"{checkpoint}: an unfinished run with {told}; say so too, or remove it."
 
 
 def _in_words(value: Any) -> str:

@@ -152,6 +152,7 @@ def mean_cost(
         >>> slope[0].weights.shape
         (16, 784)
     """
+    _check(images, labels, sample_weights)
     score = _score(params, images, labels, sample_weights, cost=cost, squash=squash)
     return score.cost
 
@@ -186,6 +187,7 @@ def train_step(
         >>> score.cost.shape
         ()
     """
+    _check(images, labels, sample_weights)
 
     def batch_cost(params: Params) -> tuple[Float[Array, ""], Score]:
         score = _score(params, images, labels, sample_weights, cost=cost, squash=squash)
@@ -391,7 +393,7 @@ def _reads(z: Float[Array, " out"], y: Num[Array, "..."]) -> Array:
     return jnp.argmax(z) == (y.argmax() if y.ndim else y.astype(int))
 
 
-def _check(images: Array, labels: Array, sample_weights: Weights | None) -> int:
+def _check(images: Images, labels: Labels, sample_weights: Weights | None) -> int:
     n = len(images)
     if images.ndim != 2 or labels.shape[:1] != (n,):
         raise ValueError(

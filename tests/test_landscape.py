@@ -289,3 +289,9 @@ def test_a_network_of_lists_or_numpy_arrays_is_matched_too():
     params = reordered(draw(0, DEEP), 5)
     lists = [list(map(np.asarray, layer)) for layer in params]
     close(matched(lists, draw(0, DEEP)), matched(params, draw(0, DEEP)), atol=0)
+
+
+def test_networks_of_different_shapes_cannot_be_matched():
+    one, other = (jaxnet.init(jax.random.key(0), (6, n, 3)) for n in (4, 5))
+    with pytest.raises(ValueError, match="two networks of one shape"):
+        jaxnet.landscape.matched(one, other)

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import jaxnet
-from jaxnet import runs
+from jaxnet import records, runs
 from jaxnet.data import write_idx
 from jaxnet.files import FileError
 from jaxnet.formats import checkpoints
@@ -120,7 +120,9 @@ def test_a_checkpoint_is_kept_when_learning_diverges(tmp_path, digits):
     options = FEW._replace(rate=1e6, squash="relu")
     with pytest.raises(runs.Diverged, match=r"in epoch 1, .*Try a rate below 1e\+06"):
         last(begin(options, *digits, tmp_path / "wild"))
-    assert not (tmp_path / "wild").exists()
+    again = begin(options, *digits, tmp_path / "wild", resume=True)
+    with pytest.raises(runs.Diverged, match="in epoch 1"):  # from the start, which was kept
+        next(again)
     # The same in the middle of a run: a state that the next epoch cannot survive.
     gentle = FEW._replace(squash="relu")
     next(parts := begin(gentle, *digits, tmp_path / "parts"))
@@ -151,7 +153,8 @@ class safe_state:
     def __exit__(self, *_):
         from safetensors.numpy import save_file
 
-        save_file(self.arrays, self.path, self.notes)
+        notes = {**self.notes, "sha256": checkpoints._digest(self.arrays)}
+        save_file(self.arrays, self.path, notes)
 
 
 @pytest.mark.parametrize(
@@ -214,6 +217,12 @@ def test_checkpoints_hold_any_tree_bit_by_bit(tmp_path):
         (["labels.gz", "images.gz"], "expected images of shape"),
         (["drawn", "--sizes", "784"], "--sizes: expected numbers as in 784-16-16-10"),
         (["drawn", "--sizes", "783-10"], "--sizes: expected 784 first"),
+        (["drawn", "--sizes", "784-99999999999999999999-10"], "--sizes: expected 784 first"),
+        (["drawn", "--output", "."], "written to .safetensors"),
+        (["images.gz", "labels.gz", "--output", "mine.safetensors"], "mine.json: is there already"),
+        (["drawn", "--output", "file.safetensors"], "file.members: something else has this name"),
+        (["images.gz", "input.json", "--output", "input.safetensors", "--overwrite"], "one of the"),
+        (["drawn", "--output", "there.safetensors", "--resume"], "is there already"),
         (["drawn", "--sizes", "784-9"], "expected 10 neurons or more at the end"),
         (["drawn", "--optimizer", "adma"], "--optimizer: expected one of adam, "),
         (["drawn", "--squash", "x"], "--squash: expected one of sigmoid, relu"),
@@ -229,7 +238,8 @@ def test_checkpoints_hold_any_tree_bit_by_bit(tmp_path):
     ],
 )
 def test_mistakes_end_in_one_sentence(folder, arguments, said):
-    (folder / "there.safetensors").touch()
+    for name in ("there.safetensors", "mine.json", "input.json", "file.members"):
+        (folder / name).touch()
     assert said in refused(run("train", *arguments, cwd=folder))
 
 
@@ -257,9 +267,11 @@ def test_the_command_leaves_network_record_and_picture(folder, tmp_path):
         assert picture.width == 1500
     again = run("train", *SHORT, "--output", output, cwd=folder)
     assert "is there already" in refused(again)
-    again = run("train", *SHORT, "--resume", "--output", output, cwd=folder)
+    same_again = ("train", *SHORT, "--ensemble", 2, "--resume", "--output", output)
+    again = run(*same_again, cwd=folder)
     assert again.returncode == 0
     assert "finished" in again.stdout
+    assert "is there already" in refused(run(*same_again, "--seed", 1, cwd=folder))
 
 
 def started(folder, output, *arguments, **how):
@@ -354,7 +366,7 @@ def test_members_that_diverge_do_not_stop_the_others(tmp_path, digits):
                 arrays[name][0] = np.nan
     progress = last(begin(FEW, *digits, path, resume=True))
     assert progress.best == 1
-    runs.finish(progress, FEW, tmp_path / "n.safetensors", trained_on="few")
+    records.write(progress, FEW, tmp_path / "n.safetensors", trained_on="few", identity={})
     record = json.loads((tmp_path / "n.json").read_text())
     assert record["history"]["cost"][0][1:] == [None] * 3
     assert [p.name for p in (tmp_path / "n.members").iterdir()] == ["0001.safetensors"]
@@ -364,3 +376,48 @@ def test_the_least_share_that_can_be_held_out_is_one_image(tmp_path, digits):
     options = FEW._replace(held_out=1e-9, epochs=1, batch_size=599)
     progress = last(begin(options, *digits, tmp_path / "run"))
     assert set(progress.history.held_out.ravel().tolist()) <= {0.0, 1.0}
+
+
+def test_a_flipped_bit_in_a_checkpoint_is_refused(tmp_path, digits):
+    path = tmp_path / "run"
+    next(parts := begin(FEW, *digits, path))
+    parts.close()
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    path.write_bytes(damaged)
+    with pytest.raises(FileError, match="not those once written"):
+        next(begin(FEW, *digits, path, resume=True))
+
+
+def test_every_progress_can_be_kept(tmp_path, digits):
+    """The next epoch takes the memory of the state before, and not what was handed out."""
+    first, *_, final = begin(FEW, *digits, tmp_path / "run")
+    assert not np.array_equal(first.params[0].weights, final.params[0].weights)
+
+
+@pytest.mark.parametrize("labels", [np.full(600, -1), np.full(600, 3.9)])
+def test_labels_that_are_no_digits_are_refused(tmp_path, digits, labels):
+    with pytest.raises(ValueError, match="integers from 0"):
+        next(begin(FEW, digits[0], labels, tmp_path / "run"))
+
+
+def test_images_that_are_no_numbers_are_refused(tmp_path, digits):
+    images = np.full((600, 784), np.nan, np.float32)
+    with pytest.raises(ValueError, match="are NaN"):
+        next(begin(FEW, images, digits[1], tmp_path / "run"))
+
+
+def test_an_overwritten_run_that_was_killed_at_once_is_no_finished_one(folder, tmp_path):
+    output = tmp_path / "n.safetensors"
+    process = run("train", *SHORT, "--output", output, cwd=folder)
+    assert process.returncode == 0, process.stderr
+    old = output.read_bytes()
+    process = started(folder, output, "--overwrite")
+    while not (tmp_path / "n.checkpoint").exists():
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    assert output.read_bytes() == old
+    _, said = started(folder, output, "--resume").communicate(timeout=120)
+    assert "epoch 40 of 40" in said
+    assert output.read_bytes() != old

@@ -446,3 +446,9 @@ def test_arrays_that_do_not_fit_together_are_refused(images, labels, weights, sa
 def test_no_epochs_are_refused(digits):
     with pytest.raises(ValueError, match="one epoch or more; got 0"):
         fit(jax.random.key(0), *digits, optax.sgd(1), epochs=0, batch_size=5)
+
+
+def test_weights_in_a_column_do_not_broadcast(digits):
+    params = start(optax.sgd(1)).params
+    with pytest.raises(ValueError, match=r"got \(1000, 1\)"):
+        mean_cost(params, *digits, sample_weights=np.ones((1000, 1), np.float32))

@@ -57,8 +57,8 @@ def elastic(
         key: from `jax.random.key`.
         x: one square image, shape `(784,)`.
         strength: the standard deviation of a pixel's move along each side, in pixels.
-        smoothness: pixels from one such place to the next, and the standard deviation of
-            the Gaussian by which they are weighed; static under `jit`.
+        smoothness: the standard deviation of the Gaussian by which the places are weighed, in
+            pixels; they are about as far from each other. Static under `jit`.
 
     Returns:
         An image of the same shape.

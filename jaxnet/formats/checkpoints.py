@@ -1,5 +1,6 @@
 """Checkpoints: a tree of arrays and a few words about it, in one safetensors file."""
 
+import hashlib
 import os
 from collections.abc import Mapping
 from functools import partial
@@ -35,10 +36,9 @@ def save(path: str | os.PathLike[str], tree: Any, notes: Mapping[str, str]) -> N
         >>> tree["a"].tolist(), notes
         ([0, 1, 2], {'epoch': '7'})
     """
+    arrays = _by_name(jax.tree.map(partial(np.asarray, order="C"), tree))
     with replacing(path) as file:
-        file.write(
-            to_bytes(_by_name(jax.tree.map(partial(np.asarray, order="C"), tree)), dict(notes))
-        )
+        file.write(to_bytes(arrays, {**notes, "sha256": _digest(arrays)}))
 
 
 def load(path: str | os.PathLike[str], like: Tree) -> tuple[Tree, dict[str, str]]:
@@ -67,6 +67,8 @@ def load(path: str | os.PathLike[str], like: Tree) -> tuple[Tree, dict[str, str]
         raise
     except Exception as error:  # SafetensorError, and whatever strange headers bring about
         raise FileError(f"{path}: not a whole checkpoint ({error!s:.200}).") from error
+    if notes.pop("sha256", None) != _digest(arrays):
+        raise FileError(f"{path}: not a whole checkpoint (its bytes are not those once written).")
     expected = _by_name(like)
     if arrays.keys() != expected.keys():
         raise FileError(f"{path}: a checkpoint of something else; start anew in another file.")
@@ -80,6 +82,13 @@ def load(path: str | os.PathLike[str], like: Tree) -> tuple[Tree, dict[str, str]
             )
     leaves = [arrays[name] for name in expected]
     return jax.tree.unflatten(jax.tree.structure(like), leaves), notes
+
+
+def _digest(arrays: Mapping[str, Any]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        digest.update(name.encode() + arrays[name].tobytes())
+    return digest.hexdigest()
 
 
 def _by_name(tree: Any) -> dict[str, Any]:

@@ -4,12 +4,12 @@ Eight random starts learn side by side from 55,000 of MNIST's training images, t
 anew each epoch; over the last fifth of the epochs ever less, to end with the images as they
 are. They learn in the terms of tanh, whose activations are centred on zero, and are then
 written in the terms of sigmoid, which is the same curve moved and stretched. Adam measures the
-first weights along the principal components of the images, rather than pixel by pixel. The
+first weights along the principal directions of the images, rather than pixel by pixel. The
 start that reads the other 5,000 images best is kept, and its outputs are calibrated; none of
 these rewritings changes an answer. MNIST's test images are read once, at the very end.
 
 Sources: LeCun, Bottou, Orr and Müller, "Efficient BackProp", 1998, 4.4, for tanh; Vyas et al.,
-"SOAP: improving and stabilizing Shampoo using Adam", 2024, for the components.
+"SOAP: improving and stabilizing Shampoo using Adam", 2024, for the directions.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def train(images: Array, labels: Array, *, starts: int, epochs: int) -> Params:
     """Trains networks side by side, as one with a leading axis: all read the same batches."""
     n_steps = epochs * (len(images) // BATCH_SIZE)
     adam = optax.adam(optax.cosine_decay_schedule(RATE, n_steps))
-    optimizer = along(principal_components(images), adam)
+    optimizer = along(principal_directions(images), adam)
     key_starts, key_epochs = jax.random.split(jax.random.key(SEED))
     params = jax.vmap(init)(jax.random.split(key_starts, starts))
     state = TrainState(params, jax.vmap(optimizer.init)(params))
@@ -67,8 +67,8 @@ def train(images: Array, labels: Array, *, starts: int, epochs: int) -> Params:
     return jax.vmap(in_terms_of_sigmoid)(state.params)
 
 
-def principal_components(images: Array) -> Array:
-    """The directions along which images differ, one a column, the least of them first."""
+def principal_directions(images: Array) -> Array:
+    """An orthonormal basis, one column each: the images' eigenvectors, least lengths first."""
     x = images[:20_000].astype(jnp.float32) / 255
     return jnp.linalg.eigh(x.T @ x / len(x))[1]
 
@@ -155,7 +155,7 @@ def main() -> None:
     notes = {
         "trained on": f"MNIST's training images but the last {HELD_OUT:,}, warped anew each epoch",
         "trained by": f"Adam, {RATE} falling to 0 by a cosine, {args.epochs} epochs, batches of "
-        f"{BATCH_SIZE}, along the principal components, softmax cross-entropy, tanh written as "
+        f"{BATCH_SIZE}, along the principal directions, softmax cross-entropy, tanh written as "
         f"sigmoid, seed {SEED}",
         "calibrated on": "all 60,000 training images, which changes no answer",
         "chosen by": f"the best of {args.starts} random starts on the {HELD_OUT:,} images left out",
