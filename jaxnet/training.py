@@ -23,7 +23,7 @@ from jax.nn import sigmoid
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, Key, Num
 
-from jaxnet.network import Image, Params, Squash, init, logits
+from jaxnet.network import Image, Params, Squash, check, init, logits
 from jaxnet.shuffling import shuffled
 
 Images = Num[Array | np.ndarray, "n pixels"]
@@ -381,11 +381,21 @@ def _score(
     cost: Cost,
     squash: Squash,
 ) -> Score:
-    z = jax.vmap(lambda x: logits(params, x, squash=squash))(unit(images))
+    z = _columns(params, unit(images), squash)
     costs = jax.vmap(cost)(z, labels)
     if sample_weights is not None:
         costs *= sample_weights
     return Score(costs.mean(), jax.vmap(_reads)(z, jnp.asarray(labels)).mean(dtype=z.dtype))
+
+
+def _columns(params: Params, images: Float[Array, "n pixels"], squash: Squash) -> Array:
+    """`logits` of all images, each a column of the products, which are faster so than in rows."""
+    check(params, jax.ShapeDtypeStruct(images.shape[1:], images.dtype))
+    *hidden, (w_last, b_last) = params
+    a = images.T
+    for w, b in hidden:
+        a = jax.vmap(squash, in_axes=1, out_axes=1)(w @ a + b[:, None])
+    return (w_last @ a + b_last[:, None]).T
 
 
 def _reads(z: Float[Array, " out"], y: Num[Array, "..."]) -> Array:
