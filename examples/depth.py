@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 import jaxnet
 from jaxnet.training import fit
 
-DEPTHS, SEEDS = (1, 2, 4, 6, 8), 4
+DEPTHS, SEEDS = (1, 2, 4, 8), 4
 output = sys.argv[1] if len(sys.argv) > 1 else "depth.png"
 
 key_images, key_unseen, key_starts, key_fit = jax.random.split(jax.random.key(0), 4)

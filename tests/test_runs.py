@@ -297,7 +297,12 @@ def epochs_until(process, n):
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)]
+    ("number", "code"),
+    [
+        (signal.SIGINT, 130),
+        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow),
+        (signal.SIGKILL, -9),
+    ],
 )
 def test_killed_and_resumed_it_ends_in_the_same_bits(folder, tmp_path, uninterrupted, number, code):
     output = tmp_path / "n.safetensors"
