@@ -20,7 +20,7 @@ from rich.text import Text
 from jaxnet import inference, records, runs
 from jaxnet.data.sources import Source, join, read_images, read_labels
 from jaxnet.data.strokes import draw
-from jaxnet.files import FileError, replacing
+from jaxnet.files import FileError, check_free, replacing
 from jaxnet.formats.answers import check_output, json_lines, write_answers
 from jaxnet.formats.safetensors import SQUASHES, load
 from jaxnet.network import count
@@ -67,8 +67,7 @@ def classify(
     """Reads handwritten digits and says what they show."""
     if output:
         check_output(output)
-        if output.exists() and any(p.exists() and output.samefile(p) for p in inputs or ()):
-            raise FileError(f"{output}: this is one of the inputs; write to another file.")
+        check_free(output, inputs or ())
     if labels and not inputs:
         raise FileError(f"{labels}: labels of which images? Name them before --labels.")
     params, info = load(weights)
@@ -122,7 +121,9 @@ def train(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a network that is there already.")
     ] = False,
-    sizes: Annotated[str, typer.Option(help="Neurons in each layer.")] = "784-16-16-10",
+    sizes: Annotated[str, typer.Option(help="Neurons in each layer.")] = "-".join(
+        map(str, DEFAULTS.sizes)
+    ),
     squash: Annotated[str, typer.Option(help=f"One of {', '.join(SQUASHES)}.")] = DEFAULTS.squash,
     cost: Annotated[str, typer.Option(help=f"One of {', '.join(runs.COSTS)}.")] = DEFAULTS.cost,
     optimizer: Annotated[

@@ -3,7 +3,7 @@
 import os
 import secrets
 import stat
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -36,6 +36,26 @@ def open_file(path: str | os.PathLike[str]) -> BinaryIO:
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         raise FileError(f"{path}: a pipe or a device; save it to a file first.")
     return open(path, "rb")
+
+
+def check_free(path: Path, inputs: Iterable[Path] = ()) -> None:
+    """Raises, before any work, where a result has no folder or would replace what it is made of.
+
+    Args:
+        path: where to write.
+        inputs: files that are read.
+
+    Raises:
+        FileError: its folder does not exist, or it is one of the inputs.
+
+    Example:
+        >>> import pathlib, jaxnet
+        >>> jaxnet.files.check_free(pathlib.Path("new.csv"), [pathlib.Path("old.csv")])
+    """
+    if not path.parent.is_dir():
+        raise FileError(f"{path}: there is no folder {path.parent}; make it first.")
+    if path.exists() and any(p.exists() and path.samefile(p) for p in inputs):
+        raise FileError(f"{path}: this is one of the inputs; write to another file.")
 
 
 @contextmanager

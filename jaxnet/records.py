@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxnet.files import FileError, replacing
+from jaxnet.files import FileError, check_free, replacing
 from jaxnet.formats.safetensors import save
 from jaxnet.runs import Options, Progress
 
@@ -33,14 +33,13 @@ def check_output(output: Path, inputs: Iterable[str], *, replace: bool) -> None:
     """
     if output.suffix != ".safetensors":
         raise FileError(f"{output}: networks are written to .safetensors; name it so.")
-    if not output.parent.is_dir():
-        raise FileError(f"{output}: there is no folder {output.parent}; make it first.")
+    read = [*map(Path, inputs)]
+    check_free(output)
     for suffix in (".safetensors", ".json", ".png", ".members", ".checkpoint"):
         path = output.with_suffix(suffix)
         if path.exists() and path.is_dir() != (suffix == ".members"):
             raise FileError(f"{path}: something else has this name; choose another --output.")
-        if path.exists() and any(Path(p).exists() and path.samefile(p) for p in inputs):
-            raise FileError(f"{path}: this is one of the inputs; choose another --output.")
+        check_free(path, read)
         if path.exists() and suffix != ".checkpoint" and not replace:
             raise FileError(
                 f"{path}: is there already; choose another --output, or replace with --overwrite."

@@ -29,7 +29,7 @@ from jaxnet.ensembles import spread
 from jaxnet.files import FileError
 from jaxnet.formats import checkpoints
 from jaxnet.formats.safetensors import SQUASHES
-from jaxnet.network import Params, init
+from jaxnet.network import SIZES, Params, init
 from jaxnet.shuffling import shuffled
 from jaxnet.training import Augment, Cost, History, TrainState, evaluate, train_epoch
 
@@ -77,7 +77,7 @@ class Options(NamedTuple):
         held_out: share of the images that are only scored, from 0 to below 1.
     """
 
-    sizes: tuple[int, ...] = (784, 16, 16, 10)
+    sizes: tuple[int, ...] = SIZES
     squash: str = "sigmoid"
     cost: str = "cross-entropy"
     optimizer: str = "adam"

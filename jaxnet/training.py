@@ -320,7 +320,7 @@ def fit(
     """
     if epochs < 1:
         raise ValueError(f"Expected one epoch or more; got {epochs} instead.")
-    _check(jnp.asarray(images), jnp.asarray(labels), sample_weights)
+    images, labels = jnp.asarray(images), jnp.asarray(labels)
     key_init, key_epochs = jax.random.split(key)
     if params is None:
         params = init(key_init)

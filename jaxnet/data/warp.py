@@ -14,15 +14,18 @@ from jaxtyping import Array, Float, Key
 
 from jaxnet.network import Image
 
+TURN, STRETCH, SLANT, SHIFT = 0.12, 0.07, 0.1, 1.0  # as much as leaves each digit what it is
+STRENGTH, SMOOTHNESS = 0.8, 4.0
+
 
 def affine(
     key: Key[Array, ""],
     x: Image,
     *,
-    turn: float = 0.12,
-    stretch: float = 0.07,
-    slant: float = 0.1,
-    shift: float = 1.0,
+    turn: float = TURN,
+    stretch: float = STRETCH,
+    slant: float = SLANT,
+    shift: float = SHIFT,
 ) -> Image:
     """Turns, stretches, slants and shifts an image by random amounts.
 
@@ -47,7 +50,7 @@ def affine(
 
 
 def elastic(
-    key: Key[Array, ""], x: Image, *, strength: float = 0.8, smoothness: float = 4.0
+    key: Key[Array, ""], x: Image, *, strength: float = STRENGTH, smoothness: float = SMOOTHNESS
 ) -> Image:
     """Bends an image, as a hand does that is not steady.
 
@@ -93,8 +96,8 @@ def both(key: Key[Array, ""], x: Image, *, amount: ArrayLike = 1.0) -> Image:
         (784,)
     """
     key_affine, key_elastic = jax.random.split(key)
-    moves = _affine_moves(key_affine, x, 0.12, 0.07, 0.1, 1.0)
-    moves += _elastic_moves(key_elastic, x, 0.8, 4.0)
+    moves = _affine_moves(key_affine, x, TURN, STRETCH, SLANT, SHIFT)
+    moves += _elastic_moves(key_elastic, x, STRENGTH, SMOOTHNESS)
     return _moved(x, jnp.asarray(amount, x.dtype) * moves)
 
 

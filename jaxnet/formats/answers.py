@@ -10,7 +10,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from jaxnet.files import FileError, replacing
+from jaxnet.files import FileError, check_free, replacing
 from jaxnet.inference import Answers
 
 
@@ -50,8 +50,7 @@ def check_output(path: str | os.PathLike[str]) -> None:
         raise FileError(
             f"{path}: answers are written to .csv or .jsonl, not {path.suffix or 'this'}."
         )
-    if not path.parent.is_dir():
-        raise FileError(f"{path}: there is no folder {path.parent}; make it first.")
+    check_free(path)
 
 
 def write_answers(
