@@ -2,7 +2,7 @@
 # make test     install what the tests need, then run them
 # make check    the same, after formatting, linting and types
 # make slow     the tests that take minutes
-# make benchmarks, make pretrained, make picture, make clean
+# make benchmarks, make pretrained, make picture, make screenshots, make clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -14,7 +14,7 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/jaxnet
 IMAGES := $(firstword $(wildcard $(foreach d,$(JAXNET_DATA) $(CACHE),$(d)/t10k-images?idx3-ubyte*)))
 LABELS := $(firstword $(wildcard $(foreach d,$(JAXNET_DATA) $(CACHE),$(d)/t10k-labels?idx1-ubyte*)))
 
-.PHONY: run test lint check slow benchmarks pretrained picture clean
+.PHONY: run test lint check slow benchmarks pretrained picture screenshots clean
 
 run: $(VENV)/installed-all
 	$(BIN)/jaxnet classify
@@ -43,6 +43,9 @@ pretrained: $(VENV)/installed-all
 
 picture: $(VENV)/installed-all
 	$(BIN)/python examples/picture.py
+
+screenshots: $(VENV)/installed-dev
+	$(BIN)/python -m tests.browser.screenshots build/screenshots examples/page.png
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis

@@ -5,11 +5,14 @@
     jaxnet.predict(params, x)                          # 7
 
 `network` holds the network itself, `training` how it learns, `inference` how it reads many
-images; `ensembles`, `gradients` and `landscape` are for experiments; `data` says where images
-come from, `formats` how networks are kept, `show` what is seen.
+images; `design` sets weights by hand; `ensembles`, `gradients`, `landscape` and `attribution` are
+for experiments; `data` says where images come from, `formats` how networks are kept, `show` what
+is seen.
 """
 
+from jaxnet import attribution as attribution
 from jaxnet import data as data
+from jaxnet import design as design
 from jaxnet import ensembles as ensembles
 from jaxnet import formats as formats
 from jaxnet import gradients as gradients
@@ -18,11 +21,13 @@ from jaxnet import landscape as landscape
 from jaxnet import network as network
 from jaxnet import records as records
 from jaxnet import runs as runs
+from jaxnet import show as show
 from jaxnet import shuffling as shuffling
 from jaxnet import training as training
 from jaxnet.files import FileError as FileError
 from jaxnet.formats.safetensors import load as load
 from jaxnet.formats.safetensors import save as save
+from jaxnet.handmade import handmade as handmade
 from jaxnet.inference import Answers as Answers
 from jaxnet.inference import classify as classify
 from jaxnet.network import Layer as Layer

@@ -130,10 +130,11 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 def test_examples(path, tmp_path):
     if path.name == "picture.py" and not shutil.which("chromium"):
         pytest.skip("Chromium, which draws the picture, is not installed")
-    pictures = {"picture.py": 1600, "depth.py": 1050, "line.py": 1050}
+    pictures = {"picture.py": 1600, "depth.py": 1050, "line.py": 1050, "by_hand.py": 900}
     output = [tmp_path / "picture.png"] if path.name in pictures else []
+    folder = [tmp_path / "gallery"] if path.name == "gallery.py" else []
     process = subprocess.run(
-        [sys.executable, "-W", "error", path, *output],
+        [sys.executable, "-W", "error", path, *output, *folder],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -145,13 +146,18 @@ def test_examples(path, tmp_path):
         "depth.py": r"ReLU .* 8: 9\d\.\d%\nsigmoid 1: 9.* 8: [12]\d\.",
         "line.py": r"0\.0[1-9]\d* between\nneurons matched.* 0\.00\d* between",
         "fool.py": r"Drawn as 7 and read as 7; after the changes, read as 3",
+        "by_hand.py": r"ring .* none within\n(.*\n)*.* draws, it reads 8\d\.\d%",
         "picture.py": "",
+        "gallery.py": "15 pictures, 2 animations",
     }[path.name]
     assert re.search(said, process.stdout)
     for file in output:
         with Image.open(file) as picture:
             assert picture.width == pictures[path.name]
             assert len(picture.convert("L").getcolors()) > 50
+    for gallery in folder:
+        kinds = [file.suffix for file in gallery.iterdir()]
+        assert (kinds.count(".png"), kinds.count(".gif")) == (15, 2)
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)

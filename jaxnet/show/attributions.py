@@ -1,0 +1,161 @@
+"""Pictures of what a neuron makes of its inputs: contributions, slopes, the image it likes best."""
+
+import numpy as np
+from jax.nn import sigmoid
+
+from jaxnet import attribution, network
+from jaxnet.network import Image, Params, Squash
+from jaxnet.show import canvas, values
+from jaxnet.show.canvas import TEXT, Figure, Sheet
+from jaxnet.show.tiles import tiles
+
+
+def contributions(
+    params: Params,
+    x: Image,
+    layer: int,
+    neuron: int,
+    *,
+    squash: Squash = sigmoid,
+    last_squash: Squash = sigmoid,
+    colours: str = "video",
+    figure: Sheet | None = None,
+) -> Figure:
+    """Draws how one neuron comes to its activation: inputs × weights, their sum, its threshold.
+
+    Args:
+        params, x, squash, last_squash: as for `jaxnet.forward`.
+        layer: 1 or more.
+        neuron: its place in the layer, from 0.
+        colours, figure: as for `weights`.
+
+    Returns:
+        The figure.
+
+    Raises:
+        TypeError, ValueError: no such layer or neuron, or what `jaxnet.forward` refuses.
+
+    Example:
+        >>> import jax, jaxnet
+        >>> from jaxnet.show import attributions
+        >>> x = jaxnet.data.strokes.draw(jax.random.key(0), 7)
+        >>> figure = attributions.contributions(jaxnet.pretrained(), x, layer=1, neuron=3)
+        >>> [ax.get_title() for ax in figure.axes[:3]]
+        ['activations', 'times weights', 'is what each contributes']
+    """
+    parts = np.asarray(attribution.contributions(params, x, layer, neuron, squash=squash), float)
+    z = float(attribution.weighted_sum(params, x, layer, neuron, squash=squash))
+    w, b = (np.asarray(part, float)[neuron] for part in params[layer - 1])
+    squashes = {"squash": squash, "last_squash": last_squash}
+    layers = network.activations(params, x, **squashes)
+    inputs, a = np.asarray(layers[layer - 1], float), float(layers[layer][neuron])
+
+    rows, columns = values.rows_and_columns(w.size)
+    figure = canvas.sheet(figure, 12, min(max(3.6 * rows / columns, 0.8), 4.2) + 2.3)
+    axes = figure.subplots(1, 3)
+    titles = "activations", "times weights", "is what each contributes"
+    for ax, title, numbers in zip(axes, titles, (inputs, w, parts), strict=True):
+        canvas.bare(ax, title)
+        full = np.inf if ax is not axes[0] else values.white(inputs)
+        canvas.numbers(ax, numbers, full)
+    canvas.greys(axes[0], values.folded(inputs), colours, values.white(inputs))
+    canvas.grey_bar(axes[0], inputs, colours, "activation")
+    for ax, numbers, label in ((axes[1], w, "weight"), (axes[2], parts, "weight × activation")):
+        full = values.scale(numbers)
+        canvas.raster(ax, values.folded(numbers), full, colours)
+        canvas.scale_bar(ax, full, colours, label, largest=np.abs(numbers).max())
+    kind = "pixels" if layer == 1 else f"neurons of layer {layer - 1}"
+    title = f"What the {w.size} {kind} contribute to neuron {neuron} of layer {layer}"
+    canvas.caption(figure, title, values.threshold_in_words(z - b, b, a))
+    return canvas.whole(figure)
+
+
+def exciting(
+    params: Params,
+    layer: int,
+    neuron: int | None = None,
+    *,
+    squash: Squash = sigmoid,
+    colours: str = "video",
+    figure: Sheet | None = None,
+) -> Figure:
+    """Draws the image that excites a neuron most, or one for each neuron of a layer.
+
+    Found from black by `jaxnet.attribution.exciting_image`.
+
+    Args:
+        params, squash: as for `jaxnet.forward`.
+        layer: 1 or more.
+        neuron: its place in the layer, from 0; all of them, if not given.
+        colours, figure: as for `image`.
+
+    Returns:
+        The figure.
+
+    Raises:
+        TypeError, ValueError: no such layer, neuron or colours.
+
+    Example:
+        >>> import jaxnet
+        >>> from jaxnet.show import attributions
+        >>> attributions.exciting(jaxnet.pretrained(), layer=3, neuron=7).get_suptitle()
+        'The image that excites neuron 7 of layer 3 most'
+    """
+    wanted, images, sums = attribution.exciting_images(params, layer, neuron, squash=squash)
+    names = [f"{k}   sum {values.signed(z)}" for k, z in zip(wanted, sums, strict=True)]
+    figure, _ = tiles(figure, images, names, lambda ax, whole: canvas.greys(ax, whole, colours, 1))
+    which = f"neuron {neuron} of layer {layer}"
+    title = f"The image that excites {which} most"
+    if neuron is None:
+        title = f"The images that excite the {len(wanted)} neurons of layer {layer} most"
+    how = "the best there is" if layer == 1 else "found by ascent from black"
+    below = f"{values.as_grid(images.shape[1])}, black 0, white 1; {how}"
+    canvas.caption(figure, title, f"{below}\nsum: weights × activations, and the bias")
+    return canvas.whole(figure)
+
+
+def saliency(
+    params: Params,
+    x: Image,
+    digit: int | None = None,
+    *,
+    squash: Squash = sigmoid,
+    colours: str = "video",
+    figure: Sheet | None = None,
+) -> Figure:
+    """Draws which pixels, made brighter, speak for an output and which against it.
+
+    Args:
+        params, x, squash: as for `jaxnet.logits`.
+        digit: the output's place; the one that is read, if not given.
+        colours, figure: as for `weights`.
+
+    Returns:
+        The figure: the image, and beside it the slopes, with the outline of the image.
+
+    Raises:
+        TypeError, ValueError: no such output or colours, or what `jaxnet.logits` refuses.
+
+    Example:
+        >>> import jax, jaxnet
+        >>> from jaxnet.show import attributions
+        >>> x = jaxnet.data.strokes.draw(jax.random.key(0), 7)
+        >>> attributions.saliency(jaxnet.pretrained(), x).get_suptitle()
+        'What speaks for a 7, and what against it'
+    """
+    if digit is None:
+        digit = int(network.predict(params, x, squash=squash))
+    slopes = np.asarray(attribution.saliency(params, x, digit, squash=squash), float)
+    seen, grid = np.asarray(x, float), values.folded(x)
+    rows, columns = grid.shape
+    figure = canvas.sheet(figure, 9.4, min(max(4.4 * rows / columns, 0.8), 4.6) + 1.8)
+    left, right = figure.subplots(1, 2)
+    canvas.greys(canvas.bare(left, "the image"), grid, colours, values.white(seen))
+    full = values.scale(slopes)
+    canvas.bare(right, "slope of the logit by each pixel")
+    canvas.raster(right, values.folded(slopes), full, colours)
+    if min(grid.shape) > 1 and seen.min() < 0.5 < seen.max():
+        right.contour(np.nan_to_num(grid), [0.5], colors=TEXT, linewidths=1, alpha=0.8)
+    canvas.scale_bar([left, right], full, colours, "slope", largest=np.abs(slopes).max())
+    canvas.caption(figure, f"What speaks for a {digit}, and what against it")
+    return canvas.whole(figure)

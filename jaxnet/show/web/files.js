@@ -1,0 +1,137 @@
+// Networks in safetensors, as jaxnet.save writes them; drawings in a link.
+
+import { SQUASHES, sizes } from "./network.js";
+/** Bytes of a file that jaxnet.load reads. */
+export function toSafetensors(net, notes) {
+  const about = { squash: net.squash, last_squash: net.lastSquash, sizes: sizes(net).join("-") };
+  const header = { __metadata__: { ...about, ...notes } };
+  const arrays = [];
+  let end = 0;
+  net.layers.forEach(({ weights, biases }, n) => {
+    const shape = [biases.length, weights.length / biases.length];
+    for (const [name, array, dims] of [
+      ["weights", weights, shape],
+      ["biases", biases, shape.slice(0, 1)],
+    ]) {
+      const offsets = [end, (end += 4 * array.length)];
+      header[`${n}.${name}`] = { dtype: "F32", shape: dims, data_offsets: offsets };
+      arrays.push(array);
+    }
+  });
+  let text = new TextEncoder().encode(JSON.stringify(header));
+  const padding = (8 - (text.length % 8)) % 8;
+  text = Uint8Array.of(...text, ...Array(padding).fill(32));
+  const bytes = new Uint8Array(8 + text.length + end);
+  const view = new DataView(bytes.buffer);
+  view.setBigUint64(0, BigInt(text.length), true);
+  bytes.set(text, 8);
+  let at = 8 + text.length;
+  for (const array of arrays) {
+    array.forEach((v, i) => view.setFloat32(at + 4 * i, v, true));
+    at += 4 * array.length;
+  }
+  return bytes;
+}
+
+const READ = {
+  F64: [8, (view, at) => view.getFloat64(at, true)],
+  F32: [4, (view, at) => view.getFloat32(at, true)],
+  F16: [2, (view, at) => half(view.getUint16(at, true))],
+  BF16: [2, (view, at) => brain(view.getUint16(at, true))],
+};
+
+function half(bits) {
+  const [sign, power, part] = [bits >> 15 ? -1 : 1, (bits >> 10) & 31, bits & 1023];
+  if (power === 31) return NaN; // or infinite, which is refused as well
+  return sign * (power ? 2 ** (power - 15) * (1 + part / 1024) : 2 ** -14 * (part / 1024));
+}
+
+function brain(bits) {
+  const view = new DataView(new ArrayBuffer(4));
+  view.setUint32(0, bits << 16);
+  return view.getFloat32(0);
+}
+
+/** The network in a file's bytes; an Error of one sentence if there is none that fits here. */
+export function fromSafetensors(buffer, pixels) {
+  try {
+    return networkIn(buffer, pixels);
+  } catch (error) {
+    const why = error instanceof Refusal ? error.message : "it is not a whole safetensors file";
+    throw new Error(`This is not a network that can be used here: ${why}.`);
+  }
+}
+
+class Refusal extends Error {}
+
+function networkIn(buffer, pixels) {
+  const demand = (fits, why) => {
+    if (!fits) throw new Refusal(why);
+  };
+  const view = new DataView(buffer);
+  const length = Number(view.getBigUint64(0, true));
+  const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 8, length)));
+  const { __metadata__: about, ...tensors } = header;
+  const known = (name) => typeof name === "string" && Object.hasOwn(SQUASHES, name);
+  demand(known(about?.squash) && known(about.last_squash), "its squashing functions are not known");
+
+  const read = (name, dimensions) => {
+    demand(Object.hasOwn(tensors, name), `${name} is missing`);
+    const { dtype, shape, data_offsets: offsets } = tensors[name];
+    demand(Object.hasOwn(READ, dtype), `${name} holds no floating-point numbers`);
+    const whole = (v) => Number.isSafeInteger(v) && v >= 0;
+    demand([...shape, ...offsets].every(whole) && offsets.length === 2, `${name} has no true shape`);
+    demand(shape.length === dimensions && !shape.includes(0), `${name} has another shape`);
+    const [bytes, number] = READ[dtype];
+    const n = shape.reduce((p, q) => p * q);
+    const [from, to] = offsets.map((offset) => 8 + length + offset);
+    demand(to - from === n * bytes && to <= buffer.byteLength, "it is cut short");
+    const values = Float32Array.from({ length: n }, (_, i) => number(view, from + i * bytes));
+    demand(values.every(Number.isFinite), `${name} holds a number that is not finite`);
+    return [values, shape];
+  };
+  const layers = [];
+  let before = pixels;
+  for (let n = 0; n === 0 || Object.hasOwn(tensors, `${n}.weights`); n++) {
+    const [weights, [out, n_in]] = read(`${n}.weights`, 2);
+    const [biases, [length]] = read(`${n}.biases`, 1);
+    demand(
+      out === length && n_in === before,
+      `layer ${n} has ${out} × ${n_in} weights and ${length} biases, over ${before} inputs`,
+    );
+    layers.push({ weights, biases });
+    before = out;
+  }
+  demand(Object.keys(tensors).length === 2 * layers.length, "it holds other arrays too");
+  demand(before === 10, `it has ${before} outputs, not one for each of the ten digits`);
+  return { layers, squash: about.squash, lastSquash: about.last_squash };
+}
+
+/** Gives the reader a file. */
+export function download(name, blob) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
+/** An image as the letters of a link's fragment, a byte a pixel; and back, null if it is none. */
+export function toFragment(image) {
+  const bytes = image.reduce((text, v) => text + String.fromCharCode(Math.round(255 * v)), "");
+  return "#drawing=" + btoa(bytes).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+}
+
+export function fromFragment(fragment, pixels) {
+  const [, letters] = fragment.match(/^#drawing=([\w-]+)$/) ?? [];
+  if (!letters) return null;
+  try {
+    const image = bytes(letters.replaceAll("-", "+").replaceAll("_", "/"));
+    return image.length === pixels ? Float32Array.from(image, (v) => v / 255) : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Bytes from base64. */
+export const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));

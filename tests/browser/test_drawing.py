@@ -1,0 +1,197 @@
+"""Drawing on the page, with the mouse, a finger and the keyboard, and what is read."""
+
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import expect
+
+import jaxnet
+from tests.browser.hands import answer, draw, frame, params_of, pen, text_of
+
+
+@pytest.mark.parametrize("digit", [0, 1, 4, 7])
+def test_what_is_drawn_is_read(opened, digit):
+    with opened(text_of()) as tab:
+        draw(tab, digit)
+        assert answer(tab) == str(digit)
+        x = np.array(tab.evaluate("jaxnet.image"), np.float32)
+        assert int(jaxnet.predict(jaxnet.pretrained(), x)) == digit
+        bright = tab.locator("#bars .brightest")
+        assert bright.locator("b").inner_text() == str(digit)
+        a = float(jaxnet.forward(jaxnet.pretrained(), x)[digit])
+        assert bright.locator(".value").inner_text() == f"{a:.2f}"
+        expect(tab.locator("#said")).to_contain_text(f"Read as {digit}")
+
+
+def test_a_drawing_is_framed_as_mnist_is(opened):
+    """However large it is drawn and wherever: 20 pixels long, centred by mass."""
+    with opened(text_of()) as tab:
+        for stroke in ([(3, 3), (10, 3), (6, 13)], [(2, 2), (26, 2), (14, 26)]):
+            tab.click("#clear")
+            pen(tab, stroke)
+            frame(tab)
+            image = np.array(tab.evaluate("jaxnet.image")).reshape(28, 28)
+            rows = np.flatnonzero(image.max(1) > 0.3)
+            assert 16 <= np.ptp(rows) + 1 <= 21
+            middle = (image.sum(0) @ np.arange(28)) / image.sum()
+            assert abs(middle - 14) < 1
+        tab.uncheck("#framed")
+        frame(tab)
+        image = np.array(tab.evaluate("jaxnet.image")).reshape(28, 28)
+        assert image[2, 14] > 0.9
+        assert image[26, 14] > 0.5
+        assert image[14, 14] < 0.1  # between the arms
+
+
+def test_undo_redo_and_clear(opened):
+    with opened(text_of()) as tab:
+        tab.click("#clear")
+        frame(tab)
+        drawn = [tab.evaluate("jaxnet.image")]
+        for stroke in ([(8, 6), (20, 6)], [(20, 6), (13, 23)]):
+            pen(tab, stroke)
+            frame(tab)
+            drawn.append(tab.evaluate("jaxnet.image"))
+        assert drawn[0] == [0] * 784
+        tab.click("#undo")
+        frame(tab)
+        assert tab.evaluate("jaxnet.image") == drawn[1]
+        tab.keyboard.press("Control+z")
+        frame(tab)
+        assert tab.evaluate("jaxnet.image") == drawn[0]
+        assert answer(tab) == "–"
+        tab.keyboard.press("Control+Shift+z")
+        tab.click("#redo")
+        frame(tab)
+        assert tab.evaluate("jaxnet.image") == drawn[2]
+        tab.click("#clear")
+        tab.click("#undo")
+        frame(tab)
+        assert tab.evaluate("jaxnet.image") == drawn[2]
+
+
+def test_a_finger_draws_too(opened):
+    with opened(text_of(), width=375, height=812, has_touch=True, is_mobile=True) as tab:
+        tab.click("#clear")
+        tab.locator("#pad").scroll_into_view_if_needed()
+        box = tab.locator("#pad").bounding_box()
+        touch = tab.context.new_cdp_session(tab)
+        for k in range(20):
+            x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] * (0.15 + 0.035 * k)
+            kind = "touchMove" if k else "touchStart"
+            point = {"x": x, "y": y}
+            touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [point]})
+        touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        frame(tab)
+        assert answer(tab) == "1"
+        assert tab.evaluate("document.scrollingElement.scrollLeft") == 0
+
+
+def test_the_keyboard_alone_draws_chooses_and_turns(opened):
+    with opened(text_of()) as tab:
+        tab.click("#clear")
+        tab.focus("#pad")
+        for key in ["ArrowUp"] * 9 + ["Space"] + ["ArrowDown"] * 18 + ["Space"]:
+            tab.keyboard.press(key)
+        frame(tab)
+        assert answer(tab) == "1"
+        expect(tab.locator("#said")).to_contain_text("Read as 1")
+        reached = "document.activeElement.dataset.at"
+        tab.focus("#neurons button[tabindex='0']")
+        for key in ("ArrowDown", "ArrowDown", "ArrowRight", "ArrowUp"):
+            tab.keyboard.press(key)
+        assert tab.evaluate(reached) == "2-1"
+        frame(tab)
+        assert tab.inner_text("[data-is=name]") == "neuron 2 of hidden layer 2"
+        tab.focus("#bias")
+        before = tab.evaluate("jaxnet.params.layers[1].biases[1]")
+        tab.keyboard.press("ArrowRight")
+        assert tab.evaluate("jaxnet.params.layers[1].biases[1]") > before
+        tab.focus("[data-is=weights]")
+        tab.keyboard.press("ArrowLeft")
+        tab.keyboard.press("Space")
+        tab.keyboard.press("Space")
+        change = params_of(tab)[1].weights - jaxnet.pretrained()[1].weights
+        assert (change != 0).sum() >= 1
+        assert (change[1] != 0).any()
+
+
+@pytest.mark.parametrize("framed", [True, False])
+def test_a_link_holds_what_the_network_saw(opened, framed):
+    with opened(text_of()) as tab:
+        tab.click("#clear")
+        pen(tab, [(4, 3), (12, 3), (7, 14)])  # small, and off the middle
+        tab.set_checked("#framed", framed)
+        frame(tab)
+        drawn = tab.evaluate("jaxnet.image")
+        tab.click("#link")
+        tab.wait_for_url(re.compile("#drawing="))
+        fragment = tab.evaluate("location.hash")
+        assert "link" in tab.inner_text("#status")
+    with opened(text_of(), fragment) as tab:
+        frame(tab)
+        np.testing.assert_allclose(tab.evaluate("jaxnet.image"), drawn, atol=0.5 / 255 + 1e-6)
+        tab.click("#clear")
+        tab.click("#link")
+        fragment = tab.evaluate("location.hash")
+    with opened(text_of(), fragment) as tab:
+        frame(tab)
+        assert answer(tab) == "–"
+
+
+@pytest.mark.parametrize("wrong", ["#drawing=AAAA", "#drawing=" + "A" * 1047, "#elsewhere"])
+def test_other_links_are_passed_over(opened, wrong):
+    with opened(text_of(), wrong) as tab:
+        frame(tab)
+        assert answer(tab) == "3"  # the sample that it begins with
+
+
+def test_undo_in_the_middle_of_a_stroke_ends_it(opened):
+    with opened(text_of()) as tab:
+        tab.click("#clear")
+        box = tab.locator("#pad").bounding_box()
+        tab.mouse.move(box["x"] + 50, box["y"] + 50)
+        tab.mouse.down()
+        tab.mouse.move(box["x"] + 90, box["y"] + 90)
+        tab.keyboard.press("Control+z")
+        tab.mouse.move(box["x"] + 120, box["y"] + 50)
+        tab.mouse.up()
+        frame(tab)
+        assert tab.evaluate("jaxnet.image") == [0] * 784
+        tab.click('[data-at="1-5"]')
+        pen(tab, [(5, 5), (9, 5)], "[data-is=weights]")
+        once = params_of(tab)[0].weights
+        weights = tab.locator("[data-is=weights]")
+        weights.scroll_into_view_if_needed()
+        box = weights.bounding_box()
+        tab.mouse.move(box["x"] + 90, box["y"] + 90)
+        tab.mouse.down()
+        tab.mouse.move(box["x"] + 150, box["y"] + 90, steps=4)
+        tab.keyboard.press("Control+z")
+        tab.mouse.move(box["x"] + 200, box["y"] + 90, steps=4)
+        tab.mouse.up()
+        frame(tab)
+        np.testing.assert_array_equal(params_of(tab)[0].weights, once)
+
+
+def test_a_stroke_that_leaves_the_pad_stays_on_it(opened):
+    with opened(text_of()) as tab:
+        tab.uncheck("#framed")
+        tab.click("#clear")
+        pen(tab, [(14, 14), (14, 60), (60, 60)])
+        tab.check("#framed")
+        frame(tab)
+        image = np.array(tab.evaluate("jaxnet.image")).reshape(28, 28)
+        assert np.ptp(np.flatnonzero(image.max(1) > 0.5)) >= 16  # it was not shrunk
+
+
+def test_a_picture_is_saved(opened, tmp_path):
+    with opened(text_of()) as tab:
+        with tab.expect_download() as download:
+            tab.click("#picture")
+        download.value.save_as(tmp_path / "network.png")
+        with Image.open(tmp_path / "network.png") as picture:
+            assert picture.width == tab.evaluate("document.querySelector('#network').width")
+            assert len(picture.convert("RGB").getcolors(10**6)) > 100

@@ -1,0 +1,47 @@
+"""The page on screens of all sizes, in the light and in the dark, for every eye."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from jaxnet.show import page
+from tests.browser.hands import frame, text_of
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "scheme"), [(375, 812, "dark"), (1440, 900, "light"), (3840, 2160, "dark")]
+)
+def test_it_fits_and_is_accessible(opened, width, height, scheme):
+    with opened(text_of(), width=width, height=height, color_scheme=scheme) as tab:
+        tab.click('[data-at="1-3"]')
+        tab.check("#compare")
+        frame(tab)
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
+        cut = tab.evaluate(
+            """Array.from(document.querySelectorAll("main *, header *"))
+            .filter((e) => e.checkVisibility() && !e.closest(".unseen, .screen, .bar, #samples")
+                && (e.scrollWidth > e.clientWidth + 1) && e.clientWidth)
+            .map((e) => e.outerHTML.slice(0, 80))"""
+        )
+        assert cut == []
+        found = Axe().run(tab).response["violations"]
+        assert [(v["id"], v["impact"]) for v in found] == []
+
+
+def test_light_and_dark_change_at_a_click(opened):
+    with opened(text_of(), color_scheme="dark") as tab:
+        ground = "getComputedStyle(document.documentElement).backgroundColor"
+        dark = tab.evaluate(ground)
+        tab.click("#theme")
+        assert tab.evaluate(ground) != dark
+        tab.click("#theme")
+        assert tab.evaluate(ground) == dark
+
+
+def test_a_notebook_shows_it(opened):
+    """In the frame that a notebook would put it in."""
+    shown = page()._repr_html_()
+    with opened(f"<!doctype html><title>cell</title>{shown}") as tab:
+        inside = tab.frame_locator("iframe")
+        inside.locator("#samples button >> nth=8").click()
+        inside.locator("#bars .brightest b").filter(has_text="8").wait_for()
+        assert inside.locator("#answer").inner_text() == "8"
