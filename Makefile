@@ -2,6 +2,7 @@
 # make test     install what the tests need, then run them
 # make check    the same, after formatting, linting and types
 # make slow     the tests that take minutes
+# make docs     the reference of every module, into build/docs
 # make benchmarks, make pretrained, make picture, make screenshots, make clean
 
 PYTHON ?= python3
@@ -14,7 +15,7 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/jaxnet
 IMAGES := $(firstword $(wildcard $(foreach d,$(JAXNET_DATA) $(CACHE),$(d)/t10k-images?idx3-ubyte*)))
 LABELS := $(firstword $(wildcard $(foreach d,$(JAXNET_DATA) $(CACHE),$(d)/t10k-labels?idx1-ubyte*)))
 
-.PHONY: run test lint check slow benchmarks pretrained picture screenshots clean
+.PHONY: run test lint check slow benchmarks pretrained picture screenshots docs clean
 
 run: $(VENV)/installed-all
 	$(BIN)/jaxnet classify
@@ -46,6 +47,9 @@ picture: $(VENV)/installed-all
 
 screenshots: $(VENV)/installed-dev
 	$(BIN)/python -m tests.browser.screenshots build/screenshots examples/page.png
+
+docs: $(VENV)/installed-dev
+	$(BIN)/python -m tests.reference build/docs
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis

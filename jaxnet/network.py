@@ -158,6 +158,12 @@ def predict(params: Params, x: Image, *, squash: Squash = sigmoid) -> Int[Array,
 def count(params: Params) -> int:
     """The number of weights and biases.
 
+    Args:
+        params: the network, or whatever tree of arrays.
+
+    Returns:
+        A whole number; 13,002 for the video's network.
+
     Example:
         >>> import jax, jaxnet
         >>> jaxnet.count(jaxnet.init(jax.random.key(0)))
@@ -167,7 +173,15 @@ def count(params: Params) -> int:
 
 
 def check(params: Any, x: Any) -> None:
-    """Raises what `forward` does, at no cost in compiled code. Example: see `forward`."""
+    """Raises what `forward` does, at no cost in compiled code; takes arrays or their shapes.
+
+    Example:
+        >>> import jax, jaxnet
+        >>> params, batch = jaxnet.init(jax.random.key(0)), jax.numpy.zeros((64, 784))
+        >>> jaxnet.network.check(params, batch)  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ValueError: Expected x as one image, ...; got float32[64, 784] instead. For bytes use ...
+    """
     if not isinstance(params, (tuple, list)) or not params or not all(map(_is_layer, params)):
         raise TypeError(
             "Expected params as a tuple of Layer(weights, biases), arrays of floating-point "

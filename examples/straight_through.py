@@ -1,0 +1,66 @@
+"""Weights of one bit: with a gradient of its own, the network learns through a function of none.
+
+Only the signs of the weights are used. The slope of a sign is zero almost everywhere, and nothing
+would be learnt; jax.custom_vjp says to pass the gradient straight through, as if it were one.
+
+Source: Bengio, Léonard and Courville, "Estimating or propagating gradients through stochastic
+neurons for conditional computation", 2013.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+import jaxnet
+from jaxnet.training import evaluate, mean_cost
+
+key_start, key_images = jax.random.split(jax.random.key(0))
+images, labels = jaxnet.data.strokes.sample(key_images, 4_000)
+batches = images[:3_000].reshape(30, 100, 784), labels[:3_000].reshape(30, 100)
+
+
+# %% Two weights a layer: as large as they are on average, and with their signs.
+def sign(w: Array) -> Array:
+    """One bit a weight."""
+    return jnp.where(w > 0, 1, -1) * jnp.abs(w).mean()
+
+
+@jax.custom_vjp
+def straight_sign(w: Array) -> Array:
+    """The same; on the way back, the gradient passes as if nothing had been done."""
+    return sign(w)
+
+
+straight_sign.defvjp(lambda w: (sign(w), None), lambda _, gradient: (gradient,))
+
+
+def use(change: Callable[[Array], Array], params: jaxnet.Params) -> jaxnet.Params:
+    """The network with its weights changed, and its biases as they are."""
+    return tuple(jaxnet.Layer(change(w), b) for w, b in params)
+
+
+# %% The network is used in one way, and what learns is the weights behind it.
+def learn(change: Callable[[Array], Array]) -> jaxnet.Params:
+    """The weights after ten epochs of Adam."""
+    optimizer, params = optax.adam(0.01), jaxnet.init(key_start)
+
+    def step(carry: tuple[jaxnet.Params, optax.OptState], batch: tuple[Array, Array]):
+        params, state = carry
+        slope = jax.grad(lambda params: mean_cost(use(change, params), *batch))(params)
+        updates, state = optimizer.update(slope, state)
+        return (optax.tree.add(params, updates), state), None
+
+    epochs = jax.tree.map(lambda a: jnp.concatenate([a] * 10), batches)
+    return jax.lax.scan(step, (params, optimizer.init(params)), epochs)[0][0]
+
+
+for name, change in {
+    "signs only after learning": lambda w: w,
+    "signs, with the slope they have": sign,
+    "signs, straight through": straight_sign,
+}.items():
+    params = use(sign, jax.jit(learn, static_argnums=0)(change))
+    print(f"{name}: reads {evaluate(params, images[3_000:], labels[3_000:]):.1%}")

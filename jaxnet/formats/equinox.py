@@ -1,0 +1,94 @@
+"""Equinox's networks: `nn.MLP`, and `nn.Sequential` of `Linear` and `Lambda`."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+
+from jaxnet.formats.optional import package
+from jaxnet.formats.parts import in_a_row, network, squash_of
+from jaxnet.formats.safetensors import SQUASHES, Info
+from jaxnet.network import Params
+
+_INSTALL = "pip install equinox"
+
+
+def to_equinox(params: Params, *, squash: str = "sigmoid", last_squash: str = "sigmoid") -> Any:
+    """Makes the network as Equinox has it.
+
+    Args:
+        params: the network.
+        squash: the name in `jaxnet.formats.safetensors.SQUASHES` of what the hidden layers are
+            squashed by.
+        last_squash: the same for the last layer.
+
+    Returns:
+        An `equinox.nn.Sequential` of `Linear` and `Lambda` by turns, since the layers of an
+        `MLP` would all be of one width. It takes one image.
+
+    Raises:
+        TypeError, ValueError: not one network of finite floats, or no such squash.
+        ModuleNotFoundError: Equinox is not installed.
+
+    Example:
+        >>> import jax, jaxnet
+        >>> to_equinox(jaxnet.pretrained())(jax.numpy.zeros(784)).shape
+        (10,)
+    """
+    eqx = package("equinox", _INSTALL)
+    params, info = network(params, squash, last_squash)
+    parts: list[Any] = []
+    for n, (w, b) in enumerate(params, 1):
+        drawn = eqx.nn.Linear(w.shape[1], w.shape[0], key=jax.random.key(0))
+        linear = eqx.tree_at(lambda layer: (layer.weight, layer.bias), drawn, (w, b))
+        function = SQUASHES[info.squash if n < len(params) else info.last_squash]
+        parts += [linear, eqx.nn.Lambda(function)]
+    return eqx.nn.Sequential(parts)
+
+
+def from_equinox(model: Any) -> tuple[Params, Info]:
+    """Takes a network of Equinox.
+
+    Args:
+        model: an `equinox.nn.MLP`, or an `equinox.nn.Sequential` of `Linear` and `Lambda`.
+
+    Returns:
+        The network, a copy, and what `jaxnet.load` would say of it.
+
+    Raises:
+        TypeError, ValueError: it is made of other parts, or its layers do not fit together.
+        ModuleNotFoundError: Equinox is not installed.
+
+    Example:
+        >>> import equinox, jax
+        >>> from_equinox(equinox.nn.MLP(784, 10, 16, 2, key=jax.random.key(0)))[1]
+        Info(sizes=(784, 16, 16, 10), squash='relu', last_squash='identity', notes={})
+    """
+    eqx = package("equinox", _INSTALL)
+    if not isinstance(model, (eqx.nn.MLP, eqx.nn.Sequential)):
+        raise TypeError(
+            "Expected an equinox.nn.MLP or an equinox.nn.Sequential; got a "
+            f"{type(model).__name__} instead."
+        )
+    return in_a_row(_parts(eqx, model))
+
+
+def _parts(eqx: Any, model: Any) -> Iterator[tuple[Any, Any] | str]:
+    """An MLP is run through as a Sequential is, its functions in between."""
+    parts = model.layers
+    if isinstance(model, eqx.nn.MLP):
+        functions = [model.activation] * (len(parts) - 1) + [model.final_activation]
+        parts = [part for pair in zip(parts, functions, strict=True) for part in pair]
+    for part in parts:
+        function = part.fn if isinstance(part, eqx.nn.Lambda) else part
+        if isinstance(part, (eqx.nn.MLP, eqx.nn.Sequential)):
+            yield from _parts(eqx, part)
+        elif isinstance(part, eqx.nn.Linear) and part.bias is not None:
+            yield part.weight, part.bias
+        elif any(map(eqx.is_inexact_array, jax.tree.leaves(part))):
+            raise ValueError(
+                "Expected Linear layers with biases, and others without weights; got "
+                f"{type(part).__name__}."
+            )
+        else:
+            yield squash_of(function, getattr(function, "__name__", type(function).__name__))

@@ -1,0 +1,146 @@
+"""Flax's networks: NNX's `Sequential`, and the variables of Linen's `Dense` layers."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from jaxnet.formats.optional import package
+from jaxnet.formats.parts import in_a_row, in_order, network, squash_of
+from jaxnet.formats.safetensors import SQUASHES, Info
+from jaxnet.network import Params
+
+_INSTALL = "pip install flax"
+
+
+def to_nnx(params: Params, *, squash: str = "sigmoid", last_squash: str = "sigmoid") -> Any:
+    """Makes the network as Flax's NNX has it.
+
+    Args:
+        params: the network.
+        squash: the name in `jaxnet.formats.safetensors.SQUASHES` of what the hidden layers are
+            squashed by.
+        last_squash: the same for the last layer.
+
+    Returns:
+        A `flax.nnx.Sequential` of `Linear` and squashing functions by turns. It takes one image
+        or many.
+
+    Raises:
+        TypeError, ValueError: not one network of finite floats, or no such squash.
+        ModuleNotFoundError: Flax is not installed.
+
+    Example:
+        >>> import jax, jaxnet
+        >>> to_nnx(jaxnet.pretrained())(jax.numpy.zeros((5, 784))).shape
+        (5, 10)
+    """
+    nnx = package("flax.nnx", _INSTALL)
+    params, info = network(params, squash, last_squash)
+    parts: list[Any] = []
+    for n, (w, b) in enumerate(params, 1):
+        linear = nnx.Linear(
+            w.shape[1],
+            w.shape[0],
+            param_dtype=w.dtype,
+            kernel_init=lambda *_, w=w: w.T,
+            bias_init=lambda *_, b=b: b,
+            rngs=nnx.Rngs(0),
+        )
+        parts += [linear, SQUASHES[info.squash if n < len(params) else info.last_squash]]
+    return nnx.Sequential(*parts)
+
+
+def from_nnx(model: Any) -> tuple[Params, Info]:
+    """Takes a network of Flax's NNX.
+
+    Args:
+        model: a `flax.nnx.Sequential` of `Linear` and squashing functions.
+
+    Returns:
+        The network, a copy, and what `jaxnet.load` would say of it.
+
+    Raises:
+        TypeError, ValueError: it is made of other parts, or its layers do not fit together.
+        ModuleNotFoundError: Flax is not installed.
+
+    Example:
+        >>> from flax import nnx
+        >>> from_nnx(nnx.Sequential(nnx.Linear(784, 10, rngs=nnx.Rngs(0)), nnx.sigmoid))[1]
+        Info(sizes=(784, 10), squash='sigmoid', last_squash='sigmoid', notes={})
+    """
+    nnx = package("flax.nnx", _INSTALL)
+    if not isinstance(model, nnx.Sequential):
+        raise TypeError(f"Expected a flax.nnx.Sequential; got a {type(model).__name__} instead.")
+    return in_a_row(_parts(nnx, model))
+
+
+def to_linen(params: Params) -> dict[str, Any]:
+    """Makes the network as Flax's Linen has it: variables, which need no Flax.
+
+    Args:
+        params: the network.
+
+    Returns:
+        `{"params": {"Dense_0": {"kernel": …, "bias": …}, …}}`, as a compact module has them that
+        calls `Dense(16)`, `Dense(16)` and `Dense(10)`. Kernels are of shape `(in, out)`.
+
+    Raises:
+        TypeError, ValueError: not one network of finite floats.
+
+    Example:
+        >>> import jaxnet
+        >>> to_linen(jaxnet.pretrained())["params"]["Dense_0"]["kernel"].shape
+        (784, 16)
+    """
+    params, _ = network(params, "sigmoid", "sigmoid")
+    return {"params": {f"Dense_{n}": {"kernel": w.T, "bias": b} for n, (w, b) in enumerate(params)}}
+
+
+def from_linen(
+    variables: Mapping[str, Any], *, squash: str, last_squash: str
+) -> tuple[Params, Info]:
+    """Takes a network from the variables of Flax's Linen.
+
+    Args:
+        variables: what `model.init` gives: a kernel and a bias for each layer, under names that
+            differ in one number, such as `Dense_0`.
+        squash: the name in `jaxnet.formats.safetensors.SQUASHES` of what the hidden layers are
+            squashed by; the variables do not say.
+        last_squash: the same for the last layer; `identity` where the model ends in `Dense`.
+
+    Returns:
+        The network, a copy, and what `jaxnet.load` would say of it.
+
+    Raises:
+        TypeError, ValueError: other variables are there, or they do not fit together.
+
+    Example:
+        >>> import jaxnet
+        >>> variables = to_linen(jaxnet.pretrained())
+        >>> from_linen(variables, squash="sigmoid", last_squash="sigmoid")[1].sizes
+        (784, 16, 16, 10)
+    """
+    if set(variables) != {"params"}:
+        raise ValueError('Expected variables as {"params": …}, as model.init gives them.')
+    dense = variables["params"]
+    for name, layer in dense.items():
+        if not isinstance(layer, Mapping) or set(layer) != {"kernel", "bias"}:
+            raise ValueError(f"Expected a kernel and a bias for each layer; {name} has others.")
+    layers = [(np.asarray(dense[n]["kernel"]).T, dense[n]["bias"]) for n in in_order(dense)]
+    return network(layers, squash, last_squash)
+
+
+def _parts(nnx: Any, model: Any) -> Iterator[tuple[Any, Any] | str]:
+    for part in model.layers:
+        if isinstance(part, nnx.Sequential):
+            yield from _parts(nnx, part)
+        elif isinstance(part, nnx.Linear) and part.bias is not None:
+            yield np.asarray(part.kernel[...]).T, part.bias[...]
+        elif isinstance(part, nnx.Module) and nnx.state(part, nnx.Param):
+            raise ValueError(
+                "Expected Linear layers with biases, and others without weights; got "
+                f"{type(part).__name__}."
+            )
+        else:
+            yield squash_of(part, getattr(part, "__name__", type(part).__name__))

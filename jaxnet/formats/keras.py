@@ -1,0 +1,172 @@
+"""Keras' networks: `Sequential` of `Dense`, in memory and in `.keras` files."""
+
+import os
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxnet.files import FileError, open_file, replacing
+from jaxnet.formats.optional import package
+from jaxnet.formats.parts import in_a_row, network, squash_of
+from jaxnet.formats.safetensors import Info
+from jaxnet.network import Params
+
+_INSTALL = "pip install keras"
+_OTHERWISE = {"leaky_relu": "of slope 0.2, not 0.01", "gelu": "exact, not approximate"}
+
+
+def to_keras(params: Params, *, squash: str = "sigmoid", last_squash: str = "sigmoid") -> Any:
+    """Makes the network as Keras has it.
+
+    Args:
+        params: the network.
+        squash: the name in `jaxnet.formats.safetensors.SQUASHES` of what the hidden layers are
+            squashed by.
+        last_squash: the same for the last layer.
+
+    Returns:
+        A `keras.Sequential` of `Dense`, not compiled, in float32. It takes images of shape
+        `(n, 784)`.
+
+    Raises:
+        TypeError, ValueError: not one network of finite floats, or a squash that Keras defines
+            otherwise: leaky_relu and gelu.
+        ModuleNotFoundError: Keras is not installed, or has no back end.
+
+    Example: `to_keras(jaxnet.pretrained()).predict(images)`
+    """
+    params, info = network(params, squash, last_squash)
+    for name in (squash, last_squash):
+        if name in _OTHERWISE:
+            raise ValueError(f"Expected another squash: Keras' {name} is {_OTHERWISE[name]}.")
+    keras = _keras()
+    model = keras.Sequential([keras.Input((info.sizes[0],))])
+    for n, (_, b) in enumerate(params, 1):
+        name = squash if n < len(params) else last_squash
+        activation = None if name == "identity" else name
+        model.add(keras.layers.Dense(b.size, activation, kernel_initializer="zeros"))
+    model.set_weights([np.asarray(a, np.float32) for w, b in params for a in (w.T, b)])
+    return model
+
+
+def from_keras(model: Any) -> tuple[Params, Info]:
+    """Takes a network of Keras.
+
+    Args:
+        model: a `keras.Sequential` of `Dense` and of layers that squash; what does nothing to
+            an image when it is read, as `Flatten` and `Dropout`, may be among them.
+
+    Returns:
+        The network, a copy, and what `jaxnet.load` would say of it.
+
+    Raises:
+        TypeError, ValueError: it is made of other parts, or its layers do not fit together.
+        ModuleNotFoundError: Keras is not installed, or has no back end.
+
+    Example: `params, info = from_keras(keras.saving.load_model("digits.keras"))`
+    """
+    keras = _keras()
+    if not isinstance(model, keras.Sequential) or not model.built:
+        raise TypeError(
+            "Expected a keras.Sequential that knows its input's size; got a "
+            f"{type(model).__name__}{' not built' * (not getattr(model, 'built', True))} instead."
+        )
+    return in_a_row(_parts(keras, model))
+
+
+def save(
+    path: str | os.PathLike[str],
+    params: Params,
+    *,
+    squash: str = "sigmoid",
+    last_squash: str = "sigmoid",
+) -> None:
+    """Writes a network as Keras does, to a file that appears whole or not at all.
+
+    Args:
+        path: where to write; ends in `.keras`.
+        params, squash, last_squash: as for `to_keras`.
+
+    Raises:
+        TypeError, ValueError, ModuleNotFoundError: as `to_keras`.
+        OSError: the file cannot be written.
+
+    Example: `save("digits.keras", jaxnet.pretrained())`
+    """
+    model = to_keras(params, squash=squash, last_squash=last_squash)
+    with TemporaryDirectory() as folder:
+        whole = Path(folder, "network.keras")  # Keras writes to nothing but a name
+        model.save(whole)
+        with replacing(path) as file:
+            file.write(whole.read_bytes())
+
+
+def load(path: str | os.PathLike[str]) -> tuple[Params, Info]:
+    """Reads a network from a file of Keras, in its safe mode.
+
+    Args:
+        path: the file; ends in `.keras`.
+
+    Returns:
+        As `from_keras`.
+
+    Raises:
+        FileError: it holds another model, or none.
+        ModuleNotFoundError: Keras is not installed, or has no back end.
+        OSError: the file cannot be opened or read.
+
+    Example: `params, info = load("digits.keras")`
+    """
+    keras = _keras()
+    open_file(path).close()
+    try:
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except ModuleNotFoundError:
+        raise
+    except Exception as error:  # of many kinds, and of many lines
+        raise FileError(f"{path}: not a whole model of Keras of known layers.") from error
+    try:
+        return from_keras(model)
+    except (TypeError, ValueError) as error:
+        raise FileError(f"{path}: {error}") from error
+
+
+def _keras() -> Any:
+    try:
+        return package("keras", _INSTALL)
+    except ModuleNotFoundError as error:
+        if error.name == "keras":
+            raise
+        raise ModuleNotFoundError(
+            f"Keras is set to compute with {error.name}, which is not installed: to have it "
+            "compute with JAX, set the environment variable KERAS_BACKEND to jax.",
+            name=error.name,
+        ) from error
+
+
+def _parts(keras: Any, model: Any) -> Iterator[tuple[NDArray[Any], NDArray[Any]] | str]:
+    for layer in model.layers:
+        if isinstance(layer, keras.Sequential):
+            yield from _parts(keras, layer)
+        elif isinstance(layer, keras.layers.Dense) and len(layer.weights) == 2:
+            kernel, bias = (keras.ops.convert_to_numpy(v.value) for v in layer.weights)
+            yield kernel.T, bias
+            function = layer.activation
+            called = getattr(function, "__name__", type(function).__name__)
+            yield squash_of(partial(_run, keras, function), called)
+        elif layer.weights:
+            raise ValueError(
+                "Expected Dense layers with biases, and others without weights; got "
+                f"{type(layer).__name__} {layer.name}."
+            )
+        else:
+            yield squash_of(partial(_run, keras, layer), f"{type(layer).__name__} {layer.name}")
+
+
+def _run(keras: Any, function: Any, z: NDArray[Any]) -> NDArray[Any]:
+    return keras.ops.convert_to_numpy(function(keras.ops.convert_to_tensor(z)))

@@ -1,0 +1,175 @@
+"""ONNX: the network as a graph that ONNX Runtime and others run, without JAX or Python.
+
+The graph takes `images` of shape `(n, 784)`, bytes from 0 to 255 or floats from 0 to 1, and
+gives `digits`, the brightest output of each, and all their `activations`. Its weights keep their
+names in safetensors, its metadata what the header says there, so that it can be read back.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jax.typing import DTypeLike
+
+from jaxnet.files import FileError, open_file
+from jaxnet.formats.optional import package
+from jaxnet.formats.parts import network
+from jaxnet.formats.safetensors import Info
+from jaxnet.network import Layer, Params
+
+_INSTALL = "pip install 'jaxnet[onnx]'"
+_OPSET, _IR = 20, 9  # the first with Gelu, and the format of its time
+_NODES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "sigmoid": ("Sigmoid", {}),
+    "relu": ("Relu", {}),
+    "tanh": ("Tanh", {}),
+    "leaky_relu": ("LeakyRelu", {"alpha": 0.01}),
+    "elu": ("Elu", {"alpha": 1.0}),
+    "gelu": ("Gelu", {"approximate": "tanh"}),
+    "softplus": ("Softplus", {}),
+    "softmax": ("Softmax", {"axis": -1}),
+    "identity": ("Identity", {}),
+}
+
+
+def export(
+    params: Params,
+    *,
+    squash: str = "sigmoid",
+    last_squash: str = "sigmoid",
+    notes: Mapping[str, str] | None = None,
+    image_dtype: DTypeLike = np.float32,
+    batch: int | None = None,
+) -> bytes:
+    """Makes the network into an ONNX file.
+
+    Args:
+        params: the network; it is written in float32.
+        squash, last_squash, notes: as for `jaxnet.save`, and kept in the file.
+        image_dtype: float32, images from 0 to 1; or uint8, images from 0 to 255.
+        batch: the number of images that it takes at a time; without, any number, also none.
+
+    Returns:
+        The bytes of the file, opset 20, which `onnx.checker` has passed.
+
+    Raises:
+        TypeError, ValueError: not one network of finite floats, no such squash, another
+            type of images, or a batch below one.
+        ModuleNotFoundError: `onnx` is not installed.
+
+    Example:
+        >>> import pathlib, tempfile, jaxnet
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "digits.onnx")
+        >>> _ = path.write_bytes(export(jaxnet.pretrained(), image_dtype="uint8"))
+        >>> load(path)[1].sizes
+        (784, 16, 16, 10)
+
+    Source: the ONNX specification, operators of opset 20, https://onnx.ai/onnx/operators.
+    """
+    onnx = package("onnx", _INSTALL)
+    params, info = network(params, squash, last_squash, notes)
+    graph = _graph(onnx, params, info, np.dtype(image_dtype), batch)
+    model = onnx.helper.make_model(
+        graph,
+        producer_name="jaxnet",
+        opset_imports=[onnx.helper.make_opsetid("", _OPSET)],
+        ir_version=_IR,
+    )
+    said = {"sizes": "-".join(map(str, info.sizes)), "squash": squash, "last_squash": last_squash}
+    if taken := said.keys() & info.notes.keys():
+        raise ValueError(f"Expected notes under other names than {', '.join(sorted(taken))}.")
+    onnx.helper.set_model_props(model, {**said, **info.notes})
+    onnx.checker.check_model(model, full_check=True)
+    return model.SerializeToString(deterministic=True)
+
+
+def load(path: str | os.PathLike[str]) -> tuple[Params, Info]:
+    """Reads the network back from a file of what `export` made, to the last bit.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The network, and what the file says of it, as `jaxnet.load` does.
+
+    Raises:
+        FileError: not ONNX, or another graph than those of `export`.
+        ModuleNotFoundError: `onnx` is not installed.
+        OSError: the file cannot be opened or read.
+
+    Example: see `export`.
+    """
+    onnx = package("onnx", _INSTALL)
+    with open_file(path) as file:
+        content = file.read()
+    try:
+        model = onnx.load_model_from_string(content)
+        said = {prop.key: prop.value for prop in model.metadata_props}
+        said.pop("sizes")
+        arrays = {
+            tensor.name: np.frombuffer(tensor.raw_data, "<f4").reshape(tensor.dims)
+            for tensor in model.graph.initializer
+            if tensor.name != "white"
+        }
+        layers = [(arrays[f"{n}.weights"], arrays[f"{n}.biases"]) for n in range(len(arrays) // 2)]
+        params, info = network(layers, said.pop("squash"), said.pop("last_squash"), said)
+        images = model.graph.input[0].type.tensor_type
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(images.elem_type)
+        # What was read is all there is in the file where it makes the same graph again.
+        if _graph(onnx, params, info, dtype, images.shape.dim[0].dim_value or None) == model.graph:
+            return params, info
+    except Exception as error:  # of many kinds: bytes that are no message, names that are missing
+        raise FileError(f"{path}: not a graph that jaxnet wrote.") from error
+    raise FileError(f"{path}: not a graph that jaxnet wrote, or changed since.")
+
+
+def _graph(onnx: Any, params: Params, info: Info, image_dtype: np.dtype[Any], batch: int | None):
+    if image_dtype.name not in ("float32", "uint8"):
+        raise ValueError(f"Expected images in float32 or uint8; got {image_dtype} instead.")
+    if batch is not None and batch < 1:
+        raise ValueError(f"Expected a batch of one image or more; got {batch} instead.")
+    node, tensor = onnx.helper.make_node, onnx.numpy_helper.from_array
+    nodes: list[Any] = []
+    constants = [
+        tensor(np.asarray(array, "<f4"), f"{n}.{name}")
+        for n, layer in enumerate(params)
+        for name, array in Layer(*layer)._asdict().items()
+    ]
+    a = "images"
+    if image_dtype.name == "uint8":
+        nodes += [
+            node("Cast", ["images"], ["bytes"], to=onnx.TensorProto.FLOAT),
+            node("Div", ["bytes", "white"], ["shades"]),
+        ]
+        constants.append(tensor(np.float32(255), "white"))
+        a = "shades"
+    for n in range(len(params)):
+        z = f"{n}.sums"
+        nodes.append(node("Gemm", [a, f"{n}.weights", f"{n}.biases"], [z], transB=1))
+        last = n == len(params) - 1
+        a = "activations" if last else f"{n}.activations"
+        nodes += _squash(node, info.last_squash if last else info.squash, z, a)
+    nodes.append(node("ArgMax", [f"{len(params) - 1}.sums"], ["digits"], axis=1, keepdims=0))
+    n_in, *_, n_out = info.sizes
+    value, types = onnx.helper.make_tensor_value_info, onnx.TensorProto
+    shape = batch or "n"
+    return onnx.helper.make_graph(
+        nodes,
+        "jaxnet",
+        [value("images", onnx.helper.np_dtype_to_tensor_dtype(image_dtype), [shape, n_in])],
+        [
+            value("digits", types.INT64, [shape]),
+            value("activations", types.FLOAT, [shape, n_out]),
+        ],
+        constants,
+    )
+
+
+def _squash(node: Any, name: str, z: str, a: str) -> list[Any]:
+    if name == "silu":
+        return [node("Sigmoid", [z], [f"{a}.share"]), node("Mul", [z, f"{a}.share"], [a])]
+    if name not in _NODES:
+        raise ValueError(f"Expected a squash that ONNX has; {name} is none.")
+    operator, options = _NODES[name]
+    return [node(operator, [z], [a], **options)]

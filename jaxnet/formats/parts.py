@@ -1,0 +1,157 @@
+"""Networks put together from the parts that other packages make them of.
+
+What is taken is checked here, copied into arrays of JAX, and described as a file of jaxnet is.
+"""
+
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from jaxnet.formats.safetensors import SQUASHES, Info
+from jaxnet.network import Layer, Params, check
+
+# Where functions that are alike near zero part: cut off at six, say, or of another slope.
+_PROBE = np.concatenate([np.linspace(-8, 8, 33), [-1e4, -300, -30, 30, 300, 1e4]], dtype=np.float32)
+
+
+def network(
+    layers: Sequence[tuple[Any, Any]],
+    squash: str,
+    last_squash: str,
+    notes: Mapping[str, str] | None = None,
+) -> tuple[Params, Info]:
+    """Takes arrays as a network, and says what it is.
+
+    Args:
+        layers: weights of shape `(out, in)` and biases of shape `(out,)`, from the first layer
+            to the last.
+        squash: the hidden layers' squashing function, a name in `SQUASHES`.
+        last_squash: the same for the last layer.
+        notes: what else is known of the network.
+
+    Returns:
+        The network, its arrays copied, and what `jaxnet.load` would say of it.
+
+    Raises:
+        TypeError, ValueError: not one network of finite floats, or no such squash.
+
+    Example:
+        >>> import numpy, jaxnet
+        >>> params, info = network([(numpy.ones((3, 2)), numpy.ones(3))], "relu", "sigmoid")
+        >>> params[0].weights.shape, info.sizes
+        ((3, 2), (2, 3))
+    """
+    if not layers:
+        raise ValueError("Expected one layer or more; got none.")
+    arrays = [(np.asarray(w), np.asarray(b)) for w, b in layers]
+    check(arrays, np.zeros(arrays[0][0].shape[-1:], np.float32))
+    if not all(np.isfinite(a).all() for a in jax.tree.leaves(arrays)):
+        raise ValueError("Expected finite weights and biases; got NaN or infinity instead.")
+    for name in (squash, last_squash):
+        if name not in SQUASHES:
+            raise ValueError(f"Expected a squash of {', '.join(SQUASHES)}; got {name!r} instead.")
+    params = tuple(Layer(jnp.array(w), jnp.array(b)) for w, b in arrays)
+    sizes = (arrays[0][0].shape[1], *(b.size for _, b in arrays))
+    return params, Info(sizes, squash, last_squash, dict(notes or {}))
+
+
+def in_a_row(parts: Iterable[tuple[Any, Any] | str]) -> tuple[Params, Info]:
+    """Takes layers and squashing functions, in the order in which they act, as a network.
+
+    Args:
+        parts: pairs of weights and biases as for `network`, and between and after them names
+            in `SQUASHES`; where there is none, nothing is squashed.
+
+    Returns:
+        As `network` does.
+
+    Raises:
+        TypeError, ValueError: as `network`; or a squash before the first layer, two in a row,
+            or hidden layers that are squashed differently.
+
+    Example:
+        >>> import numpy
+        >>> layer = numpy.ones((2, 2)), numpy.ones(2)
+        >>> in_a_row([layer, "relu", layer])[1]
+        Info(sizes=(2, 2, 2), squash='relu', last_squash='identity', notes={})
+    """
+    layers: list[tuple[Any, Any]] = []
+    squashes: list[str] = []
+    for part in parts:
+        if not isinstance(part, str):
+            layers.append(part)
+            squashes.append("identity")
+        elif part != "identity":
+            if not squashes or squashes[-1] != "identity":
+                raise ValueError(f"Expected layers with one squash after each; got {part} alone.")
+            squashes[-1] = part
+    *hidden, last = squashes or [""]
+    if len({*hidden}) > 1:
+        raise ValueError(f"Expected hidden layers squashed alike; got {', '.join(hidden)}.")
+    return network(layers, hidden[0] if hidden else last, last)
+
+
+def squash_of(function: Callable[[Any], Any], called: str) -> str:
+    """The name of the squashing function that does what another package's function does.
+
+    Args:
+        function: from an array of shape `(n, pixels)` to another, in NumPy or what it converts.
+        called: what to call it where it is none of them.
+
+    Returns:
+        A name in `SQUASHES`.
+
+    Raises:
+        ValueError: it does what none of them does.
+
+    Example:
+        >>> import numpy
+        >>> squash_of(lambda z: numpy.maximum(z, 0), "mine")
+        'relu'
+    """
+    z = np.stack([_PROBE, _PROBE[::-1]])
+    try:
+        got = np.asarray(function(z))
+    except Exception:  # whatever stops a function that was made for other arrays
+        got = np.empty(0)
+    for name, ours in _squashed(jnp.asarray(z)).items():
+        if got.shape == z.shape and np.allclose(got, ours, rtol=2e-6, atol=1e-6):
+            return name
+    raise ValueError(
+        f"Expected dense layers, each squashed by one of {', '.join(SQUASHES)}, as jax.nn "
+        f"defines them; got {called}."
+    )
+
+
+def in_order(names: Collection[str]) -> list[str]:
+    """Sorts the names of layers by the one number in which they differ.
+
+    Args:
+        names: such as `fc1`, `fc2`, or `0`, `2`, `10`.
+
+    Returns:
+        The names, from the first layer to the last.
+
+    Raises:
+        ValueError: they differ in more than a number, so that their order is not known.
+
+    Example:
+        >>> in_order(["fc10", "fc2", "fc1"])
+        ['fc1', 'fc2', 'fc10']
+    """
+    if len({re.sub(r"\d+", "0", name) for name in names}) > 1:
+        raise ValueError(
+            "Expected layers whose names differ in a number, which says their order; got "
+            f"{', '.join(sorted(names)):.200}."
+        )
+    return sorted(names, key=lambda name: [int(digits) for digits in re.findall(r"\d+", name)])
+
+
+@jax.jit
+def _squashed(z: Array) -> dict[str, Array]:
+    return {name: function(z) for name, function in SQUASHES.items()}

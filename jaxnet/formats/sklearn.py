@@ -1,0 +1,87 @@
+"""scikit-learn's networks: `MLPClassifier`, which has been fitted or is made to read alike."""
+
+from typing import Any
+
+import numpy as np
+
+from jaxnet.formats.optional import package
+from jaxnet.formats.parts import network
+from jaxnet.formats.safetensors import Info
+from jaxnet.network import Params
+
+_NAMES = {"logistic": "sigmoid", "relu": "relu", "tanh": "tanh", "identity": "identity"}
+_LAST_NAMES = {"logistic": "sigmoid", "softmax": "softmax", "identity": "identity"}
+
+
+def to_sklearn(params: Params, *, squash: str = "sigmoid", last_squash: str = "sigmoid") -> Any:
+    """Makes the network as scikit-learn has it, to read with and not to learn further.
+
+    Args:
+        params: the network, of three outputs or more.
+        squash: of the hidden layers: sigmoid, relu, tanh or identity.
+        last_squash: of the last layer: sigmoid, softmax or identity.
+
+    Returns:
+        An `MLPClassifier` in float64, its classes the numbers of the outputs. What
+        `predict_proba` returns are the activations of the last layer; under sigmoid they do not
+        add up to 1, as those of a classifier that scikit-learn fitted would.
+
+    Raises:
+        TypeError, ValueError: not one network of finite floats, fewer outputs, or another squash.
+        ModuleNotFoundError: scikit-learn is not installed.
+
+    Example:
+        >>> import jax, jaxnet
+        >>> x = jaxnet.data.strokes.draw(jax.random.key(0), 7)
+        >>> to_sklearn(jaxnet.pretrained()).predict(x[None])
+        array([7])
+    """
+    neural_network = package("sklearn.neural_network", "pip install scikit-learn")
+    preprocessing = package("sklearn.preprocessing", "pip install scikit-learn")
+    params, info = network(params, squash, last_squash)
+    if info.sizes[-1] < 3:
+        raise ValueError(f"Expected three outputs or more; got {info.sizes[-1]} instead.")
+    model = neural_network.MLPClassifier(info.sizes[1:-1], activation=_theirs(_NAMES, squash))
+    model.out_activation_ = _theirs(_LAST_NAMES, last_squash)
+    model.coefs_ = [np.array(w, np.float64).T for w, _ in params]
+    model.intercepts_ = [np.array(b, np.float64) for _, b in params]
+    model.n_layers_, model.n_outputs_ = len(info.sizes), info.sizes[-1]
+    model.n_features_in_ = info.sizes[0]
+    model.classes_ = np.arange(info.sizes[-1])
+    model._label_binarizer = preprocessing.LabelBinarizer().fit(model.classes_)
+    return model
+
+
+def from_sklearn(model: Any) -> tuple[Params, Info]:
+    """Takes a network of scikit-learn.
+
+    Args:
+        model: an `MLPClassifier` that has been fitted. Output `n` stands for `classes_[n]`; of
+            two classes there is one output, the probability of the second.
+
+    Returns:
+        The network, a copy, and what `jaxnet.load` would say of it. Its outputs are what
+        `predict_proba` gives: softmax, or sigmoid where there are two classes or many labels.
+
+    Raises:
+        TypeError, ValueError: it is something else, or has not been fitted.
+
+    Example:
+        >>> import jaxnet
+        >>> from_sklearn(to_sklearn(jaxnet.pretrained(), last_squash="softmax"))[1].last_squash
+        'softmax'
+    """
+    names = ("coefs_", "intercepts_", "activation", "out_activation_")
+    if not all(hasattr(model, name) for name in names):
+        raise TypeError(f"Expected an MLPClassifier that has been fitted; got {model!r:.60}.")
+    layers = [(w.T, b) for w, b in zip(model.coefs_, model.intercepts_, strict=True)]
+    return network(layers, _NAMES[model.activation], _LAST_NAMES[model.out_activation_])
+
+
+def _theirs(names: dict[str, str], ours: str) -> str:
+    for theirs, name in names.items():
+        if name == ours:
+            return theirs
+    raise ValueError(
+        f"Expected a squash that scikit-learn has here, {', '.join(names.values())}; got {ours!r}."
+    )

@@ -1,0 +1,186 @@
+"""StableHLO: the network compiled ahead, for programs that have JAX and nothing of jaxnet.
+
+A file holds what `jax.export` serialises; `jax.export.deserialize(data).call(images)` runs it,
+gives `digits` and `activations`, and needs no jaxnet. Such files do not last: JAX promises to run
+them where it is at most six months newer, or three weeks older, than the JAX that made them.
+Keep the weights in safetensors, and export anew.
+
+Source: https://docs.jax.dev/en/latest/export/export.html#compatibility-guarantees
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from typing import Any
+
+import jax
+import jax.export
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Int
+
+from jaxnet.files import FileError, open_file
+from jaxnet.formats.optional import package
+from jaxnet.formats.parts import network
+from jaxnet.formats.safetensors import SQUASHES
+from jaxnet.inference import Images
+from jaxnet.network import Params, logits
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+_KNOWN = {*PLATFORMS, "rocm"}
+_CONVENTIONS = range(
+    jax.export.minimum_supported_calling_convention_version,
+    jax.export.maximum_supported_calling_convention_version + 1,
+)
+LIFETIME = "run by JAX up to 6 months newer and 3 weeks older"
+_INSTALL = "pip install 'jaxnet[stablehlo]'"
+
+Reader = Callable[[Images], tuple[Int[Array, " n"], Float[Array, "n 10"]]]
+
+
+def export(
+    params: Params,
+    *,
+    squash: str = "sigmoid",
+    last_squash: str = "sigmoid",
+    image_dtype: DTypeLike = np.float32,
+    batch: int | None = None,
+    platforms: Sequence[str] = PLATFORMS,
+) -> bytes:
+    """Makes the network into a StableHLO file, for several kinds of device at once.
+
+    Products are as precise as `jax.default_matmul_precision` says here and now; by default, a
+    GPU or a TPU multiplies more coarsely than a CPU. As whatever JAX lowers, the program names the
+    source files that it comes from, folders and all, unless JAX's configuration says otherwise:
+    `jax.config.update("jax_traceback_in_locations_limit", 0)`.
+
+    Args:
+        params: the network; its arrays become constants of the program.
+        squash: the name in `jaxnet.formats.safetensors.SQUASHES` of what the hidden layers are
+            squashed by.
+        last_squash: the same for the last layer.
+        image_dtype: of the images: uint8, from 0 to 255; or floats, from 0 to 1.
+        batch: the number of images that it takes at a time; without, any number but none.
+        platforms: what it shall run on, in JAX's words.
+
+    Returns:
+        The bytes of the file. The name of the function in it is JSON with the sizes, the
+        squashing functions, the versions of jaxnet, of JAX and of the calling convention, how
+        long JAX promises to run it, and a checksum.
+
+    Raises:
+        TypeError, ValueError: not one network of finite floats, no such squash or platform,
+            another type of images, or a batch below one.
+        ModuleNotFoundError: `flatbuffers` is not installed.
+
+    Example:
+        >>> import jax, numpy, jaxnet
+        >>> data = export(jaxnet.init(jax.random.key(0), (784, 10)), image_dtype="uint8")
+        >>> digits, activations = jax.export.deserialize(data).call(numpy.ones((5, 784), "uint8"))
+        >>> activations.shape
+        (5, 10)
+    """
+    package("flatbuffers", _INSTALL)
+    params, info = network(params, squash, last_squash)
+    dtype = jnp.dtype(image_dtype)
+    if dtype != jnp.uint8 and not jnp.issubdtype(dtype, jnp.floating):
+        raise ValueError(f"Expected images in uint8 or floats; got {dtype} instead.")
+    if batch is not None and batch < 1:
+        raise ValueError(f"Expected a batch of one image or more; got {batch} instead.")
+    if not platforms or not set(platforms) <= _KNOWN:
+        raise ValueError(f"Expected platforms of {', '.join(sorted(_KNOWN))}; got {platforms}.")
+
+    def read(images: Array) -> tuple[Array, Array]:
+        x = images.astype(params[0].weights.dtype)
+        x = x / 255 if dtype == jnp.uint8 else x
+        z = jax.vmap(lambda x: logits(params, x, squash=SQUASHES[squash]))(x)
+        return z.argmax(1), jax.vmap(SQUASHES[last_squash])(z)
+
+    (n,) = jax.export.symbolic_shape(str(batch or "n"))
+    images = jax.ShapeDtypeStruct((n, info.sizes[0]), dtype)
+    exported = jax.export.export(jax.jit(read), platforms=platforms)(images)
+    said = {
+        "sizes": "-".join(map(str, info.sizes)),
+        "squash": squash,
+        "last_squash": last_squash,
+        "jaxnet": version("jaxnet"),
+        "jax": jax.__version__,
+        "calling_convention_version": str(exported.calling_convention_version),
+        "lifetime": LIFETIME,
+        "sha256": _digest(exported),
+    }
+    # A serialised function has no other place for words that stays readable without JAX.
+    return bytes(dataclasses.replace(exported, fun_name=json.dumps(said)).serialize())
+
+
+def load(path: str | os.PathLike[str]) -> tuple[Reader, dict[str, str]]:
+    """Reads a file of what `export` made; one that you trust, as it is a program.
+
+    Args:
+        path: the file.
+
+    Returns:
+        A function from images, shape `(n, 784)`, to their digits, shape `(n,)`, and activations,
+        shape `(n, 10)`, which can be jitted; it also takes no images, which JAX's own `call`
+        refuses. And what the file says of itself: see `export`.
+
+    Raises:
+        FileError: not such a file, damaged, or of another time than the JAX that is here.
+        ModuleNotFoundError: `flatbuffers` is not installed.
+        OSError: the file cannot be opened or read.
+
+    Example:
+        >>> import jax, numpy, pathlib, tempfile, jaxnet
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "digits.stablehlo")
+        >>> _ = path.write_bytes(export(jaxnet.pretrained()))
+        >>> read, about = load(path)
+        >>> read(numpy.zeros((0, 784), "float32"))[1].shape, about["sizes"]
+        ((0, 10), '784-16-16-10')
+    """
+    package("flatbuffers", _INSTALL)
+    with open_file(path) as file:
+        content = file.read()
+    try:
+        exported = jax.export.deserialize(bytearray(content))
+        said = json.loads(exported.fun_name)
+        if exported.calling_convention_version not in _CONVENTIONS:
+            raise ValueError(exported.calling_convention_version)
+        whole = said["sha256"] == _digest(exported)
+    except Exception as error:  # of many kinds, as bytes are not checked when deserialised
+        found = re.search(rb'"jax": "([\w.+]+)"', content)
+        made = f" made by JAX {found[1].decode()} and read by {jax.__version__}" if found else ""
+        raise FileError(
+            f"{path}: not a whole StableHLO file of jaxnet{made}; export it anew."
+        ) from error
+    if not whole:
+        raise FileError(f"{path}: its bytes are not those once written; export it anew.")
+    return _reader(exported), said
+
+
+def _reader(exported: Any) -> Reader:
+    (expected,) = exported.in_avals
+    outputs = exported.out_avals
+    call = jax.jit(exported.call)
+
+    def read(images: Images) -> tuple[Array, Array]:
+        n = len(images) if jax.export.is_symbolic_dim(expected.shape[0]) else expected.shape[0]
+        if images.shape != (n, expected.shape[1]) or images.dtype != expected.dtype:
+            raise ValueError(
+                f"Expected images in {expected.dtype} of shape {expected.shape}; got "
+                f"{images.dtype}{list(images.shape)} instead."
+            )
+        if n == 0:
+            digits, activations = (jnp.zeros((0, *aval.shape[1:]), aval.dtype) for aval in outputs)
+            return digits, activations
+        return call(images)
+
+    return read
+
+
+def _digest(exported: Any) -> str:
+    return hashlib.sha256(exported.mlir_module_serialized).hexdigest()

@@ -1,0 +1,249 @@
+"""PyTorch's networks: `nn.Sequential` in memory, state dicts in files."""
+
+import io
+import os
+import pickle
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.numpy import save as to_bytes
+
+from jaxnet.files import FileError, open_file, replacing
+from jaxnet.formats.optional import package
+from jaxnet.formats.parts import in_a_row, in_order, network, squash_of
+from jaxnet.formats.safetensors import Info
+from jaxnet.network import Params
+
+_INSTALL = "pip install torch"
+_MODULES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "sigmoid": ("Sigmoid", {}),
+    "relu": ("ReLU", {}),
+    "tanh": ("Tanh", {}),
+    "leaky_relu": ("LeakyReLU", {"negative_slope": 0.01}),
+    "elu": ("ELU", {}),
+    "gelu": ("GELU", {"approximate": "tanh"}),
+    "silu": ("SiLU", {}),
+    "softplus": ("Softplus", {}),
+    "softmax": ("Softmax", {"dim": -1}),
+    "identity": ("Identity", {}),
+}
+
+
+def to_torch(params: Params, *, squash: str = "sigmoid", last_squash: str = "sigmoid") -> Any:
+    """Makes the network as PyTorch has it.
+
+    Args:
+        params: the network.
+        squash: the name in `jaxnet.formats.safetensors.SQUASHES` of what the hidden layers are
+            squashed by.
+        last_squash: the same for the last layer.
+
+    Returns:
+        A `torch.nn.Sequential` of `Linear` and squashing modules by turns, in float32 on the
+        CPU. It takes images of shape `(n, 784)`.
+
+    Raises:
+        TypeError, ValueError: not one network of finite floats, or no such squash.
+        ModuleNotFoundError: PyTorch is not installed.
+
+    Example: `to_torch(jaxnet.pretrained())(torch.zeros(1, 784))`
+    """
+    torch = package("torch", _INSTALL)
+    params, info = network(params, squash, last_squash)
+    parts: list[Any] = []
+    for n, (w, b) in enumerate(params, 1):
+        # PyTorch's own start would be drawn from its global random numbers.
+        linear = torch.nn.utils.skip_init(torch.nn.Linear, w.shape[1], w.shape[0])
+        arrays = {"weight": w, "bias": b}
+        linear.load_state_dict(
+            {name: torch.tensor(np.asarray(a, np.float32)) for name, a in arrays.items()}
+        )
+        name, options = _MODULES[info.squash if n < len(params) else info.last_squash]
+        parts += [linear, getattr(torch.nn, name)(**options)]
+    return torch.nn.Sequential(*parts)
+
+
+def from_torch(model: Any) -> tuple[Params, Info]:
+    """Takes a network of PyTorch.
+
+    Args:
+        model: a `torch.nn.Sequential` of `Linear` and squashing modules; what does nothing to
+            an image when it is read, as `Flatten` and `Dropout`, may be among them.
+
+    Returns:
+        The network, a copy, and what `jaxnet.load` would say of it.
+
+    Raises:
+        TypeError, ValueError: it is made of other parts, or its layers do not fit together.
+        ModuleNotFoundError: PyTorch is not installed.
+
+    Example: `params, info = from_torch(torch.nn.Sequential(torch.nn.Linear(784, 10)))`
+    """
+    torch = package("torch", _INSTALL)
+    if not isinstance(model, torch.nn.Sequential):
+        raise TypeError(
+            f"Expected a torch.nn.Sequential; got a {type(model).__name__}. Of other modules, "
+            "from_state_dict(model.state_dict(), ...) takes the weights."
+        )
+    return in_a_row(_parts(torch, model))
+
+
+def from_state_dict(
+    state: Mapping[str, Any], *, squash: str, last_squash: str
+) -> tuple[Params, Info]:
+    """Takes a network from the arrays of PyTorch's `Linear` modules, by name.
+
+    Args:
+        state: what `model.state_dict()` gives, or the same in NumPy: a `weight` and a `bias` for
+            each layer, under names that differ in one number, such as `0.weight`, `fc1.bias`.
+        squash: the name in `jaxnet.formats.safetensors.SQUASHES` of what the hidden layers are
+            squashed by; the arrays do not say.
+        last_squash: the same for the last layer; `identity` where the model ends in `Linear`.
+
+    Returns:
+        The network, a copy, and what `jaxnet.load` would say of it.
+
+    Raises:
+        TypeError, ValueError: other arrays are there, or they do not fit together.
+
+    Example:
+        >>> import numpy
+        >>> state = {"0.weight": numpy.ones((3, 2)), "0.bias": numpy.ones(3)}
+        >>> from_state_dict(state, squash="relu", last_squash="identity")[1].sizes
+        (2, 3)
+    """
+    if not all(hasattr(a, "shape") for a in state.values()):
+        raise TypeError("Expected arrays by name, as model.state_dict() gives them.")
+    layers = {str(name).removesuffix("weight") for name in state if str(name).endswith("weight")}
+    if set(state) != {layer + kind for layer in layers for kind in ("weight", "bias")}:
+        raise ValueError(
+            "Expected a weight and a bias for each layer, and no other arrays; got "
+            f"{', '.join(map(str, state)):.200}."
+        )
+    arrays = [
+        (_numpy(state[name + "weight"]), _numpy(state[name + "bias"])) for name in in_order(layers)
+    ]
+    return network(arrays, squash, last_squash)
+
+
+def save_state_dict(
+    path: str | os.PathLike[str],
+    params: Params,
+    *,
+    squash: str = "sigmoid",
+    last_squash: str = "sigmoid",
+    notes: Mapping[str, str] | None = None,
+) -> None:
+    """Writes a network to a file under PyTorch's names, `0.weight`, `0.bias`, `2.weight` and on.
+
+    Those are the names of the `torch.nn.Sequential` that `to_torch` makes.
+
+    Args:
+        path: `.safetensors`, which needs no PyTorch, and is read by `safetensors.torch.load_file`;
+            with another ending, the file is as `torch.save` writes it, and holds arrays alone.
+        params: the network.
+        squash, last_squash, notes: as for `jaxnet.save`, and kept in `.safetensors`.
+
+    Raises:
+        TypeError, ValueError: not one network of finite floats, or no such squash.
+        ModuleNotFoundError: PyTorch is not installed.
+        OSError: the file cannot be written.
+
+    Example:
+        >>> import jax, pathlib, tempfile, jaxnet
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "torch.safetensors")
+        >>> save_state_dict(path, jaxnet.init(jax.random.key(0), (784, 10)))
+        >>> sorted(load_state_dict(path)[0])
+        ['0.bias', '0.weight']
+    """
+    params, info = network(params, squash, last_squash, notes)
+    if Path(path).suffix == ".safetensors":
+        state = {
+            f"{2 * n}.{name}": np.ascontiguousarray(array)
+            for n, layer in enumerate(params)
+            for name, array in zip(("weight", "bias"), layer, strict=True)
+        }
+        said = {"format": "pt", "squash": squash, "last_squash": last_squash}
+        content = to_bytes(state, {**info.notes, **said})
+    else:
+        torch = package("torch", _INSTALL)
+        model = to_torch(params, squash=squash, last_squash=last_squash)
+        buffer = io.BytesIO()
+        torch.save(model.state_dict(), buffer)
+        content = buffer.getvalue()
+    with replacing(path) as file:
+        file.write(content)
+
+
+def load_state_dict(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Reads arrays by name, as PyTorch's users keep them; runs no code that a file may hold.
+
+    Args:
+        path: `.safetensors`, which needs no PyTorch, or what `torch.save(model.state_dict())`
+            wrote.
+
+    Returns:
+        The arrays by name, for `from_state_dict`, and what the file says beside them.
+
+    Raises:
+        FileError: neither of these, or there is more in it than arrays.
+        ModuleNotFoundError: PyTorch is not installed.
+        OSError: the file cannot be opened or read.
+
+    Example: see `save_state_dict`.
+    """
+    with open_file(path) as file:
+        content = file.read()
+    try:
+        if Path(path).suffix == ".safetensors":
+            with safe_open(os.fspath(path), framework="numpy") as tensors:
+                state = {name: np.asarray(tensors.get_tensor(name)) for name in tensors.keys()}  # noqa: SIM118
+                return state, dict(tensors.metadata() or {})
+        torch = package("torch", _INSTALL)
+        state = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
+    except ModuleNotFoundError:
+        raise
+    except pickle.UnpicklingError as error:
+        raise FileError(
+            f"{path}: not arrays alone, and what else there is could run code, so that it is not "
+            "opened; save model.state_dict()."
+        ) from error
+    except Exception as error:  # of many kinds: a bad archive, a strange header
+        raise FileError(f"{path}: not a whole file of PyTorch's arrays.") from error
+    if not isinstance(state, Mapping) or not all(
+        isinstance(a, torch.Tensor) for a in state.values()
+    ):
+        raise FileError(f"{path}: not arrays by name alone; save model.state_dict().")
+    return dict(state), {}
+
+
+def _parts(torch: Any, model: Any) -> Iterator[tuple[NDArray[Any], NDArray[Any]] | str]:
+    for part in model:
+        if isinstance(part, torch.nn.Sequential):
+            yield from _parts(torch, part)
+        elif isinstance(part, torch.nn.Linear) and part.bias is not None:
+            yield _numpy(part.weight), _numpy(part.bias)
+        elif any(True for _ in part.parameters()):
+            raise ValueError(
+                f"Expected Linear modules with biases, and others without weights; got {part}."
+            )
+        else:
+            yield squash_of(partial(_run, torch, deepcopy(part).eval()), str(part))
+
+
+def _run(torch: Any, module: Any, z: NDArray[Any]) -> NDArray[Any]:
+    return module(torch.tensor(z)).numpy()
+
+
+def _numpy(array: Any) -> NDArray[Any]:
+    """In NumPy, which knows no bfloat16, so that PyTorch's becomes float32."""
+    if hasattr(array, "detach"):
+        array = array.detach().cpu()
+        array = array.float() if "bfloat16" in str(array.dtype) else array
+    return np.asarray(array)
