@@ -420,6 +420,12 @@ def _check(images: Images, labels: Labels, sample_weights: Weights | None) -> in
 def unit(images: Num[Array | np.ndarray, "..."]) -> Float[Array, "..."]:
     """Bytes from 0 to 255 as floats from 0 to 1; floats as they are.
 
+    Args:
+        images: any shape.
+
+    Returns:
+        The same shape, in float32 where they were bytes.
+
     Raises:
         TypeError: other types.
 
