@@ -35,7 +35,8 @@ def main() -> None:
 
 
 def _fail(sentence: str) -> None:
-    print("jaxnet:", " ".join(sentence.split()), file=sys.stderr)
+    seen = "".join(c if c.isprintable() else "�" for c in " ".join(sentence.split()))
+    print("jaxnet:", seen, file=sys.stderr)
     sys.exit(2)
 
 

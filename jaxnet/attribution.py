@@ -49,7 +49,7 @@ def contributions(
     """
     check_neuron(params, layer, neuron)
     a = activations(params[:layer], x, squash=squash)[layer - 1]
-    return params[layer - 1][0][neuron] * a
+    return jnp.asarray(params[layer - 1][0])[neuron] * a
 
 
 def weighted_sum(

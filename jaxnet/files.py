@@ -43,10 +43,10 @@ def check_free(path: Path, inputs: Iterable[Path] = ()) -> None:
 
     Args:
         path: where to write.
-        inputs: files that are read.
+        inputs: files that are read, or folders of such files.
 
     Raises:
-        FileError: its folder does not exist, or it is one of the inputs.
+        FileError: its folder does not exist, or it is one of the inputs, or a file in one.
 
     Example:
         >>> import pathlib, jaxnet
@@ -54,7 +54,9 @@ def check_free(path: Path, inputs: Iterable[Path] = ()) -> None:
     """
     if not path.parent.is_dir():
         raise FileError(f"{path}: there is no folder {path.parent}; make it first.")
-    if path.exists() and any(p.exists() and path.samefile(p) for p in inputs):
+    if path.exists() and any(
+        p.exists() and (path.samefile(p) or path.parent.samefile(p)) for p in inputs
+    ):
         raise FileError(f"{path}: this is one of the inputs; write to another file.")
 
 

@@ -239,7 +239,8 @@ def test_ctrl_c_is_no_traceback_and_leaves_the_old_output(tmp_path, seconds):
     time.sleep(seconds)  # into the imports, the reading, the writing
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130
+    # Before Python has begun to run the program, the signal itself ends it.
+    assert process.returncode in (130, -signal.SIGINT)
     assert "Traceback" not in stderr
     assert (tmp_path / "out.csv").read_text() == "precious"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["many.npy", "out.csv"]

@@ -31,6 +31,7 @@ def test_the_wheel_carries_the_package_and_nothing_else(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     assert "jaxnet/pretrained/network.safetensors" in names
     assert "jaxnet/py.typed" in names
+    assert "jaxnet/show/web/page.html" in names
     assert {name.split("/")[0] for name in names} == {
         "jaxnet",
         wheel.name.split("-py3")[0] + ".dist-info",
@@ -64,6 +65,9 @@ print((jaxnet.classify(jaxnet.pretrained(), images).digits == labels).mean())
         ("import sys, jaxnet.__main__ as m; sys.argv = ['jaxnet']; m.main()", "cli"),
         ("import jaxnet; jaxnet.data.read_image(jaxnet.__file__)", "images"),
         ("import jaxnet; jaxnet.data.load_mnist('test')", "mnist"),
+        ("import jaxnet.show.grids", "plot"),
+        ("import jaxnet; jaxnet.formats.onnx.export(jaxnet.pretrained())", "onnx"),
+        ("import jaxnet.estimator", "sklearn"),
     ],
 )
 def test_what_an_extra_adds_names_the_extra(alone, tmp_path, code, extra):
@@ -109,7 +113,8 @@ import jaxnet
 assert state() == before
 from jax._src import xla_bridge
 assert not xla_bridge._backends, "a device was started"
-for name in ("PIL", "pooch", "rich", "typer", "matplotlib", "hypothesis"):
+for name in ("PIL", "pooch", "rich", "typer", "matplotlib", "hypothesis", "onnx", "sklearn",
+             "torch", "keras", "flax", "equinox"):
     assert name not in sys.modules, name
 """
     run(sys.executable, "-W", "error", "-c", code)

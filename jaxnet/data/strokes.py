@@ -118,7 +118,6 @@ def draw(key: Key[Array, ""], digit: ArrayLike) -> Float[Array, "784"]:
     return _ink(x - mass_x + 14 + hand["right"], y - mass_y + 14 + hand["down"], hand["pen"])
 
 
-@partial(jax.jit, static_argnames="n")
 def sample(key: Key[Array, ""], n: int) -> tuple[Float[Array, "n 784"], Int[Array, " n"]]:
     """Draws digits at random, each of the ten equally likely.
 
@@ -135,6 +134,11 @@ def sample(key: Key[Array, ""], n: int) -> tuple[Float[Array, "n 784"], Int[Arra
         >>> images.shape, labels.shape
         ((100, 784), (100,))
     """
+    return _sample(key, n)
+
+
+@partial(jax.jit, static_argnames="n")  # apart, since what `jit` returns shows no types
+def _sample(key: Key[Array, ""], n: int) -> tuple[Array, Array]:
     key_label, key_image = jax.random.split(key)
     labels = jax.random.randint(key_label, (n,), 0, 10, jnp.int32)
     keys = jax.random.split(key_image, n)

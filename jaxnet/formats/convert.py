@@ -125,7 +125,8 @@ def _from_state_dict(
     path: Path, squash: str | None, last_squash: str | None
 ) -> tuple[Params, Info]:
     state, said = torch.load_state_dict(path)
-    said.pop("format", None)
+    for known in ("format", "sizes"):  # what the arrays say themselves
+        said.pop(known, None)
     squash, last_squash = said.pop("squash", squash), said.pop("last_squash", last_squash)
     if squash is None or last_squash is None:
         raise FileError(
@@ -134,6 +135,6 @@ def _from_state_dict(
         )
     try:
         params, info = torch.from_state_dict(state, squash=squash, last_squash=last_squash)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise FileError(f"{path}: {error}") from error
     return params, info._replace(notes=said)

@@ -65,7 +65,7 @@ def from_equinox(model: Any) -> tuple[Params, Info]:
         Info(sizes=(784, 16, 16, 10), squash='relu', last_squash='identity', notes={})
     """
     eqx = package("equinox", _INSTALL)
-    if not isinstance(model, (eqx.nn.MLP, eqx.nn.Sequential)):
+    if type(model) not in (eqx.nn.MLP, eqx.nn.Sequential):
         raise TypeError(
             "Expected an equinox.nn.MLP or an equinox.nn.Sequential; got a "
             f"{type(model).__name__} instead."
@@ -76,14 +76,15 @@ def from_equinox(model: Any) -> tuple[Params, Info]:
 def _parts(eqx: Any, model: Any) -> Iterator[tuple[Any, Any] | str]:
     """An MLP is run through as a Sequential is, its functions in between."""
     parts = model.layers
-    if isinstance(model, eqx.nn.MLP):
+    if type(model) is eqx.nn.MLP:
         functions = [model.activation] * (len(parts) - 1) + [model.final_activation]
         parts = [part for pair in zip(parts, functions, strict=True) for part in pair]
     for part in parts:
         function = part.fn if isinstance(part, eqx.nn.Lambda) else part
-        if isinstance(part, (eqx.nn.MLP, eqx.nn.Sequential)):
+        # Of a class of their own nobody knows what it does with its weights.
+        if type(part) in (eqx.nn.MLP, eqx.nn.Sequential):
             yield from _parts(eqx, part)
-        elif isinstance(part, eqx.nn.Linear) and part.bias is not None:
+        elif type(part) is eqx.nn.Linear and part.bias is not None:
             yield part.weight, part.bias
         elif any(map(eqx.is_inexact_array, jax.tree.leaves(part))):
             raise ValueError(
@@ -91,4 +92,5 @@ def _parts(eqx: Any, model: Any) -> Iterator[tuple[Any, Any] | str]:
                 f"{type(part).__name__}."
             )
         else:
-            yield squash_of(function, getattr(function, "__name__", type(function).__name__))
+            one_by_one = jax.vmap(function)  # Equinox's take one example
+            yield squash_of(one_by_one, getattr(function, "__name__", type(function).__name__))

@@ -106,7 +106,7 @@ def load(path: str | os.PathLike[str]) -> tuple[Params, Info]:
     try:
         model = onnx.load_model_from_string(content)
         said = {prop.key: prop.value for prop in model.metadata_props}
-        said.pop("sizes")
+        sizes = said.pop("sizes")
         arrays = {
             tensor.name: np.frombuffer(tensor.raw_data, "<f4").reshape(tensor.dims)
             for tensor in model.graph.initializer
@@ -117,7 +117,10 @@ def load(path: str | os.PathLike[str]) -> tuple[Params, Info]:
         images = model.graph.input[0].type.tensor_type
         dtype = onnx.helper.tensor_dtype_to_np_dtype(images.elem_type)
         # What was read is all there is in the file where it makes the same graph again.
-        if _graph(onnx, params, info, dtype, images.shape.dim[0].dim_value or None) == model.graph:
+        graph = _graph(onnx, params, info, dtype, images.shape.dim[0].dim_value or None)
+        opsets = [(opset.domain, opset.version) for opset in model.opset_import]
+        whole = graph == model.graph and opsets == [("", _OPSET)]
+        if whole and sizes == "-".join(map(str, info.sizes)):
             return params, info
     except Exception as error:  # of many kinds: bytes that are no message, names that are missing
         raise FileError(f"{path}: not a graph that jaxnet wrote.") from error

@@ -50,12 +50,15 @@ def network(
         raise ValueError("Expected one layer or more; got none.")
     arrays = [(np.asarray(w), np.asarray(b)) for w, b in layers]
     check(arrays, np.zeros(arrays[0][0].shape[-1:], np.float32))
-    if not all(np.isfinite(a).all() for a in jax.tree.leaves(arrays)):
-        raise ValueError("Expected finite weights and biases; got NaN or infinity instead.")
+    if not all(b.size for _, b in arrays):
+        raise ValueError("Expected neurons in every layer; got a layer of none instead.")
     for name in (squash, last_squash):
         if name not in SQUASHES:
             raise ValueError(f"Expected a squash of {', '.join(SQUASHES)}; got {name!r} instead.")
-    params = tuple(Layer(jnp.array(w), jnp.array(b)) for w, b in arrays)
+    with np.errstate(over="ignore"):
+        params = tuple(Layer(jnp.array(w), jnp.array(b)) for w, b in arrays)
+    if not all(np.isfinite(a).all() for a in jax.tree.leaves(params)):  # float64 may overflow
+        raise ValueError("Expected finite weights and biases; got NaN or infinity instead.")
     sizes = (arrays[0][0].shape[1], *(b.size for _, b in arrays))
     return params, Info(sizes, squash, last_squash, dict(notes or {}))
 

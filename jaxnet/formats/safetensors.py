@@ -125,10 +125,13 @@ def load(path: str | os.PathLike[str]) -> tuple[Params, Info]:
         raise FileError(f"{path}: not a whole safetensors file ({error!s:.200}).") from error
     if fault := _fault(tensors, header):
         raise FileError(f"{path}: not a network of jaxnet: {fault}.")
-    params = tuple(
-        Layer(jnp.asarray(tensors[f"{n}.weights"]), jnp.asarray(tensors[f"{n}.biases"]))
-        for n in range(len(tensors) // 2)
-    )
+    with np.errstate(over="ignore"):
+        params = tuple(
+            Layer(jnp.asarray(tensors[f"{n}.weights"]), jnp.asarray(tensors[f"{n}.biases"]))
+            for n in range(len(tensors) // 2)
+        )
+    if not all(np.isfinite(a).all() for a in jax.tree.leaves(params)):
+        raise FileError(f"{path}: not a network of jaxnet: its numbers are too large for float32.")
     sizes = _sizes(params)
     if (said := header.pop("sizes", None)) not in (None, _in_words(sizes)):
         raise FileError(

@@ -71,8 +71,8 @@ def from_sklearn(model: Any) -> tuple[Params, Info]:
         >>> from_sklearn(to_sklearn(jaxnet.pretrained(), last_squash="softmax"))[1].last_squash
         'softmax'
     """
-    names = ("coefs_", "intercepts_", "activation", "out_activation_")
-    if not all(hasattr(model, name) for name in names):
+    neural_network = package("sklearn.neural_network", "pip install scikit-learn")
+    if not isinstance(model, neural_network.MLPClassifier) or not hasattr(model, "coefs_"):
         raise TypeError(f"Expected an MLPClassifier that has been fitted; got {model!r:.60}.")
     layers = [(w.T, b) for w, b in zip(model.coefs_, model.intercepts_, strict=True)]
     return network(layers, _NAMES[model.activation], _LAST_NAMES[model.out_activation_])

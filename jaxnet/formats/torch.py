@@ -86,7 +86,7 @@ def from_torch(model: Any) -> tuple[Params, Info]:
     Example: `params, info = from_torch(torch.nn.Sequential(torch.nn.Linear(784, 10)))`
     """
     torch = package("torch", _INSTALL)
-    if not isinstance(model, torch.nn.Sequential):
+    if type(model) is not torch.nn.Sequential:
         raise TypeError(
             f"Expected a torch.nn.Sequential; got a {type(model).__name__}. Of other modules, "
             "from_state_dict(model.state_dict(), ...) takes the weights."
@@ -151,7 +151,8 @@ def save_state_dict(
         squash, last_squash, notes: as for `jaxnet.save`, and kept in `.safetensors`.
 
     Raises:
-        TypeError, ValueError: not one network of finite floats, or no such squash.
+        TypeError, ValueError: not one network of finite floats, no such squash, or a note under a
+            name that is taken.
         ModuleNotFoundError: PyTorch is not installed.
         OSError: the file cannot be written.
 
@@ -170,6 +171,8 @@ def save_state_dict(
             for name, array in zip(("weight", "bias"), layer, strict=True)
         }
         said = {"format": "pt", "squash": squash, "last_squash": last_squash}
+        if taken := said.keys() & info.notes.keys():
+            raise ValueError(f"Expected notes under other names than {', '.join(sorted(taken))}.")
         content = to_bytes(state, {**info.notes, **said})
     else:
         torch = package("torch", _INSTALL)
@@ -220,14 +223,17 @@ def load_state_dict(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[
         isinstance(a, torch.Tensor) for a in state.values()
     ):
         raise FileError(f"{path}: not arrays by name alone; save model.state_dict().")
+    if sum(a.nbytes for a in state.values()) > len(content):  # a few bytes, repeated
+        raise FileError(f"{path}: its arrays are larger than the file.")
     return dict(state), {}
 
 
 def _parts(torch: Any, model: Any) -> Iterator[tuple[NDArray[Any], NDArray[Any]] | str]:
     for part in model:
-        if isinstance(part, torch.nn.Sequential):
+        # Of a class of their own nobody knows what it does with its weights.
+        if type(part) is torch.nn.Sequential:
             yield from _parts(torch, part)
-        elif isinstance(part, torch.nn.Linear) and part.bias is not None:
+        elif type(part) is torch.nn.Linear and part.bias is not None:
             yield _numpy(part.weight), _numpy(part.bias)
         elif any(True for _ in part.parameters()):
             raise ValueError(

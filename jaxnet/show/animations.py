@@ -127,6 +127,7 @@ def weights_learning(
             "Expected two or more networks, whose first weights are of one shape; got "
             f"{len(layers)}{', of ' * bool(sizes)}{got} instead."
         )
+    values.scale(layers)  # refuses what is not finite in any of them
     full = values.scale(layers[-1])
     largest = max(np.abs(w).max() for w in layers)
     names = [str(n) for n in range(len(layers[0]))]

@@ -66,7 +66,7 @@ def confusion(
     good = int(counts.trace())
     title = f"{good:,} of {len(labels):,} read rightly, {100 * good / len(labels):.2f} %"
     below = "blue: read rightly, brightest at 100 % of a digit's images; orange: misread, "
-    below += f"brightest at {100 * worst:.2g} %"
+    below += f"brightest at {100 * worst:.3g} %"
     canvas.caption(figure, title, below)
     return canvas.whole(figure)
 
