@@ -140,9 +140,15 @@ def test_the_reference_shows_every_module_in_words(tmp_path):
 
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+LONG = "adversarial checkpoint depth ensemble laplace lbfgs line low_rank sampler straight_through"
+LONG = [f"{name}.py" for name in (*LONG.split(), "tangent_kernel")]  # the others run every time
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(p, marks=[pytest.mark.slow] * (p.name in LONG)) for p in EXAMPLES],
+    ids=lambda path: path.name,
+)
 def test_examples(path, tmp_path):
     if path.name == "picture.py" and not shutil.which("chromium"):
         pytest.skip("Chromium, which draws the picture, is not installed")

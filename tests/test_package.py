@@ -50,6 +50,7 @@ def alone(wheel, tmp_path_factory):
     return folder / "bin"
 
 
+@pytest.mark.slow
 def test_the_wheel_alone_reads_digits(alone, tmp_path):
     code = """
 import jax, jaxnet
@@ -70,6 +71,7 @@ print((jaxnet.classify(jaxnet.pretrained(), images).digits == labels).mean())
         ("import jaxnet.estimator", "sklearn"),
     ],
 )
+@pytest.mark.slow
 def test_what_an_extra_adds_names_the_extra(alone, tmp_path, code, extra):
     environment = {k: v for k, v in os.environ.items() if k != "JAXNET_DATA"}
     process = subprocess.run(

@@ -86,6 +86,7 @@ def train(output, *arguments):
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
+@pytest.mark.slow
 def test_the_script_that_trains_it_runs(mnist, tmp_path):
     said = train(tmp_path / "network", "--starts", "2", "--epochs", "2")
     params, info = jaxnet.load(tmp_path / "network")

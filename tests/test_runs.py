@@ -57,7 +57,9 @@ def same_bits(one, other):
         assert np.asarray(left).tobytes() == np.asarray(right).tobytes()
 
 
-@pytest.mark.parametrize(("optimizer", "stop"), [("adam", 1), ("muon", 3)])
+@pytest.mark.parametrize(
+    ("optimizer", "stop"), [("adam", 1), pytest.param("muon", 3, marks=pytest.mark.slow)]
+)
 def test_a_run_that_was_interrupted_ends_in_the_same_bits(tmp_path, digits, optimizer, stop):
     options = FEW._replace(optimizer=optimizer, rate=0.01, ensemble=3)
     whole = last(begin(options, *digits, tmp_path / "whole"))
@@ -73,6 +75,7 @@ def test_a_run_that_was_interrupted_ends_in_the_same_bits(tmp_path, digits, opti
     assert whole.history.cost.shape == (4, 3)
 
 
+@pytest.mark.slow
 def test_an_epoch_that_is_cut_off_is_done_again(tmp_path, digits):
     """A checkpoint half written beside the whole one is not looked at."""
     whole = last(begin(FEW, *digits, tmp_path / "whole"))
@@ -299,7 +302,7 @@ def epochs_until(process, n):
 @pytest.mark.parametrize(
     ("number", "code"),
     [
-        (signal.SIGINT, 130),
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow),
         pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow),
         (signal.SIGKILL, -9),
     ],
@@ -412,6 +415,7 @@ def test_images_that_are_no_numbers_are_refused(tmp_path, digits):
         next(begin(FEW, images, digits[1], tmp_path / "run"))
 
 
+@pytest.mark.slow
 def test_an_overwritten_run_that_was_killed_at_once_is_no_finished_one(folder, tmp_path):
     output = tmp_path / "n.safetensors"
     process = run("train", *SHORT, "--output", output, cwd=folder)

@@ -85,6 +85,7 @@ def test_all_that_may_differ_from_hand_to_hand_does(name):
     assert difference.mean() > 1e-3
 
 
+@pytest.mark.slow
 def test_the_same_digits_with_x64_and_strict_types():
     image = draw(jax.random.key(0), 4)
     images, labels = sample(jax.random.key(0), 20)
@@ -103,6 +104,7 @@ def test_a_key_is_a_hand():
     assert abs(one - other).max() > 0.5
 
 
+@pytest.mark.slow
 def test_pure_under_jit_vmap_and_jaxs_checks():
     with jax.checking_leaks(), jax.debug_nans(True), jax.debug_key_reuse(True):
         traced = jax.jit(chex.assert_max_traces(draw, n=1))

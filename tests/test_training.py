@@ -382,6 +382,7 @@ def test_losses_of_optax_are_costs(digits):
     assert jnp.isfinite(focal)
 
 
+@pytest.mark.slow
 def test_a_whole_run_can_be_differentiated_by_its_rate(digits):
     """The gradient of the last cost by the learning rate, held against a difference quotient."""
     images, labels = (part[:100] for part in digits)

@@ -91,7 +91,7 @@ def export(
     if dtype != jnp.uint8 and not jnp.issubdtype(dtype, jnp.floating):
         raise ValueError(f"Expected images in uint8 or floats; got {dtype} instead.")
     if batch is not None and (isinstance(batch, bool) or not 1 <= batch < 2**31):
-        raise ValueError(f"Expected a batch of one image or more, below 2^31; got {batch} instead.")
+        raise ValueError(f"Expected a batch of one image or more; got {batch} instead.")
     if not platforms or not set(platforms) <= _KNOWN:
         raise ValueError(f"Expected platforms of {', '.join(sorted(_KNOWN))}; got {platforms}.")
 
