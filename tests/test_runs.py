@@ -119,6 +119,7 @@ def test_the_best_member_is_chosen_and_never_one_that_diverged():
     assert runs.Progress((), history._replace(held_out=None), 0.0).best == 0
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_kept_when_learning_diverges(tmp_path, digits):
     options = FEW._replace(rate=1e6, squash="relu")
     with pytest.raises(runs.Diverged, match=r"in epoch 1, .*Try a rate below 1e\+06"):
@@ -340,6 +341,7 @@ runpy.run_module("jaxnet", run_name="__main__", alter_sys=True)
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk_loses_no_earlier_checkpoint(folder, tmp_path, uninterrupted):
     """The checkpoint grows with the history, so that some epoch's is the first not to fit."""
     output = tmp_path / "n.safetensors"

@@ -212,6 +212,7 @@ def test_pure_under_jaxs_checks(digits, adam):
         run(jax.random.key(0), start(optimizer), *digits)
 
 
+@pytest.mark.slow
 def test_augmentation_reaches_the_cost_with_a_key_for_each_image(digits):
     images, labels = digits
     optimizer = optax.set_to_zero()
