@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import jaxnet
-from jaxnet import inference
+from jaxnet import inference, program
 from tests.helpers import matrix_form
 
 
@@ -76,10 +76,10 @@ def test_saturated_outputs_are_told_apart():
 
 
 def test_few_compilations_serve_every_number(params, many):
-    before = inference._read._cache_size()
+    before = program.read._cache_size()
     for n in (8_193, 10_000, 16_384, 30_000):  # pieces of 8,193 to 16,384 images
         jaxnet.classify(params, many[:n])
-    assert inference._read._cache_size() - before <= 1
+    assert program.read._cache_size() - before <= 1
 
 
 def test_a_stream_is_lazy_and_in_order(params, many):
