@@ -5,6 +5,7 @@ layer 0 is the image, layer 1 the first that has weights. All functions are pure
 with layer and squash static, and `vmap` over images, over networks, or over neurons.
 """
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -173,15 +174,21 @@ def exciting_images(
     """
     check_neuron(params, layer, 0 if neuron is None else neuron)
     wanted = np.arange(len(params[layer - 1][1])) if neuron is None else np.array([neuron])
+    images, sums = _exciting_images(params, jnp.asarray(wanted), layer, squash)
+    return wanted, np.asarray(images), np.asarray(sums)
+
+
+@partial(jax.jit, static_argnames=("layer", "squash"))
+def _exciting_images(
+    params: Params, neurons: Array, layer: int, squash: Squash
+) -> tuple[Array, Array]:
     black = jnp.zeros(params[0][0].shape[1], params[0][0].dtype)
 
-    @jax.jit
-    def best(k: Array) -> tuple[Array, Array]:
-        x = exciting_image(params, black, layer, k, squash=squash)
-        return x, weighted_sum(params, x, layer, k, squash=squash)
+    def best(neuron: Array) -> tuple[Array, Array]:
+        x = exciting_image(params, black, layer, neuron, squash=squash)
+        return x, weighted_sum(params, x, layer, neuron, squash=squash)
 
-    images, sums = jax.lax.map(best, jnp.asarray(wanted), batch_size=64)
-    return wanted, np.asarray(images), np.asarray(sums)
+    return jax.lax.map(best, neurons, batch_size=64)
 
 
 def check_neuron(params: Params, layer: Any, neuron: Any) -> None:

@@ -39,11 +39,11 @@ def per_example(
 
     Example:
         >>> import jax, jaxnet, optax
-        >>> images, labels = jaxnet.data.strokes.sample(jax.random.key(0), 1000)
+        >>> images, labels = jaxnet.data.strokes.sample(jax.random.key(0), 100)
         >>> jaxnet.gradients.per_example(
         ...     jaxnet.pretrained(), images, labels, keep=optax.tree.norm
         ... ).shape
-        (1000,)
+        (100,)
     """
 
     def one(example: tuple[Array, Array]) -> Any:
@@ -89,11 +89,11 @@ def influence(
 
     Example:
         >>> import jax, jaxnet
-        >>> images, labels = jaxnet.data.strokes.sample(jax.random.key(0), 500)
+        >>> images, labels = jaxnet.data.strokes.sample(jax.random.key(0), 100)
         >>> jaxnet.gradients.influence(
         ...     jaxnet.pretrained(), images, labels, images[0], labels[0]
         ... ).shape
-        (500,)
+        (100,)
 
     Source: Koh and Liang, "Understanding black-box predictions via influence functions", 2017;
     Schraudolph, "Fast curvature matrix-vector products", 2002.

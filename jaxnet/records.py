@@ -87,7 +87,17 @@ def write(
     Raises:
         OSError: something cannot be written.
 
-    Example: see `jaxnet train`.
+    Example:
+        >>> import pathlib, tempfile, jax, numpy, jaxnet
+        >>> one = numpy.array([[0.5]])  # an epoch of a member
+        >>> params = jax.tree.map(lambda leaf: leaf[None], jaxnet.pretrained())
+        >>> history = jaxnet.training.History(one, one, None)
+        >>> progress = jaxnet.runs.Progress(params, history, seconds=2.0)
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "digits.safetensors")
+        >>> options = jaxnet.runs.Options(epochs=1, held_out=0)
+        >>> jaxnet.records.write(progress, options, path, trained_on="nothing", identity={})
+        >>> sorted(file.name for file in path.parent.iterdir())
+        ['digits.json', 'digits.safetensors']
     """
     best, h = progress.best, progress.history
     words = {

@@ -238,7 +238,17 @@ def train_epoch(
         TypeError, ValueError: images or labels of another type or shape, a `batch_size` that
             is not between 1 and `n`; while tracing.
 
-    Example: see `examples/learn.py`.
+    Example:
+        >>> import jax, jaxnet, optax
+        >>> optimizer = optax.adam(0.01)
+        >>> params = jaxnet.init(jax.random.key(0))
+        >>> state = jaxnet.training.TrainState(params, optimizer.init(params))
+        >>> images, labels = jaxnet.data.strokes.sample(jax.random.key(1), 100)
+        >>> state, score = jaxnet.training.train_epoch(
+        ...     jax.random.key(2), state, images, labels, optimizer=optimizer, batch_size=10
+        ... )
+        >>> score.accuracy.shape
+        ()
     """
     images, labels = jnp.asarray(images), jnp.asarray(labels)
     n = _check(images, labels, sample_weights)

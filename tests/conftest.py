@@ -1,6 +1,7 @@
 """Two devices, strict types, strict ranks: the conditions under which everything is tested."""
 
 import os
+from tempfile import TemporaryDirectory
 
 import jax
 import pytest
@@ -12,6 +13,19 @@ jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_default_matmul_precision", "highest")  # a GPU's default is coarser
+
+
+def pytest_configure(config):
+    """What one process of a run has compiled, all the others take from a folder."""
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        folder = TemporaryDirectory(prefix="jaxnet-compiled-")
+        config.add_cleanup(folder.cleanup)
+        jax.config.update("jax_compilation_cache_dir", folder.name)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = folder.name
+        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    # Read while another process writes it, an entry is compiled once more, and no harm done.
+    config.addinivalue_line("filterwarnings", "ignore:Error reading persistent compilation cache")
 
 
 @pytest.fixture(scope="session")

@@ -193,11 +193,14 @@ WRAPS = {
 }
 
 
+# What is compiled shall be right, not fast: most of the time goes into compiling it.
+quick = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
+
 def together(ways, stack):
     """All ways to answer a stack, compiled as one program: so each is under `jit`, too."""
 
-    # What is compiled shall be right, not fast: most of the time goes into compiling it.
-    @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+    @quick
     def program(*stack):
         answers = {}
         for name, way in ways.items():
@@ -278,7 +281,7 @@ def of_bends(f):
 def check_values(case, dtype=np.float32, ways=None):
     ways = ways or (of_few if case.long else of_values)
     rows, stack = stacked(case, dtype)
-    plain = case.oracle or (jax.jit(case.f) if case.long else case.f)
+    plain = case.oracle or (quick(case.f) if case.long else case.f)
     with jax.enable_x64(case.wide):
         expected = [plain(*(float64(row) if case.wide else row)) for row in rows]
     with jax.debug_key_reuse(True):
@@ -296,7 +299,7 @@ def check_derivatives(case):
     if case.long:
         del derivatives[2:], ways[2:]
     with jax.enable_x64(case.wide):
-        plain = jax.jit(lambda *row: [weighed(case.f)(*row), *(d(*row) for d in derivatives)])
+        plain = quick(lambda *row: [weighed(case.f)(*row), *(d(*row) for d in derivatives)])
         rows = float64(rows) if case.wide else rows
         answers = [plain(*row) for row in rows]
         agree_with_differences(case, plain, rows[0])

@@ -1,8 +1,17 @@
-"""The command line in a process of its own, and what a mistake must look like there."""
+"""The command line in a process of its own or in this one, and what a mistake must look like."""
 
 import os
+import signal
+import socket
 import subprocess
 import sys
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+from jaxnet.__main__ import main
 
 
 def run(*arguments, cwd=None, **environment):
@@ -14,6 +23,55 @@ def run(*arguments, cwd=None, **environment):
         env={**os.environ, "COLUMNS": "100", **environment},
         timeout=120,
     )
+
+
+def run_here(*arguments, cwd):
+    """What `run` does, in this process: for the many mistakes that need none of their own."""
+    signals = signal.SIGINT, signal.SIGTERM
+    handlers = [signal.getsignal(number) for number in signals]
+    out, err, code = StringIO(), StringIO(), 0
+    with (
+        redirect_stdout(out),
+        redirect_stderr(err),
+        chdir(cwd),
+        pytest.MonkeyPatch.context() as now,
+    ):
+        now.setattr(sys, "argv", ["jaxnet", *map(str, arguments)])
+        now.setenv("COLUMNS", "100")
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code
+        finally:
+            for number, handler in zip(signals, handlers, strict=True):
+                signal.signal(number, handler)
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+
+
+def as_hosts(script, n, folder):
+    """Runs a module `n` times at once, as hosts that `jax.distributed` makes one machine of."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    root = Path(__file__).parents[1]
+    environment = os.environ | {"PYTHONPATH": str(root), "JAX_PLATFORMS": "cpu"}
+    children = [
+        subprocess.Popen(
+            [sys.executable, script.__file__, str(index), str(n), str(port), folder],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for index in range(n)
+    ]
+    try:
+        said = [child.communicate(timeout=120)[0] for child in children]
+    finally:
+        for child in children:
+            child.kill()  # which does nothing to one that has ended
+            child.communicate()
+    assert [child.returncode for child in children] == [0] * n, "\n".join(said)
 
 
 def refused(process):

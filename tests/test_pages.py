@@ -11,7 +11,7 @@ import pytest
 
 import jaxnet
 from jaxnet.show import page
-from tests.processes import refused, run
+from tests.processes import refused, run, run_here
 
 
 def networks(text):
@@ -106,5 +106,5 @@ def test_open_calls_the_browser(tmp_path):
 )
 def test_mistakes_end_in_one_sentence(tmp_path, arguments, said):
     jaxnet.save(tmp_path / "small.safetensors", jaxnet.init(jax.random.key(0), (100, 10)))
-    assert said in refused(run("page", *arguments, cwd=tmp_path))
+    assert said in refused(run_here("page", *arguments, cwd=tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["small.safetensors"]

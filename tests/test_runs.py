@@ -19,7 +19,7 @@ from jaxnet.data import write_idx
 from jaxnet.files import FileError
 from jaxnet.formats import checkpoints
 from jaxnet.runs import Options, begin
-from tests.processes import refused, run
+from tests.processes import refused, run, run_here
 
 FEW = Options(epochs=4, batch_size=50, ensemble=2, augment="affine", optimizer="sgd", rate=0.5)
 
@@ -244,7 +244,7 @@ def test_checkpoints_hold_any_tree_bit_by_bit(tmp_path):
 def test_mistakes_end_in_one_sentence(folder, arguments, said):
     for name in ("there.safetensors", "mine.json", "input.json", "file.members"):
         (folder / name).touch()
-    assert said in refused(run("train", *arguments, cwd=folder))
+    assert said in refused(run_here("train", *arguments, cwd=folder))
 
 
 SHORT = ("images.gz", "labels.gz", "--epochs", "3", "--batch-size", "50")

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from jaxnet.cli.drawn import ten_drawn_digits
-from jaxnet.data.sources import read_images, read_labels, unit
+from jaxnet.data.sources import read_images, read_labels
 from jaxnet.files import FileError, check_free, replacing
 from jaxnet.formats.safetensors import load
 from jaxnet.pretrained import PATH
@@ -51,19 +51,21 @@ def draw_picture(
         check_free(output, [path for path in (images, labels, weights) if path])
     hues(colours)
     params, about = load(weights)
-    source = read_images(images) if images else ten_drawn_digits()[0]
+    seen, at = None, index or 0
+    if "input" in TAKES[what]:
+        seen = (read_images(images) if images else ten_drawn_digits()[0]).images
+        if not 0 <= at < len(seen):
+            raise ValueError(f"--index: expected one of {len(seen):,} images, from 0; got {at}.")
     known = read_labels(labels) if labels else None
-    n, at = len(source.images), index or 0
-    if not 0 <= at < n:
-        raise ValueError(f"--index: expected one of {n:,} images, from 0; got {at}.")
     if output:
         into_file(
-            output, what, params, about, source.images, known,
+            output, what, params, about, seen, known,
             index=at, layer=layer, neuron=neuron, colours=colours,
         )  # fmt: skip
     else:
-        x = unit(source.images[at])
-        shown = in_terminal(what, params, about, x, layer=layer, neuron=neuron, colours=colours)
+        shown = in_terminal(
+            what, params, about, seen, index=at, layer=layer, neuron=neuron, colours=colours
+        )
         Console().print(shown)
 
 

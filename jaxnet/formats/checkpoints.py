@@ -56,7 +56,14 @@ def load(path: str | os.PathLike[str], like: Tree) -> tuple[Tree, dict[str, str]
         FileError: no such tree is in the file, or the file is damaged.
         OSError: it cannot be opened or read.
 
-    Example: see `save`.
+    Example:
+        >>> import jax, pathlib, tempfile
+        >>> from jaxnet.formats import checkpoints
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "a.checkpoint")
+        >>> checkpoints.save(path, jax.numpy.ones((5, 2)), {})
+        >>> tree, notes = checkpoints.load(path, jax.ShapeDtypeStruct((0, 2), "float32"))
+        >>> tree.shape
+        (5, 2)
     """
     open_file(path).close()
     try:

@@ -71,7 +71,13 @@ def write(
         ModuleNotFoundError: the package that writes such files is not installed.
         OSError: the file cannot be written.
 
-    Example: see `read`; `write("digits.onnx", *read("digits.safetensors"))`
+    Example:
+        >>> import pathlib, tempfile, jaxnet
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> jaxnet.save(folder / "digits.safetensors", jaxnet.pretrained())
+        >>> write(folder / "digits.onnx", *read(folder / "digits.safetensors"))
+        >>> read(folder / "digits.onnx")[1].squash
+        'sigmoid'
     """
     path = Path(path)
     check_ending(path, pytorch=pytorch)

@@ -38,11 +38,10 @@ def to_equinox(params: Params, *, squash: str = "sigmoid", last_squash: str = "s
     eqx = package("equinox", _INSTALL)
     params, info = network(params, squash, last_squash)
     parts: list[Any] = []
-    for n, (w, b) in enumerate(params, 1):
+    for (w, b), name in zip(params, info.by_layer, strict=True):
         drawn = eqx.nn.Linear(w.shape[1], w.shape[0], key=jax.random.key(0))
         linear = eqx.tree_at(lambda layer: (layer.weight, layer.bias), drawn, (w, b))
-        function = SQUASHES[info.squash if n < len(params) else info.last_squash]
-        parts += [linear, eqx.nn.Lambda(function)]
+        parts += [linear, eqx.nn.Lambda(SQUASHES[name])]
     return eqx.nn.Sequential(parts)
 
 

@@ -38,7 +38,7 @@ def to_nnx(params: Params, *, squash: str = "sigmoid", last_squash: str = "sigmo
     nnx = package("flax.nnx", _INSTALL)
     params, info = network(params, squash, last_squash)
     parts: list[Any] = []
-    for n, (w, b) in enumerate(params, 1):
+    for (w, b), name in zip(params, info.by_layer, strict=True):
         linear = nnx.Linear(
             w.shape[1],
             w.shape[0],
@@ -47,7 +47,7 @@ def to_nnx(params: Params, *, squash: str = "sigmoid", last_squash: str = "sigmo
             bias_init=lambda *_, b=b: b,
             rngs=nnx.Rngs(0),
         )
-        parts += [linear, SQUASHES[info.squash if n < len(params) else info.last_squash]]
+        parts += [linear, SQUASHES[name]]
     return nnx.Sequential(*parts)
 
 

@@ -38,7 +38,10 @@ def to_keras(params: Params, *, squash: str = "sigmoid", last_squash: str = "sig
             otherwise: leaky_relu and gelu.
         ModuleNotFoundError: Keras is not installed, or has no back end.
 
-    Example: `to_keras(jaxnet.pretrained()).predict(images)`
+    Example:
+        >>> import jax, jaxnet
+        >>> to_keras(jaxnet.pretrained())(jax.numpy.zeros((5, 784))).shape
+        (5, 10)
     """
     params, info = network(params, squash, last_squash)
     for name in (squash, last_squash):
@@ -46,8 +49,7 @@ def to_keras(params: Params, *, squash: str = "sigmoid", last_squash: str = "sig
             raise ValueError(f"Expected another squash: Keras' {name} is {_OTHERWISE[name]}.")
     keras = _keras()
     model = keras.Sequential([keras.Input((info.sizes[0],))])
-    for n, (_, b) in enumerate(params, 1):
-        name = squash if n < len(params) else last_squash
+    for (_, b), name in zip(params, info.by_layer, strict=True):
         activation = None if name == "identity" else name
         model.add(keras.layers.Dense(b.size, activation, kernel_initializer="zeros"))
     model.set_weights([np.asarray(a, np.float32) for w, b in params for a in (w.T, b)])
@@ -68,7 +70,11 @@ def from_keras(model: Any) -> tuple[Params, Info]:
         TypeError, ValueError: it is made of other parts, or its layers do not fit together.
         ModuleNotFoundError: Keras is not installed, or has no back end.
 
-    Example: `params, info = from_keras(keras.saving.load_model("digits.keras"))`
+    Example:
+        >>> import keras
+        >>> model = keras.Sequential([keras.Input((784,)), keras.layers.Dense(10, "sigmoid")])
+        >>> from_keras(model)[1]
+        Info(sizes=(784, 10), squash='sigmoid', last_squash='sigmoid', notes={})
     """
     keras = _keras()
     if not isinstance(model, keras.Sequential) or not model.built:
@@ -96,7 +102,12 @@ def save(
         TypeError, ValueError, ModuleNotFoundError: as `to_keras`.
         OSError: the file cannot be written.
 
-    Example: `save("digits.keras", jaxnet.pretrained())`
+    Example:
+        >>> import pathlib, tempfile, jaxnet
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "digits.keras")
+        >>> save(path, jaxnet.pretrained())
+        >>> path.read_bytes()[:2]  # a ZIP archive
+        b'PK'
     """
     model = to_keras(params, squash=squash, last_squash=last_squash)
     with TemporaryDirectory() as folder:
@@ -120,7 +131,12 @@ def load(path: str | os.PathLike[str]) -> tuple[Params, Info]:
         ModuleNotFoundError: Keras is not installed, or has no back end.
         OSError: the file cannot be opened or read.
 
-    Example: `params, info = load("digits.keras")`
+    Example:
+        >>> import pathlib, tempfile, jaxnet
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "digits.keras")
+        >>> save(path, jaxnet.pretrained())
+        >>> load(path)[1].sizes
+        (784, 16, 16, 10)
     """
     keras = _keras()
     open_file(path).close()

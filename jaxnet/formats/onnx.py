@@ -15,7 +15,7 @@ from jax.typing import DTypeLike
 from jaxnet.files import FileError, open_file
 from jaxnet.formats.optional import package
 from jaxnet.formats.parts import network
-from jaxnet.formats.safetensors import Info
+from jaxnet.formats.safetensors import Info, in_words, with_notes
 from jaxnet.network import Layer, Params
 
 _INSTALL = "pip install 'jaxnet[onnx]'"
@@ -76,10 +76,8 @@ def export(
         opset_imports=[onnx.helper.make_opsetid("", _OPSET)],
         ir_version=_IR,
     )
-    said = {"sizes": "-".join(map(str, info.sizes)), "squash": squash, "last_squash": last_squash}
-    if taken := said.keys() & info.notes.keys():
-        raise ValueError(f"Expected notes under other names than {', '.join(sorted(taken))}.")
-    onnx.helper.set_model_props(model, {**said, **info.notes})
+    said = {"sizes": in_words(info.sizes), "squash": squash, "last_squash": last_squash}
+    onnx.helper.set_model_props(model, with_notes(said, info.notes))
     onnx.checker.check_model(model, full_check=True)
     return model.SerializeToString(deterministic=True)
 
@@ -98,7 +96,12 @@ def load(path: str | os.PathLike[str]) -> tuple[Params, Info]:
         ModuleNotFoundError: `onnx` is not installed.
         OSError: the file cannot be opened or read.
 
-    Example: see `export`.
+    Example:
+        >>> import pathlib, tempfile, jaxnet
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "digits.onnx")
+        >>> _ = path.write_bytes(export(jaxnet.pretrained(), notes={"trained on": "MNIST"}))
+        >>> load(path)[1].notes
+        {'trained on': 'MNIST'}
     """
     onnx = package("onnx", _INSTALL)
     with open_file(path) as file:
@@ -120,7 +123,7 @@ def load(path: str | os.PathLike[str]) -> tuple[Params, Info]:
         graph = _graph(onnx, params, info, dtype, images.shape.dim[0].dim_value or None)
         opsets = [(opset.domain, opset.version) for opset in model.opset_import]
         whole = graph == model.graph and opsets == [("", _OPSET)]
-        if whole and sizes == "-".join(map(str, info.sizes)):
+        if whole and sizes == in_words(info.sizes):
             return params, info
     except Exception as error:  # of many kinds: bytes that are no message, names that are missing
         raise FileError(f"{path}: not a graph that jaxnet wrote.") from error
@@ -147,12 +150,11 @@ def _graph(onnx: Any, params: Params, info: Info, image_dtype: np.dtype[Any], ba
         ]
         constants.append(tensor(np.float32(255), "white"))
         a = "shades"
-    for n in range(len(params)):
+    for n, squash in enumerate(info.by_layer):
         z = f"{n}.sums"
         nodes.append(node("Gemm", [a, f"{n}.weights", f"{n}.biases"], [z], transB=1))
-        last = n == len(params) - 1
-        a = "activations" if last else f"{n}.activations"
-        nodes += _squash(node, info.last_squash if last else info.squash, z, a)
+        a = "activations" if n == len(params) - 1 else f"{n}.activations"
+        nodes += _squash(node, squash, z, a)
     nodes.append(node("ArgMax", [f"{len(params) - 1}.sums"], ["digits"], axis=1, keepdims=0))
     n_in, *_, n_out = info.sizes
     value, types = onnx.helper.make_tensor_value_info, onnx.TensorProto

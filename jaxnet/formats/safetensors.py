@@ -6,8 +6,8 @@ network.
 """
 
 import os
-from collections.abc import Collection, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple, TypedDict
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,18 @@ from jaxnet.network import Layer, Params, Squash
 _NAMES = "sigmoid relu tanh leaky_relu elu gelu silu softplus softmax identity"
 SQUASHES: Mapping[str, Squash] = {name: getattr(jax.nn, name) for name in _NAMES.split()}
 _DTYPES = {"F64", "F32", "F16", "BF16"}
+
+
+class Squashes(TypedDict):
+    """The squashing functions by their names as arguments, as in `forward(params, x, **squashes)`.
+
+    Attributes:
+        squash: the hidden layers'.
+        last_squash: the last layer's.
+    """
+
+    squash: Squash
+    last_squash: Squash
 
 
 class Info(NamedTuple):
@@ -40,9 +52,14 @@ class Info(NamedTuple):
     notes: dict[str, str]
 
     @property
-    def squashes(self) -> dict[str, Squash]:
+    def squashes(self) -> Squashes:
         """Both functions by their arguments' names: `forward(params, x, **info.squashes)`."""
         return {"squash": SQUASHES[self.squash], "last_squash": SQUASHES[self.last_squash]}
+
+    @property
+    def by_layer(self) -> tuple[str, ...]:
+        """The name of each layer's squashing function, from the first layer to the last."""
+        return (self.squash,) * (len(self.sizes) - 2) + (self.last_squash,)
 
 
 def save(
@@ -84,12 +101,10 @@ def save(
     header = {"squash": squash, "last_squash": last_squash}
     if fault := _fault(tensors, header):
         raise ValueError(f"Expected a network that can be loaded again; {fault}.")
-    header["sizes"] = _in_words(_sizes(params))
-    notes = notes or {}
-    if taken := header.keys() & notes.keys():
-        raise ValueError(f"Expected notes under other names than {', '.join(sorted(taken))}.")
+    header["sizes"] = in_words(_sizes(params))
+    header = with_notes(header, notes or {})
     with replacing(path) as file:
-        file.write(to_bytes(tensors, {**header, **notes}))
+        file.write(to_bytes(tensors, header))
 
 
 def load(path: str | os.PathLike[str]) -> tuple[Params, Info]:
@@ -106,7 +121,12 @@ def load(path: str | os.PathLike[str]) -> tuple[Params, Info]:
         FileError: not safetensors, cut short, or not one network of finite numbers.
         OSError: the file cannot be opened or read.
 
-    Example: see `save`.
+    Example:
+        >>> import jaxnet
+        >>> from jaxnet.pretrained import PATH
+        >>> params, info = jaxnet.load(PATH)
+        >>> info.sizes, info.by_layer
+        ((784, 16, 16, 10), ('sigmoid', 'sigmoid', 'sigmoid'))
     """
     try:
         open_file(path).close()
@@ -133,20 +153,50 @@ def load(path: str | os.PathLike[str]) -> tuple[Params, Info]:
     if not all(np.isfinite(a).all() for a in jax.tree.leaves(params)):
         raise FileError(f"{path}: not a network of jaxnet: its numbers are too large for float32.")
     sizes = _sizes(params)
-    if (said := header.pop("sizes", None)) not in (None, _in_words(sizes)):
+    if (said := header.pop("sizes", None)) not in (None, in_words(sizes)):
         raise FileError(
-            f"{path}: its header says sizes {said:.60}, but its arrays have {_in_words(sizes)}."
+            f"{path}: its header says sizes {said:.60}, but its arrays have {in_words(sizes)}."
         )
     squash, last_squash = header.pop("squash"), header.pop("last_squash")
     return params, Info(sizes, squash, last_squash, dict(sorted(header.items())))
 
 
+def in_words(sizes: Sequence[int]) -> str:
+    """The neurons in each layer, as files and the command line say them.
+
+    Example:
+        >>> import jaxnet
+        >>> jaxnet.formats.safetensors.in_words((784, 16, 16, 10))
+        '784-16-16-10'
+    """
+    return "-".join(map(str, sizes))
+
+
+def with_notes(header: Mapping[str, str], notes: Mapping[str, str]) -> dict[str, str]:
+    """What a file says of its network and what else is known of it, under one name each.
+
+    Args:
+        header: what the file must say.
+        notes: everything else.
+
+    Returns:
+        Both.
+
+    Raises:
+        ValueError: a note has a name that the header has.
+
+    Example:
+        >>> import jaxnet
+        >>> jaxnet.formats.safetensors.with_notes({"squash": "relu"}, {"by": "hand"})
+        {'squash': 'relu', 'by': 'hand'}
+    """
+    if taken := header.keys() & notes.keys():
+        raise ValueError(f"Expected notes under other names than {', '.join(sorted(taken))}.")
+    return {**header, **notes}
+
+
 def _sizes(params: Params) -> tuple[int, ...]:
     return (params[0][0].shape[1], *(len(b) for _, b in params))
-
-
-def _in_words(sizes: tuple[int, ...]) -> str:
-    return "-".join(map(str, sizes))
 
 
 def _misnamed(names: Collection[str]) -> str | None:

@@ -27,7 +27,7 @@ from jaxtyping import Array, Float, Int
 from jaxnet.files import FileError, open_file
 from jaxnet.formats.optional import package
 from jaxnet.formats.parts import network
-from jaxnet.formats.safetensors import SQUASHES
+from jaxnet.formats.safetensors import SQUASHES, in_words
 from jaxnet.inference import Images
 from jaxnet.network import Params, logits
 
@@ -105,7 +105,7 @@ def export(
     images = jax.ShapeDtypeStruct((n, info.sizes[0]), dtype)
     exported = jax.export.export(jax.jit(read), platforms=platforms)(images)
     said = {
-        "sizes": "-".join(map(str, info.sizes)),
+        "sizes": in_words(info.sizes),
         "squash": squash,
         "last_squash": last_squash,
         "jaxnet": version("jaxnet"),

@@ -17,7 +17,7 @@ from safetensors.numpy import save as to_bytes
 from jaxnet.files import FileError, open_file, replacing
 from jaxnet.formats.optional import package
 from jaxnet.formats.parts import in_a_row, in_order, network, squash_of
-from jaxnet.formats.safetensors import Info
+from jaxnet.formats.safetensors import Info, with_notes
 from jaxnet.network import Params
 
 _INSTALL = "pip install torch"
@@ -52,20 +52,23 @@ def to_torch(params: Params, *, squash: str = "sigmoid", last_squash: str = "sig
         TypeError, ValueError: not one network of finite floats, or no such squash.
         ModuleNotFoundError: PyTorch is not installed.
 
-    Example: `to_torch(jaxnet.pretrained())(torch.zeros(1, 784))`
+    Example:
+        >>> import torch, jaxnet
+        >>> to_torch(jaxnet.pretrained())(torch.zeros(5, 784)).shape
+        torch.Size([5, 10])
     """
     torch = package("torch", _INSTALL)
     params, info = network(params, squash, last_squash)
     parts: list[Any] = []
-    for n, (w, b) in enumerate(params, 1):
+    for (w, b), name in zip(params, info.by_layer, strict=True):
         # PyTorch's own start would be drawn from its global random numbers.
         linear = torch.nn.utils.skip_init(torch.nn.Linear, w.shape[1], w.shape[0])
         arrays = {"weight": w, "bias": b}
         linear.load_state_dict(
             {name: torch.tensor(np.asarray(a, np.float32)) for name, a in arrays.items()}
         )
-        name, options = _MODULES[info.squash if n < len(params) else info.last_squash]
-        parts += [linear, getattr(torch.nn, name)(**options)]
+        module, options = _MODULES[name]
+        parts += [linear, getattr(torch.nn, module)(**options)]
     return torch.nn.Sequential(*parts)
 
 
@@ -83,7 +86,10 @@ def from_torch(model: Any) -> tuple[Params, Info]:
         TypeError, ValueError: it is made of other parts, or its layers do not fit together.
         ModuleNotFoundError: PyTorch is not installed.
 
-    Example: `params, info = from_torch(torch.nn.Sequential(torch.nn.Linear(784, 10)))`
+    Example:
+        >>> import torch
+        >>> from_torch(torch.nn.Sequential(torch.nn.Linear(784, 10), torch.nn.Sigmoid()))[1]
+        Info(sizes=(784, 10), squash='sigmoid', last_squash='sigmoid', notes={})
     """
     torch = package("torch", _INSTALL)
     if type(model) is not torch.nn.Sequential:
@@ -171,9 +177,7 @@ def save_state_dict(
             for name, array in zip(("weight", "bias"), layer, strict=True)
         }
         said = {"format": "pt", "squash": squash, "last_squash": last_squash}
-        if taken := said.keys() & info.notes.keys():
-            raise ValueError(f"Expected notes under other names than {', '.join(sorted(taken))}.")
-        content = to_bytes(state, {**info.notes, **said})
+        content = to_bytes(state, with_notes(said, info.notes))
     else:
         torch = package("torch", _INSTALL)
         model = to_torch(params, squash=squash, last_squash=last_squash)
@@ -199,7 +203,12 @@ def load_state_dict(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[
         ModuleNotFoundError: PyTorch is not installed.
         OSError: the file cannot be opened or read.
 
-    Example: see `save_state_dict`.
+    Example:
+        >>> import jax, pathlib, tempfile, jaxnet
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "torch.safetensors")
+        >>> save_state_dict(path, jaxnet.init(jax.random.key(0), (784, 10)), squash="relu")
+        >>> load_state_dict(path)[1]["squash"]
+        'relu'
     """
     with open_file(path) as file:
         content = file.read()

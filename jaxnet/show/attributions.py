@@ -44,10 +44,8 @@ def contributions(
         ['activations', 'times weights', 'is what each contributes']
     """
     parts = np.asarray(attribution.contributions(params, x, layer, neuron, squash=squash), float)
-    z = float(attribution.weighted_sum(params, x, layer, neuron, squash=squash))
     w, b = (np.asarray(part, float)[neuron] for part in params[layer - 1])
-    squashes = {"squash": squash, "last_squash": last_squash}
-    layers = network.activations(params, x, **squashes)
+    layers = network.activations(params, x, squash=squash, last_squash=last_squash)
     inputs, a = np.asarray(layers[layer - 1], float), float(layers[layer][neuron])
 
     rows, columns = values.rows_and_columns(w.size)
@@ -66,7 +64,7 @@ def contributions(
         canvas.scale_bar(ax, full, colours, label, largest=np.abs(numbers).max())
     kind = "pixels" if layer == 1 else f"neurons of layer {layer - 1}"
     title = f"What the {w.size} {kind} contribute to neuron {neuron} of layer {layer}"
-    canvas.caption(figure, title, values.threshold_in_words(z - b, b, a))
+    canvas.caption(figure, title, values.threshold_in_words(parts.sum(), b, a))
     return canvas.whole(figure)
 
 

@@ -18,7 +18,7 @@ from rich.text import Text
 from jaxnet import attribution, network
 from jaxnet.network import Image, Params, Squash
 from jaxnet.show import values
-from jaxnet.show.terminal import bar
+from jaxnet.show.terminal import bar, half_blocks
 
 _MOST = 20  # neurons shown as bars; more are a grid
 
@@ -51,17 +51,7 @@ class Blocks(NamedTuple):
                 yield Text("".join(map(self._signs, row)).rstrip())
             return
         paint = values.shades if self.grey else values.around_zero
-        rows = np.pad(self.grid, ((0, len(self.grid) % 2), (0, 0)), constant_values=np.nan)
-        rgb = (255 * paint(np.nan_to_num(rows), self.full, self.colours)).round().astype(int)
-        names = [
-            [
-                "default" if np.isnan(v) else "rgb({},{},{})".format(*c)
-                for v, c in zip(*pair, strict=True)
-            ]
-            for pair in zip(rows, rgb, strict=True)
-        ]
-        for upper, lower in zip(names[::2], names[1::2], strict=True):
-            yield Text.assemble(*map(_half_blocks, upper, lower))
+        yield from half_blocks(paint(self.grid, self.full, self.colours))
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
         width = self.grid.shape[1] * (1 if console.color_system else 2)
@@ -152,6 +142,40 @@ def contributions(
         parts.sum(), float(params[layer - 1][1][neuron]), float(layers[layer][neuron])
     )
     return Group(signed(parts, colours=colours), said)
+
+
+def saliency(
+    params: Params,
+    x: Image,
+    digit: int | None = None,
+    *,
+    squash: Squash = sigmoid,
+    colours: str = "video",
+) -> RenderableType:
+    """Shows which pixels, made brighter, speak for an output and which against it.
+
+    Args:
+        params, x, squash: as for `jaxnet.logits`.
+        digit: the output's place; the one that is read, if not given.
+        colours: as for `weights`.
+
+    Returns:
+        A grid of slopes and its scale.
+
+    Raises:
+        TypeError, ValueError: no such output or colours, or what `jaxnet.logits` refuses.
+
+    Example:
+        >>> import numpy, rich, jaxnet
+        >>> from jaxnet.show import blocks
+        >>> layer = jaxnet.Layer(numpy.float32([[2.0, -1.0]]), numpy.float32([0.5]))
+        >>> rich.print(blocks.saliency((layer,), numpy.float32([1, 0.5])))
+        ++-
+        green positive, red negative, brightest at 2
+    """
+    if digit is None:
+        digit = int(network.predict(params, x, squash=squash))
+    return signed(attribution.saliency(params, x, digit, squash=squash), colours=colours)
 
 
 def signed(numbers: ArrayLike, *, colours: str = "video") -> RenderableType:
@@ -271,9 +295,3 @@ def activations(
 def _scale(full: float, colours: str, largest: float) -> Text:
     beyond = f"; the largest is {values.signed(largest)[1:]}" if largest > full else ""
     return Text(f"{values.in_words(colours)}, brightest at {full:g}{beyond}", "dim")
-
-
-def _half_blocks(upper: str, lower: str) -> tuple[str, str]:
-    if upper == lower == "default":
-        return " ", ""
-    return ("▄", f"{lower} on {upper}") if upper == "default" else ("▀", f"{upper} on {lower}")

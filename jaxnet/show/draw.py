@@ -7,7 +7,7 @@ from typing import Any
 from numpy.typing import NDArray
 from rich.console import RenderableType
 
-from jaxnet import attribution, inference, network
+from jaxnet import inference
 from jaxnet.data.sources import unit
 from jaxnet.files import FileError, replacing
 from jaxnet.formats.safetensors import Info
@@ -69,8 +69,9 @@ def in_terminal(
     what: str,
     params: Params,
     info: Info,
-    x: NDArray[Any],
+    images: NDArray[Any] | None,
     *,
+    index: int,
     layer: int | None,
     neuron: int | None,
     colours: str,
@@ -80,7 +81,9 @@ def in_terminal(
     Args:
         what: a name in `TAKES` that `check` lets pass without an output.
         params, info: from `jaxnet.load`.
-        x: the image, shape `(784,)`, from 0 to 1.
+        images: shape `(n, 784)`; uint8 from 0 to 255, or floats from 0 to 1. None will do where
+            `TAKES` names no input.
+        index: which of the images.
         layer: the first, if not given; for `exciting` the last.
         neuron: its place in the layer, from 0. If not given: all of them, and for
             `contributions` the first, for `saliency` the output that is brightest.
@@ -92,29 +95,38 @@ def in_terminal(
     Raises:
         TypeError, ValueError: no such layer, neuron or colours, or not the network's image.
 
-    Example: see `jaxnet draw`.
+    Example:
+        >>> import rich
+        >>> from jaxnet.formats.safetensors import load
+        >>> from jaxnet.pretrained import PATH
+        >>> from jaxnet.show import draw
+        >>> options = {"index": 0, "layer": 3, "neuron": 7, "colours": "video"}
+        >>> rich.print(draw.in_terminal("weights", *load(PATH), None, **options))
+        7   bias −7.14
+        ---   +
+              +
+            ++-
+          -   +
+        green positive, red negative, brightest at 18
     """
+    x: Any = None if images is None else unit(images[index])
     first, deepest = (1, len(params)) if layer is None else (layer, layer)
-    squash, last = info.squashes["squash"], info.squashes["last_squash"]
+    squashes, squash = info.squashes, info.squashes["squash"]
     match what:
         case "image":
             return blocks.greys(x, colours=colours)
         case "activations":
-            return blocks.activations(params, x, squash=squash, last_squash=last, colours=colours)
+            return blocks.activations(params, x, **squashes, colours=colours)
         case "weights":
             return blocks.weights(params, first, neuron, colours=colours)
         case "contributions":
-            place = first, neuron or 0
-            return blocks.contributions(
-                params, x, *place, squash=squash, last_squash=last, colours=colours
-            )
+            return blocks.contributions(params, x, first, neuron or 0, **squashes, colours=colours)
         case "exciting":
             return blocks.exciting(params, deepest, neuron, squash=squash)
+        case "saliency":
+            return blocks.saliency(params, x, neuron, squash=squash, colours=colours)
         case _:
-            read = int(network.predict(params, x, squash=squash))
-            digit = read if neuron is None else neuron
-            slopes = attribution.saliency(params, x, digit, squash=squash)
-            return blocks.signed(slopes, colours=colours)
+            raise ValueError(f"Expected what a terminal can show; got {what} instead.")
 
 
 def into_file(
@@ -122,7 +134,7 @@ def into_file(
     what: str,
     params: Params,
     info: Info,
-    images: NDArray[Any],
+    images: NDArray[Any] | None,
     labels: NDArray[Any] | None,
     *,
     index: int,
@@ -135,53 +147,58 @@ def into_file(
     Args:
         path: as `check` lets it pass.
         what: a name in `TAKES`.
-        params, info, layer, neuron, colours: as for `in_terminal`.
-        images: shape `(n, 784)`; uint8 from 0 to 255, or floats from 0 to 1.
-        labels: what they show; needed for `confusion` and `misread`.
-        index: which of the images.
+        params, info, images, index, layer, neuron, colours: as for `in_terminal`.
+        labels: what the images show; needed for `confusion` and `misread`.
 
     Raises:
         ModuleNotFoundError: matplotlib is not installed.
         TypeError, ValueError: as for `in_terminal`.
         OSError: the file cannot be written.
 
-    Example: see `jaxnet draw --output`.
+    Example:
+        >>> import pathlib, tempfile
+        >>> from jaxnet.formats.safetensors import load
+        >>> from jaxnet.pretrained import PATH
+        >>> from jaxnet.show import draw
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "weights.svg")
+        >>> options = {"index": 0, "layer": 3, "neuron": 7, "colours": "video"}
+        >>> draw.into_file(path, "weights", *load(PATH), None, None, **options)
+        >>> path.read_bytes()[:5]
+        b'<?xml'
     """
     from jaxnet.show import animations, attributions, diagram, grids, neurons, results
 
-    x = unit(images[index])
+    x: Any = None if images is None else unit(images[index])
     first, deepest = (1, len(params)) if layer is None else (layer, layer)
-    squash, last = info.squashes["squash"], info.squashes["last_squash"]
+    squashes, squash = info.squashes, info.squashes["squash"]
     match what:
         case "image":
             figure = neurons.image(x, colours=colours)
         case "activations":
-            figure = neurons.activations(
-                params, x, squash=squash, last_squash=last, colours=colours
-            )
+            figure = neurons.activations(params, x, **squashes, colours=colours)
         case "weights":
             figure = grids.weights(params, first, neuron, colours=colours)
         case "network":
-            figure = diagram.network(params, x, squash=squash, last_squash=last, colours=colours)
+            figure = diagram.network(params, x, **squashes, colours=colours)
         case "contributions":
-            place = first, neuron or 0
             figure = attributions.contributions(
-                params, x, *place, squash=squash, last_squash=last, colours=colours
+                params, x, first, neuron or 0, **squashes, colours=colours
             )
         case "exciting":
             figure = attributions.exciting(params, deepest, neuron, squash=squash, colours=colours)
         case "saliency":
             figure = attributions.saliency(params, x, neuron, squash=squash, colours=colours)
         case "flow":
-            return animations.flow(
-                path, params, x, squash=squash, last_squash=last, colours=colours
-            )
-        case _:
+            return animations.flow(path, params, x, **squashes, colours=colours)
+        case "confusion" | "misread":
+            assert images is not None
             assert labels is not None
-            answers = inference.classify(params, images, squash=squash, last_squash=last)
+            answers = inference.classify(params, images, **squashes)
             if what == "confusion":
                 figure = results.confusion(answers, labels)
             else:
                 figure = results.misread(images, answers, labels)
+        case _:
+            raise ValueError(f"Expected to draw one of {', '.join(TAKES)}; got {what} instead.")
     with replacing(path) as file:
         figure.savefig(file, format=path.suffix[1:], dpi=150)

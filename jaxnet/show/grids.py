@@ -101,8 +101,7 @@ def _matrix(
         ax.set_xticks(np.arange(n_in + 1) - 0.5, minor=True)
         ax.set_yticks(np.arange(n_out + 1) - 0.5, minor=True)
         ax.grid(which="minor", color=canvas.BACKGROUND, linewidth=1.5)
-    before = "the pixels" if layer == 1 else f"neuron of layer {layer - 1}"
-    ax.set(xlabel=before, ylabel=f"neuron of layer {layer}")
+    ax.set(xlabel=f"neuron of layer {layer - 1}", ylabel=f"neuron of layer {layer}")
     canvas.scale_bar(ax, full, colours, "weight, bias", largest=np.abs([*w.flat, *b]).max())
     canvas.caption(figure, f"The weights into the {n_out} neurons of layer {layer}")
     return canvas.whole(figure)

@@ -1,9 +1,13 @@
 """The page on screens of all sizes, in the light and in the dark, for every eye."""
 
+from base64 import b64encode
+from importlib.resources import files
+
+import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from jaxnet.show import page
+from jaxnet.show import page, values
 from tests.browser.hands import frame, text_of
 
 
@@ -45,3 +49,20 @@ def test_a_notebook_shows_it(opened):
         inside.locator("#samples button >> nth=8").click()
         inside.locator("#bars .brightest b").filter(has_text="8").wait_for()
         assert inside.locator("#answer").inner_text() == "8"
+
+
+def test_full_colour_is_at_the_magnitude_that_the_library_states(chromium):
+    draw = np.random.default_rng(0)
+    samples = [draw.normal(size=n) * 10.0**e for n in (1, 2, 7, 16, 784) for e in (-3, 0, 2)]
+    samples += [draw.standard_t(1, 300), np.zeros(3), np.array([1.0] * 97 + [1.4] * 3)]
+    source = (files("jaxnet.show") / "web" / "grids.js").read_bytes()
+    tab = chromium.new_page()
+    got = tab.evaluate(
+        "async ([url, samples]) => samples.map((await import(url)).scale)",
+        [
+            "data:text/javascript;base64," + b64encode(source).decode(),
+            [a.tolist() for a in samples],
+        ],
+    )
+    tab.close()
+    assert got == [*map(values.scale, samples)]

@@ -38,9 +38,13 @@ export function grey(canvas, a) {
 export function scale(values) {
   const seen = Float64Array.from(values, Math.abs).filter((v) => v > 0).sort();
   if (!seen.length) return 1;
-  const reached = seen[Math.ceil(0.97 * (seen.length - 1))];
+  const largest = seen[seen.length - 1];
+  const at = 0.97 * (seen.length - 1);
+  const [below, above] = [seen[Math.floor(at)], seen[Math.ceil(at)]];
+  let reached = below + (at % 1) * (above - below); // the 97th percentile
+  if (largest < 1.5 * reached) reached = largest; // and so none is beyond
   const unit = 10 ** (Math.floor(Math.log10(reached)) - 1);
-  return Math.ceil(reached / unit) * unit;
+  return Number((Math.ceil(reached / unit - 1e-9) * unit).toPrecision(2));
 }
 
 /** Numbers around zero: black is 0, full colour `most` and beyond; colours are those of + and −. */
