@@ -133,6 +133,26 @@ def test_a_missing_file(tmp_path):
         read_images(tmp_path / "nothing.png")
 
 
+def test_a_bad_image_among_good_ones_is_an_error_where_all_are_wanted(tmp_path, images):
+    floats = images.reshape(5, 784) / 255
+    floats[3, 7] = np.inf
+    np.save(tmp_path / "images.npy", floats)
+    with pytest.raises(
+        FileError, match=r"images\.npy\[3\]: expected floats from 0 to 1; got .* inf"
+    ):
+        read_images(tmp_path / "images.npy")
+
+
+def test_a_pattern_in_the_order_of_the_names(tmp_path, images):
+    for name in ("b.npy", "a.npy"):
+        np.save(tmp_path / name, images[: 2 + (name == "b.npy")])
+    source = read_images(tmp_path / "*.npy")
+    assert [name.rsplit("/")[-1] for name in source.names] == [
+        *("a.npy[0]", "a.npy[1]"),
+        *("b.npy[0]", "b.npy[1]", "b.npy[2]"),
+    ]
+
+
 @pytest.mark.parametrize("dtype", ["u1", "i8", "i4", "u2"])
 def test_labels(tmp_path, dtype):
     np.save(tmp_path / "labels.npy", np.arange(10).astype(dtype))

@@ -10,11 +10,14 @@ import math
 import os
 import struct
 import zlib
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from jaxnet.data.stored import Layout, check_size
 from jaxnet.files import FileError, open_file, replacing
 
 _DTYPES = {
@@ -28,6 +31,7 @@ _DTYPES = {
 _CODES = {dtype.newbyteorder("="): code for code, dtype in _DTYPES.items()}
 _MOST_FROM_ONE_BYTE = 1032  # how far deflate can compress, hence unpack, at best
 _PIECE = 2**20
+GZIP = b"\x1f\x8b"
 
 
 def is_idx(path: str | os.PathLike[str]) -> bool:
@@ -68,11 +72,20 @@ def read_idx(path: str | os.PathLike[str], *, max_bytes: int = 2**32) -> NDArray
         >>> jaxnet.data.read_idx(path)
         array([0, 1, 4, 9], dtype=int32)
     """
+    name = os.fsdecode(path)
+    with _intact(name), _open(path) as file:
+        layout = _header(file, name, max_bytes)
+        values, filled = np.empty(layout.n_bytes, np.uint8), 0
+        for piece in _values(file, name, layout):
+            values[filled : filled + len(piece)] = np.frombuffer(piece, np.uint8)
+            filled += len(piece)
     try:
-        with _open(path) as file:
-            return _read(file, path, max_bytes)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise FileError(f"{path}: damaged gzip data: {error}") from error
+        values = values.view(layout.dtype).reshape(layout.shape)
+    except ValueError as error:
+        raise FileError(
+            f"{_declared(name, layout)}, more dimensions than NumPy can hold."
+        ) from error
+    return values.astype(layout.dtype.newbyteorder("="), copy=False)
 
 
 def write_idx(path: str | os.PathLike[str], array: NDArray[Any]) -> None:
@@ -88,7 +101,12 @@ def write_idx(path: str | os.PathLike[str], array: NDArray[Any]) -> None:
         ValueError: IDX has no code for the array's type, or no room for one of its sizes.
         OSError: the file cannot be written.
 
-    Example: see `read_idx`.
+    Example:
+        >>> import numpy, pathlib, tempfile, jaxnet
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "squares.idx")
+        >>> jaxnet.data.write_idx(path, numpy.array([0, 1, 4, 9]).astype("uint8"))
+        >>> path.read_bytes().hex(" ")
+        '00 00 08 01 00 00 00 04 00 01 04 09'
     """
     array = np.asarray(array)
     code = _CODES.get(array.dtype.newbyteorder("="))
@@ -109,43 +127,115 @@ def write_idx(path: str | os.PathLike[str], array: NDArray[Any]) -> None:
             file.write(values)
 
 
+def read_header(file: BinaryIO, name: str) -> Layout:
+    """Reads where the array of an IDX file that is not compressed lies.
+
+    Args:
+        file: the file, at its beginning.
+        name: what to call it.
+
+    Returns:
+        The array's place, held against the file's size.
+
+    Raises:
+        FileError: not IDX, damaged, or longer or shorter than declared.
+
+    Example:
+        >>> import numpy, pathlib, tempfile, jaxnet
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "squares.idx")
+        >>> jaxnet.data.write_idx(path, numpy.array([0, 1, 4, 9]).astype("int32"))
+        >>> with open(path, "rb") as file:
+        ...     jaxnet.data.idx.read_header(file, "squares.idx")
+        Layout(dtype=dtype('>i4'), shape=(4,), offset=8, fortran=False)
+    """
+    layout = _header(file, name)
+    check_size(name, layout, os.fstat(file.fileno()).st_size)
+    return layout
+
+
+def unpack(packed: BinaryIO, into: BinaryIO, name: str) -> None:
+    """Unpacks an IDX file that gzip has compressed, a piece at a time, as far as it declares.
+
+    Args:
+        packed: the compressed file, at its beginning.
+        into: where to write what `read_header` takes.
+        name: what to call it.
+
+    Raises:
+        FileError: not IDX, damaged, or longer or shorter than declared.
+        OSError: it cannot be read, or the disk is full.
+
+    Example:
+        >>> import io, numpy, pathlib, tempfile, jaxnet
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "squares.idx.gz")
+        >>> jaxnet.data.write_idx(path, numpy.array([0, 1, 4, 9]).astype("int32"))
+        >>> unpacked = io.BytesIO()
+        >>> with open(path, "rb") as packed:
+        ...     jaxnet.data.idx.unpack(packed, unpacked, "squares.idx.gz")
+        >>> len(unpacked.getvalue())  # a header of 8 bytes, and four numbers of 4
+        24
+    """
+    with _intact(name), cast(BinaryIO, gzip.open(packed)) as file:
+        layout = _header(file, name)
+        file.seek(0)
+        into.write(file.read(layout.offset))
+        into.writelines(_values(file, name, layout))
+
+
 def _open(path: str | os.PathLike[str]) -> BinaryIO:
     with open_file(path) as file:
-        compressed = file.read(2) == b"\x1f\x8b"
+        compressed = file.read(2) == GZIP
     return cast(BinaryIO, gzip.open(path) if compressed else open_file(path))
+
+
+@contextmanager
+def _intact(name: str) -> Generator[None]:
+    try:
+        yield
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise FileError(f"{name}: damaged gzip data: {error}") from error
 
 
 def _has_magic(head: bytes) -> bool:
     return len(head) == 4 and head[:2] == b"\0\0" and head[2] in _DTYPES
 
 
-def _read(file: BinaryIO, path: str | os.PathLike[str], max_bytes: int) -> NDArray[Any]:
+def _header(file: BinaryIO, name: str, max_bytes: float = math.inf) -> Layout:
+    """What the header declares, once it has been held against what a file so large can have."""
     head = file.read(4)
     if not _has_magic(head):
-        raise FileError(f"{path}: not an IDX file; its first bytes are {head!r}.")
+        raise FileError(f"{name}: not an IDX file; its first bytes are {head!r}.")
     dtype, rank = _DTYPES[head[2]], head[3]
     sizes = file.read(4 * rank)
     if len(sizes) < 4 * rank:
-        raise FileError(f"{path}: the file ends inside its header.")
-    shape = struct.unpack(f">{rank}I", sizes)
-    n_bytes = math.prod(shape) * dtype.itemsize
-    declared = f"{path}: the header declares {dtype.name} of shape {shape!s:.80}, {n_bytes:,} bytes"
-    if n_bytes > max_bytes:
-        raise FileError(f"{declared}; read_idx takes more than {max_bytes:,} with max_bytes=.")
-
-    on_disk = os.path.getsize(path)
+        raise FileError(f"{name}: the file ends inside its header.")
+    layout = Layout(dtype, struct.unpack(f">{rank}I", sizes), 4 + 4 * rank)
+    if layout.n_bytes > max_bytes:
+        raise FileError(
+            f"{_declared(name, layout)}; read_idx takes more than {max_bytes:,} with max_bytes=."
+        )
+    on_disk = os.fstat(file.fileno()).st_size
     most = on_disk * _MOST_FROM_ONE_BYTE if isinstance(file, gzip.GzipFile) else on_disk
-    if n_bytes > most:
-        raise FileError(f"{declared}, but the file is cut short: it has {on_disk:,}.")
-    values = np.empty(n_bytes, np.uint8)
-    filled = 0
-    while got := file.readinto(values[filled : filled + _PIECE].data):  # type: ignore[attr-defined]
-        filled += got
-    if filled < n_bytes:
-        raise FileError(f"{declared}, but only {filled:,} follow; fetch the file again.")
+    if layout.n_bytes > most:
+        raise FileError(
+            f"{_declared(name, layout)}, but the file is cut short: it has {on_disk:,}."
+        )
+    return layout
+
+
+def _declared(name: str, layout: Layout) -> str:
+    dtype, shape = layout.dtype.name, f"{layout.shape!s:.80}"
+    return f"{name}: the header declares {dtype} of shape {shape}, {layout.n_bytes:,} bytes"
+
+
+def _values(file: BinaryIO, name: str, layout: Layout) -> Iterator[bytes]:
+    """The bytes of the values, a piece at a time, as many as are declared."""
+    left = layout.n_bytes
+    while piece := file.read(min(left, _PIECE)):
+        left -= len(piece)
+        yield piece
+    if left:
+        follow = f"only {layout.n_bytes - left:,} follow"
+        raise FileError(f"{_declared(name, layout)}, but {follow}; fetch the file again.")
     if file.read(1):
-        raise FileError(f"{declared}, but more follow; fetch the file again.")
-    try:
-        return values.view(dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
-    except ValueError as error:
-        raise FileError(f"{declared}, more dimensions than NumPy can hold.") from error
+        raise FileError(f"{_declared(name, layout)}, but more follow; fetch the file again.")

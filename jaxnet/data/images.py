@@ -8,7 +8,7 @@ fitted into 20×20 pixels with their proportions kept and the edges smoothed, th
 import os
 import warnings
 from contextlib import suppress
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,28 +46,72 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[np.float32]:
         >>> int(jaxnet.predict(jaxnet.pretrained(), jaxnet.data.read_image(path)))
         1
     """
+    with open_file(path) as file, warnings.catch_warnings(action="ignore"):
+        return decode(file, os.fsdecode(path))  # Pillow warns of what it forgives
+
+
+def decode(file: BinaryIO, name: str) -> NDArray[np.float32]:
+    """Reads a picture of one digit from an open file, or from `io.BytesIO`.
+
+    Pillow's warnings pass: to ignore them is a matter of the whole process, hence the caller's.
+
+    Args:
+        file: at its beginning, what `read_image` takes the path of.
+        name: what to call it.
+
+    Returns:
+        One image in MNIST's form, shape `(784,)`, from 0 (black) to 1 (white).
+
+    Raises:
+        FileError: not a picture, damaged, unreasonably large, or nothing drawn on it.
+
+    Example:
+        >>> import io, numpy, PIL.Image, jaxnet
+        >>> page = numpy.full((30, 20), 255, "uint8")
+        >>> page[6:24, 9:11] = 30
+        >>> file = io.BytesIO()
+        >>> PIL.Image.fromarray(page).save(file, "PNG")
+        >>> jaxnet.data.images.decode(file, "one.png").shape
+        (784,)
+    """
     Image, ImageOps, UnidentifiedImageError = _pillow()
-    with open_file(path) as file, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what Pillow forgives
-        try:
-            image = Image.open(file, formats=_FORMATS)
-            if image.width * image.height > _MOST_PIXELS:
-                raise ValueError(f"{image.width}×{image.height} pixels are too many")
-            image.draft("RGB", (_LONGEST, _LONGEST))
-            image = image.convert("I" if image.mode.startswith("I") else "RGBA")  # I: 16 bits
-            with suppress(Exception):  # of a damaged note on how the camera was held
-                image = ImageOps.exif_transpose(image)
-            image.thumbnail((_LONGEST, _LONGEST), Image.Resampling.BOX)
-            pixels = np.asarray(image)
-        except UnidentifiedImageError as error:
-            raise FileError(f"{path}: none of {', '.join(_FORMATS)}, nor IDX, nor .npy.") from error
-        # Pillow's decoders meet damaged files with exceptions of almost every kind.
-        except Exception as error:
-            raise FileError(f"{path}: this picture cannot be decoded ({error}).") from error
+    try:
+        image = Image.open(file, formats=_FORMATS)
+        if image.width * image.height > _MOST_PIXELS:
+            raise ValueError(f"{image.width}×{image.height} pixels are too many")
+        image.draft("RGB", (_LONGEST, _LONGEST))
+        image = image.convert("I" if image.mode.startswith("I") else "RGBA")  # I: 16 bits
+        with suppress(Exception):  # of a damaged note on how the camera was held
+            image = ImageOps.exif_transpose(image)
+        image.thumbnail((_LONGEST, _LONGEST), Image.Resampling.BOX)
+        pixels = np.asarray(image)
+    except UnidentifiedImageError as error:
+        kinds = ", ".join(_FORMATS)
+        raise FileError(f"{name}: none of {kinds}, nor IDX, .npy or Parquet.") from error
+    # Pillow's decoders meet damaged files with exceptions of almost every kind.
+    except Exception as error:
+        raise FileError(f"{name}: this picture cannot be decoded ({error}).") from error
     try:
         return as_mnist(pixels if pixels.dtype == np.uint8 else pixels / 65535)
     except ValueError as error:
-        raise FileError(f"{path}: {error}") from error
+        raise FileError(f"{name}: {error}.") from error
+
+
+def is_picture(head: bytes) -> bool:
+    """Whether a file that begins so is a picture of a kind that `read_image` takes.
+
+    Args:
+        head: its first 12 bytes.
+
+    Example:
+        >>> is_picture(b"GIF89a, and so on")
+        True
+    """
+    return (
+        head.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8"))
+        or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+        or (head[:2] == b"BM" and head[6:10] == bytes(4))
+    )
 
 
 def as_mnist(picture: NDArray[Any]) -> NDArray[np.float32]:

@@ -1,0 +1,154 @@
+"""Some of many images, in order, the bad ones among them told from the good."""
+
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxnet.files import FileError
+
+
+class Rows(NamedTuple):
+    """What was read of a range of images.
+
+    Attributes:
+        images: shape `(m, 784)`; uint8 from 0 to 255, or float32 from 0 to 1 if any of this
+            range is of floats; zeros where an image is bad. They may be read-only.
+        names: `m` texts, such as "digits/seven.png" or "mnist/t10k-images-idx3-ubyte[41]".
+        errors: for each bad image its row in this range, and a sentence that names it and says
+            what is wrong.
+    """
+
+    images: NDArray[Any]
+    names: list[str]
+    errors: dict[int, str]
+
+
+class Part(NamedTuple):
+    """Images in a row of which any range can be read.
+
+    Attributes:
+        n: how many.
+        read: takes the first row and the one after the last, and gives these rows.
+    """
+
+    n: int
+    read: Callable[[int, int], Rows]
+
+
+def unit(images: NDArray[Any]) -> NDArray[np.float32]:
+    """Bytes from 0 to 255 as floats from 0 to 1; floats as they are.
+
+    Example:
+        >>> import numpy, jaxnet
+        >>> jaxnet.data.sources.unit(numpy.array([0, 51, 255], "uint8")).tolist()
+        [0.0, 0.20000000298023224, 1.0]
+    """
+    return images.astype(np.float32) / np.float32(255 if images.dtype == np.uint8 else 1)
+
+
+def join(images: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Puts images from several places together: in bytes if all are, else in floats.
+
+    Example:
+        >>> import numpy
+        >>> join([numpy.full((1, 784), 255, "uint8"), numpy.ones((2, 784), "float32")]).sum()
+        np.float32(2352.0)
+    """
+    if len(images) < 2:
+        return images[0] if images else np.empty((0, 784), np.uint8)
+    if any(part.dtype != np.uint8 for part in images):
+        images = [unit(part) for part in images]
+    return np.concatenate(images)
+
+
+def together(parts: Sequence[Rows]) -> Rows:
+    """Puts rows that follow each other together.
+
+    Example:
+        >>> import numpy
+        >>> row = Rows(numpy.zeros((1, 784), "uint8"), ["a"], {0: "a: what is wrong."})
+        >>> together([row, row]).errors
+        {0: 'a: what is wrong.', 1: 'a: what is wrong.'}
+    """
+    errors: dict[int, str] = {}
+    before = 0
+    for part in parts:
+        errors |= {before + row: says for row, says in sorted(part.errors.items())}
+        before += len(part.names)
+    names = [*chain.from_iterable(part.names for part in parts)]
+    return Rows(join([part.images for part in parts]), names, errors)
+
+
+def checked(values: NDArray[Any], names: list[str]) -> Rows:
+    """Tells the images that are in range from those that are not.
+
+    Args:
+        values: shape `(m, 784)`, uint8 or floats of any kind.
+        names: of the images.
+
+    Returns:
+        The rows; those of floats outside 0 to 1 are errors.
+
+    Example:
+        >>> import numpy
+        >>> checked(numpy.array([784 * [0.5], 784 * [2.0]]), ["a", "b"]).errors
+        {1: 'b: expected floats from 0 to 1; got 2.0 to 2.0.'}
+    """
+    if values.dtype == np.uint8:
+        return Rows(values, names, {})
+    low, high = values.min(1), values.max(1)
+    bad = ~((low >= 0) & (high <= 1))  # as NaN is, too
+    with np.errstate(over="ignore", invalid="ignore"):
+        images = values.astype(np.float32)
+    images[bad] = 0
+    return Rows(
+        np.ascontiguousarray(images),
+        names,
+        {
+            row: f"{names[row]}: expected floats from 0 to 1; got {low[row]} to {high[row]}."
+            for row in np.flatnonzero(bad).tolist()
+        },
+    )
+
+
+def decoded(decode: Callable[[int], NDArray[np.float32]], names: list[str]) -> Rows:
+    """Decodes pictures, on as many threads as there are cores.
+
+    Args:
+        decode: gives the image of a row; raises a FileError that names it where it is bad.
+        names: of the pictures.
+
+    Returns:
+        The rows; those that cannot be decoded, or that are gone, are errors.
+
+    Raises:
+        OSError: the system fails.
+
+    Example:
+        >>> import numpy
+        >>> decoded(lambda row: numpy.ones(784, "float32"), ["a", "b"]).images.shape
+        (2, 784)
+    """
+    images = np.zeros((len(names), 784), np.float32)
+    errors: dict[int, str] = {}
+
+    def into_place(row: int) -> None:
+        try:
+            images[row] = decode(row)
+        except FileError as error:
+            errors[row] = str(error)
+        except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
+            errors[row] = f"{names[row]}: {error.strerror}."
+
+    # Pillow warns of what it forgives. Around all threads, since the filters are the process's.
+    usable = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0)
+    with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor(len(usable)) as threads:
+        for _ in threads.map(into_place, range(len(names))):
+            pass
+    return Rows(images, names, errors)
