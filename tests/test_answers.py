@@ -1,14 +1,16 @@
 """Answers as text: what is written is what was read, or the file is left as it was."""
 
 import csv
+import io
 import json
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 
 from jaxnet import Answers
 from jaxnet.files import FileError
-from jaxnet.formats.answers import json_lines, write_answers
+from jaxnet.formats.answers import ENDINGS, Table, json_lines, write_answers, writing
 
 
 @pytest.fixture
@@ -21,15 +23,15 @@ NAMES = ["a.png", 'quotes " and, commas\nand lines', "größe ✓.png"]
 
 
 def test_json_lines(answers):
-    rows = [json.loads(line) for line in json_lines(answers, NAMES, np.array([1, 2, 3]))]
+    rows = [json.loads(line) for line in json_lines(Table(answers, NAMES, np.array([1, 2, 3])))]
     assert [row["image"] for row in rows] == NAMES
     assert [row["label"] for row in rows] == [1, 2, 3]
     np.testing.assert_array_equal([row["activations"] for row in rows], answers.activations)
-    assert all(line.count("\n") == 1 for line in json_lines(answers, NAMES))
+    assert all(line.count("\n") == 1 for line in json_lines(Table(answers, NAMES)))
 
 
 def test_csv_keeps_every_bit_and_every_name(answers, tmp_path):
-    write_answers(tmp_path / "out.csv", answers, NAMES)
+    write_answers(tmp_path / "out.csv", Table(answers, NAMES))
     with open(tmp_path / "out.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["image"] for row in rows] == NAMES
@@ -41,12 +43,87 @@ def test_csv_keeps_every_bit_and_every_name(answers, tmp_path):
 def test_names_and_answers_must_match(answers, tmp_path):
     (tmp_path / "out.jsonl").write_text("precious")
     with pytest.raises(ValueError, match="zip"):
-        write_answers(tmp_path / "out.jsonl", answers, NAMES[:2])
+        write_answers(tmp_path / "out.jsonl", Table(answers, NAMES[:2]))
     assert (tmp_path / "out.jsonl").read_text() == "precious"
 
 
 @pytest.mark.parametrize("name", ["out", "out.txt", "out.json", ".csv"])
 def test_other_endings_are_refused(answers, tmp_path, name):
-    with pytest.raises(FileError, match=r"\.csv or \.jsonl"):
-        write_answers(tmp_path / name, answers, NAMES)
+    with pytest.raises(FileError, match=r"\.csv, \.jsonl, \.parquet or \.npy"):
+        write_answers(tmp_path / name, Table(answers, NAMES))
     assert list(tmp_path.iterdir()) == []
+
+
+def read_back(file, ending):
+    """Digits, activations, labels and errors, as other programs read them."""
+    file.seek(0)
+    match ending:
+        case ".npy":
+            rows = np.load(file)
+            names = rows.dtype.names
+            good = rows["digit"] >= 0
+            digits = [int(d) if ok else None for d, ok in zip(rows["digit"], good, strict=True)]
+            a = [x.tolist() if ok else None for x, ok in zip(rows[names[1]], good, strict=True)]
+            return digits, a, rows["label"].tolist() if "label" in names else None
+        case ".parquet":
+            rows = pyarrow.parquet.read_table(file).to_pydict()
+        case ".jsonl":
+            lines = [json.loads(line) for line in file.read().splitlines()]
+            rows = {key: [line[key] for line in lines] for key in lines[0]}
+        case ".csv":
+            lines = [*csv.DictReader(io.StringIO(file.read().decode(), newline=""))]
+            keys = [key for key in lines[0] if key.startswith("activation")]
+            of = [[float(line[key]) for key in keys] if line["digit"] else None for line in lines]
+            rows = {
+                "digit": [int(line["digit"]) if line["digit"] else None for line in lines],
+                keys[0]: [a and a[0] for a in of] if len(keys) == 1 else of,
+                **(
+                    {"label": [int(line["label"]) for line in lines]} if "label" in lines[0] else {}
+                ),
+            }
+            rows = {key if key != "activation_0" else "activations": v for key, v in rows.items()}
+    a = rows["activation"] if "activation" in rows else rows["activations"]
+    return rows["digit"], a, rows.get("label")
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("brightest", [False, True])
+@pytest.mark.parametrize("labels", [None, np.array([1, 2, 3])])
+@pytest.mark.parametrize("errors", [None, {}, {1: 'b.png: why, in "words"'}])
+def test_tables_one_after_another_in_every_format(answers, ending, brightest, labels, errors):
+    if brightest:
+        answers = answers._replace(activations=answers.activations.max(1))
+    file, table = io.BytesIO(), Table(answers, NAMES, labels, errors)
+    with writing(file, ending, 6, like=table) as write:
+        write(table)
+        write(table)
+    digits, activations, known = read_back(file, ending)
+    bad = errors or {}
+    expected = [None if n in bad else d for n, d in enumerate(answers.digits.tolist())]
+    assert digits == 2 * expected
+    a = [None if n in bad else a for n, a in enumerate(answers.activations.tolist())]
+    assert activations == 2 * a
+    assert known == (None if labels is None else 2 * labels.tolist())
+    if bad and ending != ".npy":
+        file.seek(0)
+        content = file.read()
+        if ending == ".parquet":
+            content = str(pyarrow.parquet.read_table(file).column("error").to_pylist()).encode()
+        assert content.count(b"b.png") == 2
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_no_rows_at_all(answers, ending):
+    none = Table(Answers(*(part[:0] for part in answers)), [])
+    file = io.BytesIO()
+    with writing(file, ending, 0, like=none) as write:
+        write(none)
+    file.seek(0)
+    if ending == ".npy":
+        assert np.load(file).shape == (0,)
+    elif ending == ".parquet":
+        table = pyarrow.parquet.read_table(file)
+        assert table.num_rows == 0
+        assert table.column_names == ["image", "digit", "activations"]
+    else:
+        assert len(file.read().splitlines()) == (ending == ".csv")

@@ -171,10 +171,28 @@ def test_version():
         (["classify", "images.gz", "--labels", "two.npy"], "two.npy: 2 labels for 40 images"),
         (["classify", "images.gz", "--weights", "images.gz"], "images.gz: not a whole safetensors"),
         (["classify", "images.gz", "--weights", "small"], r"shape \(4,\) .* got float32\[784\]"),
-        (["classify", "images.gz", "--output", "a.xlsx"], "a.xlsx: answers are written to .csv or"),
+        (["classify", "images.gz", "--output", "a.xlsx"], "a.xlsx: answers are written to .csv, "),
         (["classify", "images.gz", "--output", "no/a.csv"], "no/a.csv: there is no folder no"),
         (["classify", "a.csv", "--output", "a.csv"], "a.csv: this is one of the inputs"),
         (["classify", "--labels", "labels.gz"], "labels of which images"),
+        (["classify", "images.gz", "--resume"], "--resume goes on in a folder of shards; name one"),
+        (["classify", "images.gz", "--output", "a.csv", "--resume"], "name one, without an ending"),
+        (["classify", "images.gz", "--output", "no/out"], "no/out: there is no folder no"),
+        (["classify", "images.gz", "--output", "empty", "--format", "xls"], r"not \.xls"),
+        (
+            ["classify", "images.gz", "--output", "empty", "--shard-size", "0"],
+            "expected one row or",
+        ),
+        (
+            ["classify", "a.csv", "t*.npy", "--output", "two.npy"],
+            "two.npy: this is one of the inputs",
+        ),
+        (["classify", "images.gz", "--on-error", "ignore"], "expected stop or skip; got ignore"),
+        (
+            ["classify", "images.gz", "--precision", "float16"],
+            "float32, bfloat16, int8; got 'float16'",
+        ),
+        (["classify", "nothing*.png"], r"nothing\*\.png: no file is called so"),
         (["info", "text.png"], "text.png: not a whole safetensors file"),
         (["info", "nothing"], "nothing"),
     ],
@@ -223,42 +241,102 @@ def test_a_reader_that_leaves_early_is_no_traceback(folder):
     assert "Traceback" not in process.stderr
 
 
-@pytest.mark.parametrize("seconds", [1.0, 1.5, 2.0, 2.5, 3.0])
-def test_ctrl_c_is_no_traceback_and_leaves_the_old_output(tmp_path, seconds):
-    np.save(tmp_path / "many.npy", np.zeros((400_000, 784), np.uint8))
-    (tmp_path / "out.csv").write_text("precious")
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    path = tmp_path_factory.mktemp("many") / "many.npy"
+    np.save(path, np.zeros((400_000, 784), np.uint8))
+    return path
+
+
+def writing(many, output):
+    """A process that has begun to write."""
     process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "jaxnet", "classify", tmp_path / "many.npy"),
-            *("--output", tmp_path / "out.csv"),
-        ],
+        [sys.executable, "-m", "jaxnet", "classify", many, "--output", output],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    time.sleep(seconds)  # into the imports, the reading, the writing
+    while process.poll() is None and not [*output.parent.glob(".jaxnet-*.partial")]:
+        time.sleep(0.01)
+    return process
+
+
+@pytest.mark.parametrize(
+    ("number", "seconds"), [(signal.SIGINT, 0), (signal.SIGINT, 0.7), (signal.SIGTERM, 0.3)]
+)
+def test_an_interruption_is_no_traceback_and_leaves_the_old_output(many, tmp_path, number, seconds):
+    output = tmp_path / "out.csv"
+    output.write_text("precious")
+    process = writing(many, output)
+    time.sleep(seconds)
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert "Traceback" not in stderr
+    assert output.read_text() == "precious"
+    assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
+
+
+def test_ctrl_c_leaves_finished_shards_that_are_gone_on_with(folder, tmp_path):
+    images = np.tile(jaxnet.data.read_images(folder / "images.gz").images, (2000, 1))
+    np.save(tmp_path / "many.npy", images)
+    command = [
+        *(sys.executable, "-m", "jaxnet", "classify", tmp_path / "many.npy"),
+        *("--output", tmp_path / "out", "--format", "jsonl", "--shard-size", "4000"),
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not (tmp_path / "out" / "part-00001.jsonl").exists():
+        time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
-    # Before Python has begun to run the program, the signal itself ends it.
-    assert process.returncode in (130, -signal.SIGINT)
+    assert process.returncode == 130
     assert "Traceback" not in stderr
-    assert (tmp_path / "out.csv").read_text() == "precious"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["many.npy", "out.csv"]
+    whole = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"manifest.json", "part-00000.jsonl", "part-00001.jsonl"} <= whole
+    assert not [name for name in whole if name.endswith(".partial")]
+    assert "--resume goes on" in refused(run(*command[3:]))
+    process = run(*command[3:], "--resume")
+    assert re.search(r"images +80,000\b", process.stdout)
+    lines = [
+        json.loads(line)
+        for part in sorted((tmp_path / "out").glob("part-*"))
+        for line in part.read_text().splitlines()
+    ]
+    assert [line["image"] for line in lines] == [
+        f"{tmp_path / 'many.npy'}[{n}]" for n in range(80_000)
+    ]
+    expected = jaxnet.classify(jaxnet.pretrained(), images).digits
+    assert [line["digit"] for line in lines] == expected.tolist()
 
 
-def test_a_polite_kill_leaves_no_partial_file(tmp_path):
-    np.save(tmp_path / "many.npy", np.zeros((400_000, 784), np.uint8))
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "jaxnet", "classify", tmp_path / "many.npy"),
-            *("--output", tmp_path / "out.csv"),
-        ]
+def test_bad_pictures_are_named_and_skipped_if_that_is_wanted(folder, tmp_path):
+    for n in range(3):
+        (tmp_path / f"{n}.png").write_bytes((folder / "pictures" / f"{n}.png").read_bytes())
+    (tmp_path / "1b.png").write_text("not a picture")
+    assert re.search(r"1b\.png: ", refused(run("classify", tmp_path, "--json")))
+    process = run("classify", tmp_path, "--json", "--on-error", "skip")
+    assert process.returncode == 0
+    assert re.fullmatch(r"skipped: .*1b\.png: .*\n", process.stderr)
+    lines = [json.loads(line) for line in process.stdout.splitlines()]
+    assert [line["image"][-6:] for line in lines] == ["/0.png", "/1.png", "1b.png", "/2.png"]
+    labels = jaxnet.data.read_labels(folder / "labels.gz")[:3].tolist()
+    assert [line["digit"] for line in lines] == [*labels[:2], None, labels[2]]
+    assert "1b.png" in lines[2]["error"]
+    shown = run("classify", tmp_path, "--on-error", "skip")
+    assert re.findall("→ ([0-9])", shown.stdout) == [str(label) for label in labels]
+
+
+def test_patterns_and_standard_input(folder):
+    process = run("classify", folder / "**" / "[02].png", "--json")
+    names = [json.loads(line)["image"] for line in process.stdout.splitlines()]
+    assert names == [str(folder / "pictures" / f"{n}.png") for n in (0, 2)]
+    process = subprocess.run(
+        [sys.executable, "-m", "jaxnet", "classify", "-", "--json"],
+        input=(folder / "images.gz").read_bytes(),
+        capture_output=True,
     )
-    while process.poll() is None and not [*tmp_path.glob(".jaxnet-*.partial")]:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=60) == 128 + signal.SIGTERM
-    assert [path.name for path in tmp_path.iterdir()] == ["many.npy"]
+    expected = run("classify", folder / "images.gz", "--json").stdout
+    assert process.stdout.decode() == expected.replace(str(folder / "images.gz"), "standard input")
 
 
 def test_a_platform_that_is_not_there_is_one_sentence():

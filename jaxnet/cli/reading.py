@@ -1,33 +1,43 @@
 """The command that reads digits."""
 
 import time
-from functools import partial
+from collections.abc import Callable, Generator
+from contextlib import closing, contextmanager
+from glob import glob
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import track
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.text import Text
 
-from jaxnet import inference
+from jaxnet import jobs
 from jaxnet.cli.drawn import ten_drawn_digits
-from jaxnet.data.sources import join, read_images, read_labels
+from jaxnet.data.inputs import Inputs, open_inputs
+from jaxnet.data.rows import Rows
+from jaxnet.data.sources import Source, read_labels
 from jaxnet.files import FileError, check_free
-from jaxnet.formats.answers import check_output, json_lines, write_answers
+from jaxnet.formats.answers import ENDINGS, Table, check_ending, json_lines
 from jaxnet.formats.safetensors import load
+from jaxnet.inference import Answers
 from jaxnet.pretrained import PATH
+from jaxnet.program import PRECISIONS
 from jaxnet.show import terminal
 
-FEW = 20  # as many images are shown one by one; more are summed up
+FEW = 20  # as many images are shown one by one, and bad ones named; more are summed up
+SECONDS = 10  # between the lines that say how far it is, where there is no terminal
 
 
 def classify(
     inputs: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Argument(
             metavar="[INPUT]...",
-            help="IDX files, .npy files, pictures or folders of pictures; without any, ten "
-            "digits that the program draws itself.",
+            help="IDX, .npy and Parquet files, pictures, folders of pictures, patterns such as "
+            "'scans/**/*.png', or - for standard input; without any, ten digits that the program "
+            "draws itself.",
         ),
     ] = None,
     weights: Annotated[
@@ -37,43 +47,124 @@ def classify(
         Path | None, typer.Option(help="What the images show: an IDX or .npy file.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="Write a line for each image into this .csv or .jsonl.")
+        Path | None,
+        typer.Option(
+            help=f"Write a row for each image: into this {', '.join(ENDINGS)} file, or, if the "
+            "name has no ending, into a folder of shards."
+        ),
     ] = None,
+    form: Annotated[
+        str, typer.Option("--format", help=f"Of shards: one of {', '.join(ENDINGS)}.")
+    ] = ".parquet",
+    shard_size: Annotated[int, typer.Option(help="Rows in each shard.")] = 1_000_000,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the shards where the same command stopped.")
+    ] = False,
+    on_error: Annotated[
+        str, typer.Option(help="Of an image that cannot be read: stop, or skip and mark its row.")
+    ] = "stop",
+    precision: Annotated[
+        str, typer.Option(help=f"Of the first product: one of {', '.join(PRECISIONS)}.")
+    ] = PRECISIONS[0],
+    brightest: Annotated[
+        bool, typer.Option("--brightest", help="Write the brightest output alone, not all ten.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print a line of JSON an image.")] = False,
 ) -> None:
     """Reads handwritten digits and says what they show."""
+    ending = form if form.startswith(".") else f".{form}"
+    shards = output is not None and not output.suffix
     if output:
-        check_output(output)
-        check_free(output, inputs or ())
+        check_ending(output.with_suffix(ending) if shards else output)
+        check_free(output, [Path(p) for text in inputs or () for p in glob(text) or [text]])
+    if resume and not shards:
+        raise FileError("--resume goes on in a folder of shards; name one, without an ending.")
+    if on_error not in ("stop", "skip"):
+        raise ValueError(f"--on-error: expected stop or skip; got {on_error}.")
+    if shard_size < 1:
+        raise ValueError(f"--shard-size: expected one row or more; got {shard_size}.")
     if labels and not inputs:
         raise FileError(f"{labels}: labels of which images? Name them before --labels.")
     params, info = load(weights)
-    source, known = (join(map(read_images, inputs)), None) if inputs else ten_drawn_digits()
+    found, known = (open_inputs(inputs), None) if inputs else _drawn()
     if labels:
         known = read_labels(labels)
-        if len(known) != len(source.names):
-            raise FileError(f"{labels}: {len(known):,} labels for {len(source.names):,} images.")
-    few = len(source.names) <= FEW
+        if len(known) != found.n:
+            raise FileError(f"{labels}: {len(known):,} labels for {found.n:,} images.")
+    job = jobs.Job(params, info, found, known, precision, brightest, skip=on_error == "skip")
+    few = found.n <= FEW
+    show = few and not json and not output
+    if show:
+        job = job._replace(brightest=False)
 
-    read = partial(inference.stream, params, **info.squashes)
-    pieces = inference.pieces(source.images)
-    for _ in read([pieces[0], pieces[-1]]):
-        pass  # compiles for both sizes that there are, outside the clock
-    began = time.perf_counter()
-    err = Console(stderr=True)
-    hidden = few or not err.is_terminal
-    reading = track(
-        read(pieces), "reading", len(pieces), console=err, transient=True, disable=hidden
-    )
-    answers = inference.concatenate(reading)
-    seconds = time.perf_counter() - began
-
-    if output:
-        write_answers(output, answers, source.names, known)
-    if json:
-        for line in json_lines(answers, source.names, known):
-            typer.echo(line, nl=False)
-    elif few:
-        Console().print(terminal.cards(source, answers, known))
+    jobs.warm(job)  # compiles, outside the clock
+    began, tally, err = time.perf_counter(), jobs.Tally(), Console(stderr=True)
+    before = 0  # rows that were there
+    if output and shards:
+        steps = jobs.write_shards(job, output, ending=ending, size=shard_size, resume=resume)
     else:
-        Console().print(terminal.summary(answers, known, seconds))
+        steps = jobs.write_file(job, output) if output else jobs.read(job)
+    with closing(steps), _progress(err, found.n, hidden=few or json) as advance:
+        for tally, table in steps:
+            advance(tally.rows)
+            if table is None:
+                before = tally.rows
+                continue
+            for error in (table.errors or {}).values():
+                err.print(Text(terminal.printable(f"skipped: {error}")))
+            for line in json_lines(table) if json else ():
+                typer.echo(line, nl=False)
+            if show:
+                _show(found, table)
+    if not json and not show:
+        seconds = time.perf_counter() - began
+        rate = (tally.rows - before) / seconds
+        Console().print(terminal.summary(tally, rate, labelled=known is not None))
+
+
+def _show(found: Inputs, table: Table) -> None:
+    """Cards of the images that could be read."""
+    good = [n for n in range(found.n) if n not in (table.errors or ())]
+    source = Source(found.read(0, found.n).images[good], [table.names[n] for n in good])
+    answers = Answers(*(part[good] for part in table.answers))
+    labels = None if table.labels is None else table.labels[good]
+    Console().print(terminal.cards(source, answers, labels))
+
+
+def _drawn() -> tuple[Inputs, NDArray[Any]]:
+    source, digits = ten_drawn_digits()
+
+    def read(start: int, stop: int) -> Rows:
+        return Rows(source.images[start:stop], source.names[start:stop], {})
+
+    return Inputs(len(digits), read, [{"drawn": len(digits), "at": time.time_ns()}]), digits
+
+
+@contextmanager
+def _progress(console: Console, n: int, *, hidden: bool) -> Generator[Callable[[int], None]]:
+    """A bar with rate and time left; where there is no terminal, a line now and then."""
+    began, said = time.perf_counter(), time.perf_counter()
+    before: int | None = None  # rows that were there when this began
+
+    def pace(rows: int) -> str:
+        nonlocal before
+        before = rows if before is None else before
+        rate = (rows - before) / (time.perf_counter() - began)
+        left = f", {(n - rows) / rate:,.0f} s left" if rate else ""
+        return f"{rows:,} of {n:,} images, {rate:,.0f} a second{left}"
+
+    if console.is_terminal and not hidden:
+        columns = (BarColumn(), TextColumn("{task.description}"))
+        with Progress(*columns, console=console, transient=True) as progress:
+            task = progress.add_task("", total=n)
+            yield lambda rows: progress.update(task, completed=rows, description=pace(rows))
+        return
+
+    def line(rows: int) -> None:
+        nonlocal said
+        text = pace(rows)
+        if not hidden and time.perf_counter() - said > SECONDS:
+            said = time.perf_counter()
+            console.print(text, highlight=False)
+
+    yield line

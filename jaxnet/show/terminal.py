@@ -1,6 +1,7 @@
 """What a network sees and says, in a terminal, drawn by rich."""
 
 import math
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -14,6 +15,8 @@ from rich.text import Text
 
 from jaxnet.data.sources import Source, unit
 from jaxnet.inference import Answers
+from jaxnet.jobs import Tally
+from jaxnet.show.values import shades
 from jaxnet.training import History
 
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
@@ -41,19 +44,44 @@ class Picture(NamedTuple):
         side = math.isqrt(self.image.size)
         grid = np.zeros((side + side % 2, side))
         grid[:side] = np.reshape(self.image, (side, side))
-        colour = console.color_system is not None
-        for rows in zip(grid[::2], grid[1::2], strict=True):
-            yield Text.assemble(*(_pixels(u, v, colour) for u, v in zip(*rows, strict=True)))
+        if console.color_system is not None:
+            yield from half_blocks(shades(grid))
+            return
+        for upper, lower in zip(grid[::2] > 0.5, grid[1::2] > 0.5, strict=True):
+            yield Text("".join(" ▀▄█"[n] for n in upper + 2 * lower))
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
         return Measurement(*[math.isqrt(self.image.size)] * 2)
 
 
-def _pixels(upper: float, lower: float, colour: bool) -> tuple[str, str]:
-    if not colour:
-        return " ▀▄█"[(upper > 0.5) + 2 * (lower > 0.5)], ""
-    u, v = round(255 * upper), round(255 * lower)
-    return "▀", f"rgb({u},{u},{u}) on rgb({v},{v},{v})"
+def half_blocks(rgb: NDArray[Any]) -> Iterator[Text]:
+    """Draws pixels in colour: each character holds two, one above the other.
+
+    Args:
+        rgb: shape `(rows, columns, 3)`, red, green and blue from 0 to 1; NaN where nothing is.
+
+    Yields:
+        A line for every two rows.
+
+    Example:
+        >>> import numpy
+        >>> from jaxnet.show import terminal
+        >>> [line.plain for line in terminal.half_blocks(numpy.ones((3, 4, 3)))]
+        ['▀▀▀▀', '▀▀▀▀']
+    """
+    rows = np.pad(rgb, ((0, len(rgb) % 2), (0, 0), (0, 0)), constant_values=np.nan)
+    names = [
+        ["default" if r < 0 else f"rgb({r},{g},{b})" for r, g, b in row]
+        for row in np.nan_to_num(255 * rows, nan=-1).round().astype(int).tolist()
+    ]
+    for upper, lower in zip(names[::2], names[1::2], strict=True):
+        yield Text.assemble(*map(_half_block, upper, lower))
+
+
+def _half_block(upper: str, lower: str) -> tuple[str, str]:
+    if upper == lower == "default":
+        return " ", ""
+    return ("▄", f"{lower} on {upper}") if upper == "default" else ("▀", f"{upper} on {lower}")
 
 
 def bar(value: float, *, width: int = 8) -> str:
@@ -130,7 +158,13 @@ def cards(
     Returns:
         Cards of 39 by 15 characters, in as many columns as fit.
 
-    Example: see `jaxnet classify`.
+    Example:
+        >>> import numpy, jaxnet
+        >>> from jaxnet.show import terminal
+        >>> source = jaxnet.data.Source(numpy.zeros((2, 784)), ["one.png", "two.png"])
+        >>> answers = jaxnet.classify(jaxnet.pretrained(), source.images)
+        >>> len(terminal.cards(source, answers).renderables)
+        2
     """
     known = [None] * len(source.names) if labels is None else labels
     return Columns(
@@ -144,26 +178,36 @@ def cards(
     )
 
 
-def summary(answers: Answers, labels: NDArray[Any] | None, seconds: float) -> Table:
+def summary(tally: Tally, rate: float, *, labelled: bool) -> Table:
     """Sums up many answers: how many, how many right, how fast, on what.
 
     Args:
-        answers: what was read.
-        labels: what the images show, if it is known.
-        seconds: that the reading took.
+        tally: of what was read.
+        rate: images a second.
+        labelled: whether it is known what the images show.
 
     Returns:
         A table of names and values.
 
-    Example: see `jaxnet classify`.
+    Example:
+        >>> import rich, jaxnet
+        >>> from jaxnet.show import terminal
+        >>> tally = jaxnet.jobs.Tally(rows=100, unread=0, right=97)
+        >>> rich.print(terminal.summary(tally, 200.0, labelled=True))  # doctest: +ELLIPSIS
+        images        100...
+        read rightly  97.00 % (97)...
+        speed         200 images a second...
+        device        ...
     """
-    n = len(answers.digits)
     table = Table.grid(padding=(0, 2))
-    table.add_row("images", f"{n:,}")
-    if labels is not None and n:
-        right = int((answers.digits == labels).sum())
-        table.add_row("read rightly", f"[bold]{100 * right / n:.2f} %[/] ({right:,})")
-    table.add_row("speed", f"{n / seconds:,.0f} images a second")
+    table.add_row("images", f"{tally.rows:,}")
+    read = tally.rows - tally.unread
+    if tally.unread:
+        table.add_row("skipped", f"[bold red]{tally.unread:,}[/]")
+    if labelled and read:
+        share = 100 * tally.right / read
+        table.add_row("read rightly", f"[bold]{share:.2f} %[/] ({tally.right:,})")
+    table.add_row("speed", f"{rate:,.0f} images a second")
     table.add_row("device", jax.devices()[0].device_kind)
     return table
 
@@ -179,7 +223,13 @@ def learning(history: History, epochs: int, seconds: float) -> Table:
     Returns:
         A table of two columns, a curve in each; of several members, the mean.
 
-    Example: see `jaxnet train`.
+    Example:
+        >>> import numpy, jaxnet
+        >>> from jaxnet.show import terminal
+        >>> cost = numpy.array([[0.5], [0.25]])
+        >>> history = jaxnet.training.History(cost, 1 - cost, None)
+        >>> terminal.learning(history, epochs=4, seconds=6).row_count
+        4
     """
     done = len(history.cost)
     left = seconds / done * (epochs - done)
