@@ -1,0 +1,217 @@
+"""The kernel, interpreted where there is no GPU: against float64, and lowered for what has one."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.nn import identity, relu, softmax
+
+import jaxnet
+from jaxnet import kernel
+from tests.helpers import float64, matrix_form
+
+
+def read(params, images, **options):
+    options["interpret"] = not kernel.available()
+    return jax.jit(partial(kernel.read, **options))(params, images)
+
+
+def lowered(params, images, platform="cuda", **options):
+    """What is handed to the GPU's compiler, which takes no GPU to make."""
+    trace = jax.jit(partial(kernel.read, **options)).trace(params, images)
+    return trace.lower(lowering_platforms=(platform,)).as_text()
+
+
+def network(*sizes, seed=0):
+    key, *keys = jax.random.split(jax.random.key(seed), len(sizes))
+    return tuple(
+        layer._replace(biases=jax.random.normal(k, layer.biases.shape))
+        for k, layer in zip(keys, jaxnet.init(key, sizes), strict=True)
+    )
+
+
+def pixels(n, n_in=784):
+    return np.random.default_rng(0).integers(0, 256, (n, n_in), np.uint8)
+
+
+def test_drawn_digits_are_read_as_float64_reads_them():
+    images, _ = jaxnet.data.strokes.sample(jax.random.key(0), 300)
+    images = np.asarray(255 * images).astype(np.uint8)
+    expected = matrix_form(jaxnet.pretrained(), images / 255)[-1]
+    digits, activations = read(jaxnet.pretrained(), images)
+    assert digits.dtype == jnp.int32
+    np.testing.assert_array_equal(digits, expected.argmax(1))
+    np.testing.assert_allclose(activations, expected, atol=5e-6)
+    answers = jaxnet.classify(jaxnet.pretrained(), images)
+    np.testing.assert_array_equal(digits, answers.digits)
+    np.testing.assert_allclose(activations, answers.activations, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "n", "block", "dtype"),
+    [
+        ((784, 16, 16, 10), 256, 128, "float32"),
+        ((784, 100, 10), 100, 64, "uint8"),
+        ((6, 4, 3), 33, 16, "uint8"),
+        ((784, 10), 1, 128, "uint8"),
+        ((64, 128, 17, 1), 129, 128, "float32"),
+    ],
+)
+def test_any_sizes_and_any_number_of_images(sizes, n, block, dtype):
+    params, images = network(*sizes), pixels(n, sizes[0])
+    expected = matrix_form(params, images / 255)[-1]
+    if dtype == "float32":
+        images = images / np.float32(255)
+    digits, activations = read(params, images, block=block)
+    assert digits.shape == (n,)
+    assert activations.shape == (n, sizes[-1])
+    np.testing.assert_allclose(activations, expected, atol=2e-6)
+    np.testing.assert_array_equal(digits, expected.argmax(1))
+
+
+def test_no_images():
+    digits, activations = read(network(784, 16, 10), pixels(0))
+    assert (digits.dtype, digits.shape) == (jnp.int32, (0,))
+    assert (activations.dtype, activations.shape) == (jnp.float32, (0, 10))
+
+
+def test_relu_within_and_softmax_at_the_end():
+    params, images = network(784, 20, 10), pixels(40)
+    (w1, b1), (w2, b2) = float64(params)
+    z = np.maximum(images / 255 @ w1.T + b1, 0) @ w2.T + b2
+    digits, activations = read(params, images, squash=relu, last_squash=softmax)
+    expected = np.exp(z) / np.exp(z).sum(1, keepdims=True)
+    np.testing.assert_allclose(activations, expected, rtol=1e-5)
+    np.testing.assert_array_equal(digits, z.argmax(1))
+
+
+@pytest.mark.parametrize(
+    ("biases", "digit"),
+    [
+        ([90, 100, 95], 1),  # all squashed to 1
+        ([-200, -150, -170], 1),  # all squashed to 0, and below the padding's sums
+        ([3, 7, 7], 1),  # as bright as each other
+        ([-np.inf] * 3, 0),
+    ],
+)
+def test_the_digit_is_the_first_of_the_brightest_sums(biases, digit):
+    params = (jaxnet.Layer(jnp.zeros((3, 2)), jnp.array(biases, jnp.float32)),)
+    digits, activations = read(params, pixels(5, 2))
+    assert digits.tolist() == [digit] * 5
+    assert np.isfinite(activations).all()
+
+
+def test_a_squash_that_has_no_value_at_zero_does_not_see_the_padding():
+    def inverse(z):
+        return 1 / z
+
+    params, images = network(6, 4, 3), pixels(9, 6)
+    (w1, b1), (w2, b2) = float64(params)
+    z = 1 / (images / 255 @ w1.T + b1) @ w2.T + b2
+    activations = read(params, images, squash=inverse, last_squash=identity)[1]
+    np.testing.assert_allclose(activations, z, rtol=1e-4)
+
+
+def test_bytes_are_multiplied_as_exactly_as_float32():
+    """One pixel at a time, so that nothing is added up: all that is lost is in the product."""
+    random = np.random.default_rng(0)
+    w = jnp.asarray(random.normal(size=(16, 100)) * 2.0 ** random.integers(-20, 20, (16, 100)))
+    images = np.diag(np.arange(1, 101, dtype=np.uint8))
+    z = read((jaxnet.Layer(w, jnp.zeros(16)),), images, last_squash=identity)[1]
+    np.testing.assert_allclose(z, images / 255 @ np.asarray(w, np.float64).T, rtol=2.0**-22)
+
+
+def test_images_in_other_floats_and_64_bits():
+    params, images = network(784, 16, 10), pixels(20)
+    expected = matrix_form(params, images / 255)[-1]
+    with jax.enable_x64(True):
+        digits, activations = read(params, images / 255)
+        assert (digits.dtype, activations.dtype) == (jnp.int32, jnp.float32)
+        np.testing.assert_allclose(activations, expected, atol=2e-6)
+    halves = (images / 255).astype(np.float16)
+    expected = matrix_form(params, halves)[-1]
+    np.testing.assert_allclose(read(params, halves)[1], expected, atol=2e-6)
+
+
+def test_an_ensemble():
+    members = [network(30, 5, 4, seed=seed) for seed in range(3)]
+    ensemble, images = jax.tree.map(lambda *a: jnp.stack(a), *members), pixels(20, 30)
+    answers = jax.vmap(partial(read, block=16), in_axes=(0, None))(ensemble, images)
+    for params, digits, activations in zip(members, *answers, strict=True):
+        expected = matrix_form(params, images / 255)[-1]
+        np.testing.assert_allclose(activations, expected, atol=2e-6)
+        np.testing.assert_array_equal(digits, expected.argmax(1))
+
+
+def test_other_weights_and_images_compile_nothing_anew():
+    compiled = jax.jit(partial(kernel.read, block=16, interpret=not kernel.available()))
+    for seed in range(3):
+        compiled(network(6, 4, 3, seed=seed), pixels(20, 6) + np.uint8(seed))
+    assert compiled._cache_size() == 1
+
+
+@pytest.mark.parametrize(
+    ("sizes", "platform"),
+    [((784, 16, 16, 10), "cuda"), ((784, 16, 16, 10), "rocm"), ((6, 100, 3), "cuda")],
+)
+def test_it_is_made_for_gpus_and_makes_no_float_copy_of_the_bytes(sizes, platform):
+    text = lowered(network(*sizes), pixels(300, sizes[0]), platform)
+    assert text.count("__gpu$xla.gpu.triton") == 1
+    assert f"tensor<300x{sizes[0]}xui8>" in text
+    assert f"tensor<300x{sizes[0]}xf32>" not in text
+    assert text.count("reduce_precision") == 3  # casts in its place pass all tests on a CPU
+
+
+@pytest.mark.parametrize("squash", [relu, jnp.tanh, jax.nn.gelu, jax.nn.softplus, jax.nn.elu])
+def test_other_squashes_are_made_for_gpus(squash):
+    text = lowered(network(784, 16, 10), pixels(16), squash=squash, last_squash=softmax)
+    assert "__gpu$xla.gpu.triton" in text
+
+
+def test_the_precision_is_that_of_float32_whatever_the_setting():
+    def program(precision, dtype):
+        images = jax.ShapeDtypeStruct((16, 784), dtype)
+        with jax.default_matmul_precision(precision):
+            return str(jax.make_jaxpr(kernel.read)(network(784, 16, 10), images))
+
+    for dtype in ("uint8", "float32"):
+        exact = program("highest", dtype)
+        assert "dot_general" in exact
+        assert program("bfloat16", dtype) == exact
+        assert program("tensorfloat32", dtype) == exact
+
+
+def mixed(z):
+    return z / z.sum()
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"images": np.zeros((5, 28, 28), np.uint8)}, r"\(n, pixels\) .* got uint8\[5, 28, 28\]"),
+        ({"images": np.zeros((5, 784), np.int32)}, "in uint8 or floats; got int32"),
+        ({"images": np.zeros((5, 783), np.uint8)}, r"shape \(784,\) .* got float32\[783\]"),
+        ({"images": jax.ShapeDtypeStruct((2**22, 784), jnp.uint8)}, r"fewer than 2\*\*31 pixels"),
+        ({"params": jaxnet.init(jax.random.key(0), dtype="bfloat16")}, "float32; got bfloat16"),
+        ({"params": jaxnet.init(jax.random.key(0), (784, 129, 10))}, "128 .* one of 129"),
+        ({"block": 100}, "power of two, 16 or more; got 100"),
+        ({"block": 8}, "power of two, 16 or more; got 8"),
+        ({"squash": softmax}, "each neuron by itself; got softmax"),
+        ({"squash": jnp.cumsum}, "each neuron by itself; got cumsum"),
+        ({"squash": mixed}, "each neuron by itself; got mixed"),
+    ],
+)
+def test_what_it_cannot_read_is_refused(changes, says):
+    arguments = {"params": network(784, 16, 10), "images": pixels(5)} | changes
+    with pytest.raises(ValueError, match=says):
+        lowered(**arguments)
+
+
+def test_a_derivative_is_refused():
+    def brightness(params):
+        return read(params, pixels(5, 6))[1].sum()
+
+    with pytest.raises(TypeError, match=r"jax\.vmap\(forward"):
+        jax.grad(brightness)(network(6, 4, 3))
