@@ -8,6 +8,7 @@ import typer
 from jaxnet.cli.carrying import convert_weights, export_program, info
 from jaxnet.cli.learning import train
 from jaxnet.cli.looking import draw_picture, write_page
+from jaxnet.cli.measuring import measure_machine
 from jaxnet.cli.reading import classify
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -18,6 +19,7 @@ app.command("page")(write_page)
 app.command("export")(export_program)
 app.command("convert")(convert_weights)
 app.command()(info)
+app.command("bench")(measure_machine)
 
 
 @app.callback(invoke_without_command=True)
