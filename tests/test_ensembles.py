@@ -1,13 +1,8 @@
 """Networks side by side: what they say together, and that they learn as if alone."""
 
 import itertools
-import os
 import re
-import socket
-import subprocess
-import sys
 from functools import partial
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -17,8 +12,9 @@ import pytest
 
 import jaxnet
 from jaxnet.ensembles import consult, spread
-from tests import hosts
+from tests import training_hosts
 from tests.helpers import matrix_form
+from tests.processes import as_hosts
 
 SIZES = (6, 4, 3)
 
@@ -174,36 +170,11 @@ def test_consulting_members_on_two_devices(lessons):
     same(over(spread(draw(4)), lessons[0]), over(draw(4), lessons[0]), atol=1e-6)
 
 
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
 def test_two_hosts_train_what_one_does(tmp_path):
     """Two processes with a device each, which `jax.distributed` makes one machine of."""
-    root = Path(jaxnet.__file__).parents[1]
-    environment = os.environ | {"PYTHONPATH": str(root), "JAX_PLATFORMS": "cpu"}
-    port = str(free_port())
-    children = [
-        subprocess.Popen(
-            [sys.executable, hosts.__file__, str(n), port, tmp_path],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for n in range(2)
-    ]
-    try:
-        said = [child.communicate(timeout=120)[0] for child in children]
-    finally:
-        for child in children:
-            child.kill()  # which does nothing to one that has ended
-            child.communicate()
-    assert [child.returncode for child in children] == [0, 0], "\n".join(said)
+    as_hosts(training_hosts, 2, tmp_path)
     with jax.numpy_dtype_promotion("standard"):  # Adam raises a float to an integer
-        here = jax.tree.leaves(hosts.train(spread))
+        here = jax.tree.leaves(training_hosts.train(spread))
     with np.load(tmp_path / "hosts.npz") as there:
         assert len(there.files) == len(here)
         for name, leaf in zip(there.files, here, strict=True):

@@ -7,7 +7,9 @@ import pytest
 
 import jaxnet
 from jaxnet import inference, program
+from tests import reading_hosts
 from tests.helpers import matrix_form
+from tests.processes import as_hosts
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +34,34 @@ def test_every_answer_on_mnist_is_that_of_float64(mnist):
     answers = jaxnet.classify(params, images)
     np.testing.assert_array_equal(answers.digits, expected.argmax(1))
     np.testing.assert_allclose(answers.activations, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("precision", "most_that_differ", "accuracy"),
+    [("float32", 0, 0.9744), ("bfloat16", 10, 0.9735), ("int8", 60, 0.972)],
+)
+@pytest.mark.parametrize("brightest", [False, True])
+def test_precisions_cost_what_is_said(mnist, precision, most_that_differ, accuracy, brightest):
+    params, (images, labels) = jaxnet.pretrained(), mnist["test"]
+    exact = matrix_form(params, images / 255)[-1]
+    digits, a = jaxnet.classify(params, images, precision=precision, brightest=brightest)
+    assert (digits != exact.argmax(1)).sum() <= most_that_differ
+    assert (digits == labels).mean() >= accuracy
+    assert a.shape == ((10_000,) if brightest else (10_000, 10))
+    # In the mean: an activation of one image may change by half where another is brightest.
+    error = {"float32": 1e-6, "bfloat16": 1e-3, "int8": 2e-2}[precision]
+    assert abs(a - (exact.max(1) if brightest else exact)).mean() < error
+
+
+@pytest.mark.parametrize("wrong", ["float16", "Float32", ""])
+def test_other_precisions_are_refused(params, many, wrong):
+    with pytest.raises(ValueError, match=f"float32, bfloat16, int8; got '{wrong}'"):
+        jaxnet.classify(params, many[:5], precision=wrong)
+
+
+def test_eight_bits_want_bytes(params, many):
+    with pytest.raises(ValueError, match="uint8 for the precision int8; got floats"):
+        jaxnet.classify(params, many[:5] / 255, precision="int8")
 
 
 def test_bytes_floats_and_jax_arrays_are_the_same_images(params, many):
@@ -97,6 +127,52 @@ def test_a_stream_is_lazy_and_in_order(params, many):
     rest = [first, *answers]
     assert [len(part.digits) for part in rest] == [50, 51, 52, 53]
     np.testing.assert_array_equal(rest[2].digits, jaxnet.classify(params, many[200:252]).digits)
+
+
+@pytest.mark.parametrize("n", [0, 1, 3, 5_000, 32_769, 40_000])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_two_devices_read_what_one_reads(params, many, n, dtype):
+    images = many[:n] if dtype == np.uint8 else many[:n] / np.float32(255)
+    one = jaxnet.classify(params, images)
+    mesh = jax.make_mesh((2, 1), ("rows", "columns"))
+    for devices in (jax.devices(), mesh):
+        two = jaxnet.classify(params, images, devices=devices)
+        np.testing.assert_array_equal(two.digits, one.digits)
+        np.testing.assert_allclose(two.activations, one.activations, atol=1e-6)
+
+
+def test_each_device_has_its_share_of_the_work(params, many):
+    mesh = inference._mesh(jax.devices())
+    layer = program.first(params[0], "float32", in_bytes=True, split=True)
+    squashes = {"squash": jax.nn.sigmoid, "last_squash": jax.nn.sigmoid}
+    lowered = program.read.lower(
+        layer, params[1:], many[:4096], **squashes, brightest=False, tile=1024, mesh=mesh
+    )
+    compiled = lowered.compile().as_text()
+    assert "s8[1024,784]" in compiled or "s8[2,1024,784]" in compiled
+    assert not [op for op in ("all-reduce", "all-gather", "all-to-all") if op in compiled]
+
+
+@pytest.mark.parametrize("n_hosts", [2, 4])
+def test_hosts_read_together_what_one_reads(n_hosts, many, tmp_path):
+    np.save(tmp_path / "images.npy", many[:10_001])
+    as_hosts(reading_hosts, n_hosts, tmp_path)
+    parts = [np.load(tmp_path / f"{n}.npz") for n in range(n_hosts)]
+    expected = jaxnet.classify(jaxnet.pretrained(), many[:10_001])
+    for name in expected._fields:
+        got = np.concatenate([part[name] for part in parts])
+        np.testing.assert_allclose(got, getattr(expected, name), atol=1e-6)
+
+
+@pytest.mark.parametrize(("index", "count"), [(3, 3), (-1, 2), (0, 0)])
+def test_no_such_share(index, count):
+    with pytest.raises(ValueError, match=f"from 0 to {count - 1}; got {index}"):
+        inference.share(10, index, count)
+
+
+def test_no_devices(params, many):
+    with pytest.raises(ValueError, match=r"as jax.local_devices\(\); got \[\]"):
+        jaxnet.classify(params, many[:5], devices=[])
 
 
 @pytest.mark.parametrize(

@@ -35,9 +35,11 @@ def train(spread):
     return jax.jit(jax.vmap(run))(spread(starts), spread(rates))
 
 
-def main(process_id, port, folder):
+def main(process_id, n_processes, port, folder):
     jax.config.update("jax_num_cpu_devices", 1)
-    jax.distributed.initialize(f"127.0.0.1:{port}", num_processes=2, process_id=process_id)
+    jax.distributed.initialize(
+        f"127.0.0.1:{port}", num_processes=n_processes, process_id=process_id
+    )
     result = train(jaxnet.ensembles.spread)
     state, history = result
     for leaf in jax.tree.leaves((state.params, history)):
@@ -50,4 +52,4 @@ def main(process_id, port, folder):
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2], sys.argv[3])
+    main(int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])
