@@ -19,9 +19,11 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton
 from jax.nn import sigmoid
 from jaxtyping import Array, Float, Int
+from numpy.typing import NDArray
 
-from jaxnet.inference import Images
 from jaxnet.network import Layer, Params, Squash, check
+
+Images = NDArray[Any] | Array
 
 _CHUNK = 64  # pixels of each image that are in hand at a time
 _WIDEST = 128  # neurons; weights between two such layers just fit an A100's shared memory

@@ -17,18 +17,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnet.inference import PRECISIONS
+from jaxnet.program import PRECISIONS, times_bytes
 
 Device: TypeAlias = jax.Device  # pyright: ignore[reportInvalidTypeForm]
 
 _LARGE = 2**28  # bytes, more than caches hold
 _ROUNDS = 5
-# A product can be made of several in a type that is faster: a weight of 24 bits is three bytes.
-_MADE_OF = {
-    "float32": {"float32": 1, "int8": 3},
-    "bfloat16": {"bfloat16": 1, "float32": 1},
-    "int8": {"int8": 1, "float32": 1},
-}
+_PARTS = 3  # bytes, or bfloat16 numbers, that a float32 can be written in
 
 
 class Limits(NamedTuple):
@@ -67,10 +62,11 @@ def measure_limits(device: Device, *, size: int = _LARGE, seconds: float = 0.3) 
         ['bfloat16', 'float32', 'int8']
     """
     products = {dtype: product_rate(device, dtype, seconds=seconds) for dtype in PRECISIONS}
-    arithmetic = {
-        precision: max(products[dtype] / n for dtype, n in ways.items())
-        for precision, ways in _MADE_OF.items()
-    }
+    of_parts = max(products["bfloat16"], products["int8"]) / _PARTS
+    float32 = max(products["float32"], of_parts)
+    bfloat16 = max(products["bfloat16"], float32)
+    int8 = max(products["int8"], bfloat16)
+    arithmetic = {"float32": float32, "bfloat16": bfloat16, "int8": int8}
     if device.platform == "cpu":
         memory, transfer = read_bandwidth(size=size, seconds=seconds), None
     else:
@@ -153,7 +149,8 @@ def product_rate(device: Device, dtype: str, *, seconds: float = 0.3) -> float:
 
     Args:
         device, seconds: as for `measure_limits`.
-        dtype: of the matrices; whole numbers are summed up in int32, others in float32.
+        dtype: one of `jaxnet.inference.PRECISIONS`; int8 stands for bytes times signed bytes, as
+            images are multiplied by weights.
 
     Returns:
         Multiplications and additions a second.
@@ -164,12 +161,13 @@ def product_rate(device: Device, dtype: str, *, seconds: float = 0.3) -> float:
         >>> product_rate(jax.devices()[0], "int8", seconds=0.001) > 0
         True
     """
-    sums = jnp.int32 if jnp.issubdtype(dtype, jnp.integer) else jnp.float32
-    product = jax.jit(partial(jnp.matmul, preferred_element_type=sums))
+    one, other = ("uint8", "int8") if dtype == "int8" else (dtype, dtype)
+    floats = partial(jnp.matmul, precision="highest", preferred_element_type=jnp.float32)
+    product = jax.jit(times_bytes if dtype == "int8" else floats)
     best, spent, side = 0.0, 0.0, 256
     while side <= 8192 and spent < seconds / 20:  # then it is large enough to be fast
-        a = jnp.ones((side, side), dtype, device=device)
-        spent = min(rounds(lambda a=a: product(a, a).block_until_ready(), seconds / 3))
+        a, b = (jnp.ones((side, side), t, device=device) for t in (one, other))
+        spent = min(rounds(lambda a=a, b=b: product(a, b).block_until_ready(), seconds / 3))
         best, side = max(best, 2 * side**3 / spent), 2 * side
     return best
 

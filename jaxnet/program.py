@@ -1,13 +1,14 @@
 """The compiled program that reads many images in one call, and its first product's forms.
 
-Nearly all the work is the product of the images with the first layer's weights. Bytes are
-exact in eight bits, and processors multiply eight-bit numbers many times faster than floats; so
-each weight is written as a sum of bytes, `w = s (q₀ + q₁ / 254 + q₂ / 254²)`, with one scale `s`
-for each neuron. The products of integers are exact. With three parts a weight keeps 23 bits of
-the largest in its row, as many as a float32.
+Nearly all the work is the product of the images with the first layer's weights. Bytes are exact
+in eight bits, and many processors multiply those and add them up many times faster than floats.
+So each weight is written as a sum of bytes, `w = s (q₀ + q₁ / 254 + q₂ / 254²)`, with one scale
+`s` for each neuron. The sums of these products are exact. With three parts a weight keeps 23 bits
+of the largest in its row, as many as a float32 of that size.
 """
 
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -27,6 +28,7 @@ _STEPS = 254  # of a byte's scale, from -127 to 127
 # weight leaves too few bits to them, and the row is multiplied as floats.
 _PARTS = {"float32": 3, "int8": 1}
 _OUTLIER = 1_000
+_MOST_PIXELS = (2**31 - 1) // (255 * 127)  # whose sums still fit 32 bits
 
 
 class Floats(NamedTuple):
@@ -46,28 +48,27 @@ class Bytes(NamedTuple):
 
     Attributes:
         weights: shape `(pixels, parts × out)`, from -127 to 127; the coarsest part first.
-        offsets: shape `(parts × out,)`: what the sums lack, as pixels are taken from -128 to 127.
-        scales: shape `(out,)`.
+        scales: shape `(out,)`, float32 or wider.
         biases: shape `(out,)`.
     """
 
     weights: Int8[Array | NDArray[Any], "pixels parts*out"]
-    offsets: Int32[Array | NDArray[Any], " parts*out"]
     scales: Float[Array | NDArray[Any], " out"]
     biases: Float[Array | NDArray[Any], " out"]
 
 
-def first(layer: Layer, precision: str, *, in_bytes: bool, split: bool) -> Floats | Bytes:
+def prepare(layer: Layer, precision: str, *, in_bytes: bool, on_cpu: bool) -> Floats | Bytes:
     """Brings the first layer into the form that the program multiplies by.
 
     Args:
         layer: the weights and biases, concrete.
         precision: "float32", "bfloat16" or "int8", as `jaxnet.classify` explains them.
         in_bytes: whether the images come in bytes, from 0 to 255.
-        split: whether float32 weights may be written as sums of bytes, which is faster on CPUs.
+        on_cpu: whether a CPU reads them.
 
     Returns:
-        `Bytes` where that is asked for, or allowed and no less exact; else `Floats`.
+        In NumPy: `Bytes` where these are asked for, or are as exact and faster; else `Floats`,
+        as also for weights that are not finite, or too many for sums of 32 bits.
 
     Raises:
         ValueError: "int8" for images in floats.
@@ -75,19 +76,70 @@ def first(layer: Layer, precision: str, *, in_bytes: bool, split: bool) -> Float
     Example:
         >>> import jaxnet
         >>> layer = jaxnet.pretrained()[0]
-        >>> jaxnet.program.first(layer, "float32", in_bytes=True, split=True).weights.shape
-        (784, 48)
+        >>> jaxnet.program.prepare(layer, "int8", in_bytes=True, on_cpu=True).weights.shape
+        (784, 16)
     """
-    w, b = (np.asarray(part) for part in layer)  # NumPy, as each of JAX's calls costs more
+    w, b = (np.asarray(part) for part in layer)
     if precision == "int8" and not in_bytes:
         raise ValueError("Expected images in uint8 for the precision int8; got floats instead.")
-    wanted = precision == "int8" or (split and precision == "float32" and w.dtype == np.float32)
-    if in_bytes and wanted and (precision == "int8" or _even(w)):
-        return _in_bytes(w.astype(np.float64), _PARTS[precision], b)
+    if in_bytes and w.shape[1] <= _MOST_PIXELS and np.isfinite(w).all():
+        faster = on_cpu and multiplies_bytes() and w.dtype == np.float32 and _even(w)
+        if precision == "int8" or (precision == "float32" and faster):
+            return _in_bytes(w, _PARTS[precision], b)
     weights = w.T / np.asarray(255, w.dtype) if in_bytes else w.T
-    if precision == "bfloat16":
-        weights = weights.astype(jnp.bfloat16)
-    return jax.device_put(Floats(weights, b))
+    return Floats(weights.astype(jnp.bfloat16) if precision == "bfloat16" else weights, b)
+
+
+@cache
+def multiplies_bytes() -> bool:
+    """Whether this CPU has an instruction that multiplies bytes and adds them up, and XLA uses it.
+
+    Example:
+        >>> import jaxnet
+        >>> jaxnet.program.multiplies_bytes() in (True, False)
+        True
+    """
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:  # not Linux
+        return False
+    return "avx512_vnni" in flags or "amx_int8" in flags
+
+
+def times_bytes(
+    images: UInt8[Array, "n pixels"], weights: Int8[Array | NDArray[Any], "pixels out"]
+) -> Int32[Array, "n out"]:
+    """The product of bytes with signed bytes, exact, in 32 bits.
+
+    Args:
+        images: from 0 to 255.
+        weights: from -127 to 127; 66,311 pixels at most.
+
+    Returns:
+        The sums.
+
+    Example:
+        >>> import numpy, jaxnet
+        >>> images, weights = numpy.uint8([[255, 1]]), numpy.int8([[-127], [3]])
+        >>> int(jaxnet.program.times_bytes(images, weights)[0, 0])
+        -32382
+    """
+    product = partial(
+        jax.lax.dot_general,
+        dimension_numbers=(((1,), (0,)), ((), ())),
+        preferred_element_type=jnp.int32,
+    )
+
+    def as_they_are(images: Array, weights: Array) -> Array:
+        # Of two types: without an algorithm to name, JAX makes both int32 before the product.
+        return product(images, weights, precision=jax.lax.DotAlgorithmPreset.DEFAULT)
+
+    def signed(images: Array, weights: Array) -> Array:
+        x = jax.lax.bitcast_convert_type(images ^ 128, jnp.int8)  # less by 128
+        return product(x, weights) + 128 * weights.sum(0, keepdims=True, dtype=jnp.int32)
+
+    on_cpu = as_they_are if multiplies_bytes() else signed
+    return jax.lax.platform_dependent(images, weights, cpu=on_cpu, default=signed)
 
 
 def _even(rows: NDArray[Any]) -> bool:
@@ -99,45 +151,43 @@ def _even(rows: NDArray[Any]) -> bool:
 
 
 def _in_bytes(rows: NDArray[Any], n_parts: int, biases: NDArray[Any]) -> Bytes:
-    most = abs(rows).max(1, keepdims=True)
+    wide = rows.astype(np.float64)
+    most = abs(wide).max(1, keepdims=True)
     scales = np.where(most > 0, most, 1) / 127
-    parts, left = [], rows / scales
+    parts, left = [], wide / scales
     for _ in range(n_parts):
         parts.append(np.rint(left))
         left = (left - parts[-1]) * _STEPS
-    q = np.concatenate(parts)
-    return jax.device_put(
-        Bytes(
-            q.T.astype(np.int8, order="C"),
-            (128 * q.sum(1)).astype(np.int32),
-            (scales[:, 0] / 255).astype(biases.dtype),
-            biases,
-        )
-    )
+    weights = np.concatenate(parts).T.astype(np.int8, order="C")
+    type_ = np.float64 if rows.dtype == np.float64 else np.float32  # half floats hold no such sums
+    return Bytes(weights, (scales[:, 0] / 255).astype(type_), biases)
+
+
+# A GPU's or TPU's default is coarser than float32.
+_times = partial(jnp.matmul, precision="highest")
 
 
 @partial(jax.jit, static_argnames=("squash", "last_squash", "brightest", "tile", "mesh"))
 def read(
-    layer: Floats | Bytes,
+    layer: Floats | Bytes | Layer,
     rest: Params,
     images: Float[Array, "n pixels"] | UInt8[Array, "n pixels"],
     *,
     squash: Squash,
     last_squash: Squash,
     brightest: bool,
-    tile: int,
+    tile: int | None = None,
     mesh: Mesh | None = None,
 ) -> tuple[Int32[Array, " n"], Float[Array, "n out"] | Float[Array, " n"]]:
-    """Reads a piece of images, tile by tile, on one device or on all of a mesh.
+    """Reads a piece of images, on one device or on all of a mesh.
 
     Args:
-        layer: from `first`.
+        layer: from `prepare`; or as it is, for `jaxnet.kernel` to read in one pass.
         rest: the layers after it.
-        images: as the layer wants them; as many as a multiple of the tile, or fewer than one,
-            on each device.
+        images: as the layer wants them; on each device a multiple of the tile, or fewer than one.
         squash, last_squash: as in `forward`.
         brightest: give the activation of the brightest output alone.
-        tile: images whose copies in another type fit the cache together.
+        tile: images whose copies in floats fit the cache together; all, if not given.
         mesh: of one axis, over which the images are divided.
 
     Returns:
@@ -145,14 +195,12 @@ def read(
 
     Example:
         >>> import jax, jaxnet
-        >>> from jaxnet.program import first, read
+        >>> from jaxnet.program import prepare, read
         >>> layer, *rest = jaxnet.pretrained()
         >>> images, _ = jaxnet.data.strokes.sample(jax.random.key(0), 4)
         >>> squashes = {"squash": jax.nn.sigmoid, "last_squash": jax.nn.sigmoid}
-        >>> layer = first(layer, "float32", in_bytes=False, split=False)
-        >>> digits, activations = read(
-        ...     layer, tuple(rest), images, **squashes, brightest=False, tile=4
-        ... )
+        >>> layer = prepare(layer, "float32", in_bytes=False, on_cpu=True)
+        >>> digits, activations = read(layer, tuple(rest), images, **squashes, brightest=False)
         >>> activations.shape
         (4, 10)
     """
@@ -161,44 +209,53 @@ def read(
         # Neurons first, images last: so that what is done to each image is done to many at once.
         z = _weighted_sums(layer, images)
         for w, b in rest:
-            z = w @ jax.vmap(squash, 1, 1)(z) + b[:, None]
+            z = _times(w, jax.vmap(squash, 1, 1)(z)) + b[:, None]
         numbers = jnp.arange(len(z), dtype=jnp.int32)[:, None]
         digits = jnp.where(z < z.max(0, keepdims=True), len(z), numbers).min(0)  # argmax is slower
         a = jax.vmap(last_squash, 1, 1)(z)
         return digits, jnp.where(numbers == digits[None], a, 0).sum(0) if brightest else a.T
 
-    def read_all(layer: Floats | Bytes, rest: Params, images: Array) -> tuple[Array, Array]:
+    def read_all(layer: Floats | Bytes | Layer, rest: Params, images: Array) -> tuple[Array, Array]:
         n, pixels = images.shape
-        if n <= tile:
+        if isinstance(layer, Layer):
+            return read_fused((layer, *rest), images)
+        if tile is None or n <= tile or isinstance(layer, Bytes):  # bytes are not copied
             return read_tile(layer, rest, images)
         tiles = images.reshape(n // tile, tile, pixels)
         answers = jax.lax.map(partial(read_tile, layer, rest), tiles)
         return jax.tree.map(lambda a: a.reshape(n, *a.shape[2:]), answers)
 
+    def read_fused(params: Params, images: Array) -> tuple[Array, Array]:
+        from jaxnet import kernel  # Pallas takes a while to import
+
+        digits, a = kernel.read(
+            params,
+            images,
+            squash=squash,
+            last_squash=last_squash,
+            interpret=not kernel.available(),
+        )
+        return digits, jnp.take_along_axis(a, digits[:, None], 1)[:, 0] if brightest else a
+
     if mesh is None:
         return read_all(layer, rest, images)
     divided = P(*mesh.axis_names)
-    return jax.shard_map(read_all, mesh=mesh, in_specs=(P(), P(), divided), out_specs=divided)(
-        layer, rest, images
-    )
+    return jax.shard_map(
+        read_all, mesh=mesh, in_specs=(P(), P(), divided), out_specs=divided, check_vma=False
+    )(layer, rest, images)
 
 
 def _weighted_sums(layer: Floats | Bytes, images: Array) -> Array:
     """The weighted sums of the first layer, shape `(out, n)`."""
-    b = layer.biases
     if isinstance(layer, Floats):
-        w = layer.weights
-        sums = jnp.matmul(images.astype(w.dtype), w, preferred_element_type=b.dtype)
-        return _turned(sums) + b[:, None]
-    signed = jax.lax.bitcast_convert_type(images ^ 128, jnp.int8)
-    sums = jnp.matmul(signed, layer.weights, preferred_element_type=jnp.int32)
-    parts = (_turned(sums) + layer.offsets[:, None]).astype(b.dtype)
-    z, *coarser = reversed(jnp.split(parts, len(parts) // len(b)))
-    for part in coarser:
-        z = part + z / _STEPS
-    return z * layer.scales[:, None] + b[:, None]
-
-
-def _turned(sums: Array) -> Array:
+        w, b = layer
+        z = _times(images.astype(w.dtype), w, preferred_element_type=b.dtype) + b[None]
+    else:
+        b, scales = layer.biases, layer.scales
+        sums = times_bytes(images, layer.weights).astype(scales.dtype)
+        z, *coarser = reversed(jnp.split(sums, sums.shape[1] // len(b), axis=1))
+        for part in coarser:
+            z = part + z / _STEPS
+        z = (z * scales[None] + b.astype(scales.dtype)[None]).astype(b.dtype)
     # Without the barrier XLA turns the product instead, into one that it has no fast kernel for.
-    return jax.lax.optimization_barrier(sums).T
+    return jax.lax.optimization_barrier(z).T

@@ -1,12 +1,14 @@
 """Many images, against float64, whatever their number and their kind."""
 
+import weakref
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import jaxnet
-from jaxnet import inference, program
+from jaxnet import inference, kernel, program
 from tests import reading_hosts
 from tests.helpers import matrix_form
 from tests.processes import as_hosts
@@ -107,9 +109,176 @@ def test_saturated_outputs_are_told_apart():
 
 def test_few_compilations_serve_every_number(params, many):
     before = program.read._cache_size()
-    for n in (8_193, 10_000, 16_384, 30_000):  # pieces of 8,193 to 16,384 images
+    for n in (*range(1, 40_000, 501), 40_000):
         jaxnet.classify(params, many[:n])
+    assert program.read._cache_size() - before <= 20  # powers of two, then whole tiles
+
+
+def test_a_stream_compiles_once(params, many):
+    def sizes():
+        yield from (5_000, 4_999, 1, 0, 5_000, 123)
+
+    before = program.read._cache_size()
+    parts = [*inference.stream(params, (many[:n] for n in sizes()))]
+    assert [len(part.digits) for part in parts] == [*sizes()]
     assert program.read._cache_size() - before <= 1
+
+
+def test_a_small_batch_does_not_bind_those_after_it(params, many):
+    calls = []
+    read, pieces = program.read, [many[:0], many[:1], many]
+
+    def counted(*arguments, **options):
+        calls.append(len(arguments[2]))
+        return read(*arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inference, "read", counted)
+        none, one, all_ = inference.stream(params, pieces)
+    assert [len(part.digits) for part in (none, one, all_)] == [0, 1, 40_000]
+    assert len(calls) < 10
+    np.testing.assert_array_equal(all_.digits, jaxnet.classify(params, many).digits)
+
+
+def test_a_batch_is_let_go_before_the_next_is_asked_for(params, many):
+    made, held = [], []
+
+    class Batch(np.ndarray):
+        pass
+
+    def batches():
+        for _ in range(4):
+            held.append(sum(batch() is not None for batch in made))
+            batch = many[:20_000].copy().view(Batch)
+            made.append(weakref.ref(batch))
+            yield batch
+            del batch
+
+    for answers in inference.stream(params, batches()):
+        assert len(answers.digits) == 20_000
+    assert held == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("n", [100, 40_000])
+def test_settings_of_the_callers_thread_hold_for_every_piece(many, n):
+    with jax.enable_x64(True):
+        wide = jaxnet.init(jax.random.key(0), dtype=jnp.float64)
+        answers = jaxnet.classify(wide, many[:n])
+        assert answers.activations.dtype == np.float64
+        expected = matrix_form(wide, many[:n] / 255)[-1]
+        np.testing.assert_allclose(answers.activations, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("n", [1, 40_000])
+def test_answers_are_the_callers_to_change(params, many, n):
+    digits, activations = jaxnet.classify(params, many[:n])
+    assert digits.flags.writeable
+    assert activations.flags.writeable
+
+
+def test_a_network_is_run_where_it_lies(many):
+    second = jax.devices()[1]
+    seen = []
+    for sizes in ((784, 10), (784, 16, 10)):
+        there = jax.device_put(jaxnet.init(jax.random.key(0), sizes), second)
+        read = program.read
+
+        def spied(*arguments, read=read, **options):
+            answers = read(*arguments, **options)
+            seen.append(answers[0].devices())
+            return answers
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(inference, "read", spied)
+            jaxnet.classify(there, many[:100])
+    assert seen
+    assert all(devices == {second} for devices in seen)
+
+
+@pytest.mark.parametrize("precision", program.PRECISIONS)
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_a_network_that_diverged_is_seen_to_have(params, many, precision, wrong):
+    w = np.asarray(params[0].weights).copy()
+    w[3, 400] = wrong
+    _, a = jaxnet.classify(
+        ((w, params[0].biases), *params[1:]), many[:3_000, :], precision=precision
+    )
+    with np.errstate(invalid="ignore"):  # infinity times a black pixel
+        exact = matrix_form(((w, params[0].biases), *params[1:]), many[:3_000] / 255)[-1]
+    np.testing.assert_allclose(a, exact, atol=0.02)  # NaN where that is NaN
+    assert np.isnan(a).any()
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+def test_eight_bits_do_not_overflow_in_half_floats(dtype, many):
+    w = jnp.linspace(0.01, 0.1, 10)[:, None] * jnp.ones((10, 784))
+    params = (jaxnet.Layer(w.astype(dtype), jnp.zeros(10, dtype)),)
+    white = np.full((5, 784), 255, np.uint8)
+    z = jaxnet.classify(params, white, precision="int8", last_squash=jax.nn.identity).activations
+    exact = np.asarray(params[0].weights, np.float64).sum(1)
+    np.testing.assert_allclose(z.astype(float), np.tile(exact, (5, 1)), rtol=0.01)
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_sums_of_very_wide_images_do_not_overflow(precision):
+    w = np.full((2, 70_000), 1e-5, np.float32) * [[1], [-1]]
+    params = (jaxnet.Layer(w.astype(np.float32), np.zeros(2, np.float32)),)
+    white = np.full((64, 70_000), 255, np.uint8)
+    a = jaxnet.classify(params, white, precision=precision).activations
+    np.testing.assert_allclose(a, [[1 / (1 + np.exp(-0.7)), 1 / (1 + np.exp(0.7))]] * 64, 1e-5)
+
+
+def test_bytes_are_multiplied_exactly_at_their_extremes():
+    images = np.array([[255] * 784, [0, 255] * 392, [1] * 784], np.uint8)
+    weights = np.array([[-127] * 784, [127] * 784, [127, -127] * 392], np.int8).T
+    expected = images.astype(int) @ weights.astype(int)
+    np.testing.assert_array_equal(jax.jit(program.times_bytes)(images, weights), expected)
+    with pytest.MonkeyPatch.context() as patch:  # as on another processor
+        patch.setattr(program, "multiplies_bytes", lambda: False)
+        np.testing.assert_array_equal(program.times_bytes(images, weights), expected)
+
+
+def test_no_bytes_where_a_processor_is_slow_at_them(params, many):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(program, "multiplies_bytes", lambda: False)
+        layer = program.prepare(params[0], "float32", in_bytes=True, on_cpu=True)
+        assert isinstance(layer, program.Floats)
+        slow = jaxnet.classify(params, many)
+    expected = matrix_form(params, many / 255)[-1]
+    np.testing.assert_allclose(slow.activations, expected, atol=2e-6)
+
+
+def test_settings_of_meshes_around_do_not_matter(params, many):
+    expected = jaxnet.classify(params, many[:100]).digits
+    with jax.set_mesh(jax.make_mesh((2,), ("elsewhere",))):
+        for devices in (None, jax.devices(), jax.devices()[0]):
+            got = jaxnet.classify(params, many[:100], devices=devices).digits
+            np.testing.assert_array_equal(got, expected)
+
+
+def test_one_pass_is_for_gpus(params, many):
+    with pytest.raises(ValueError, match="Expected the precision float32 for fused=True; got int8"):
+        jaxnet.classify(params, many[:5], fused=True, precision="int8")
+    if not kernel.available():
+        with pytest.raises(ValueError, match="Expected a GPU for fused=True; got cpu"):
+            jaxnet.classify(params, many[:5], fused=True)
+    for brightest in (False, True):
+        digits, a = program.read(
+            params[0], params[1:], many[:300], squash=jax.nn.sigmoid, last_squash=jax.nn.sigmoid,
+            brightest=brightest,
+        )  # fmt: skip
+        expected = jaxnet.classify(params, many[:300], brightest=brightest)
+        np.testing.assert_array_equal(digits, expected.digits)
+        np.testing.assert_allclose(a, expected.activations, atol=2e-6)
+
+
+def test_inside_a_transformation_it_names_the_right_call(params, many):
+    for call in (
+        lambda images: jaxnet.classify(params, images),
+        lambda images: jaxnet.classify(jax.tree.map(lambda w: w + images[0, 0], params), many),
+    ):
+        with pytest.raises(TypeError, match=r"jax\.vmap\(jaxnet\.forward, in_axes=\(None, 0\)\)"):
+            jax.jit(call)(jnp.ones((5, 784)))
 
 
 def test_a_stream_is_lazy_and_in_order(params, many):
@@ -143,14 +312,16 @@ def test_two_devices_read_what_one_reads(params, many, n, dtype):
 
 def test_each_device_has_its_share_of_the_work(params, many):
     mesh = inference._mesh(jax.devices())
-    layer = program.first(params[0], "float32", in_bytes=True, split=True)
     squashes = {"squash": jax.nn.sigmoid, "last_squash": jax.nn.sigmoid}
-    lowered = program.read.lower(
-        layer, params[1:], many[:4096], **squashes, brightest=False, tile=1024, mesh=mesh
-    )
-    compiled = lowered.compile().as_text()
-    assert "s8[1024,784]" in compiled or "s8[2,1024,784]" in compiled
-    assert not [op for op in ("all-reduce", "all-gather", "all-to-all") if op in compiled]
+    for precision in program.PRECISIONS:
+        layer = program.prepare(params[0], precision, in_bytes=True, on_cpu=True)
+        lowered = program.read.lower(
+            layer, params[1:], many[:4096], **squashes, brightest=False, tile=1024, mesh=mesh
+        )
+        compiled = lowered.compile().as_text()
+        assert "[2048,784]" in compiled
+        assert "[4096,784]" not in compiled
+        assert not [op for op in ("all-reduce", "all-gather", "all-to-all") if op in compiled]
 
 
 @pytest.mark.parametrize("n_hosts", [2, 4])
@@ -159,15 +330,23 @@ def test_hosts_read_together_what_one_reads(n_hosts, many, tmp_path):
     as_hosts(reading_hosts, n_hosts, tmp_path)
     parts = [np.load(tmp_path / f"{n}.npz") for n in range(n_hosts)]
     expected = jaxnet.classify(jaxnet.pretrained(), many[:10_001])
-    for name in expected._fields:
-        got = np.concatenate([part[name] for part in parts])
-        np.testing.assert_allclose(got, getattr(expected, name), atol=1e-6)
+    digits, activations = (
+        np.concatenate([part[name] for part in parts]) for name in expected._fields
+    )
+    np.testing.assert_array_equal(digits, expected.digits)
+    # In batches of other sizes the later layers' sums are added up in another order.
+    np.testing.assert_allclose(activations, expected.activations, atol=1e-5)
 
 
 @pytest.mark.parametrize(("index", "count"), [(3, 3), (-1, 2), (0, 0)])
 def test_no_such_share(index, count):
     with pytest.raises(ValueError, match=f"from 0 to {count - 1}; got {index}"):
         inference.share(10, index, count)
+
+
+def test_no_such_number():
+    with pytest.raises(ValueError, match="0 or more; got -5"):
+        inference.share(-5, 0, 2)
 
 
 def test_no_devices(params, many):
@@ -181,6 +360,9 @@ def test_no_devices(params, many):
         (np.zeros((5, 28, 28), np.uint8), r"\(n, pixels\); got \(5, 28, 28\)"),
         (np.zeros(784, np.uint8), r"\(n, pixels\); got \(784,\)"),
         (np.zeros((5, 783), np.uint8), r"shape \(784,\) .* got float32\[783\]"),
+        ([[0.5] * 784], r"\(n, pixels\); got list"),
+        (np.zeros((5, 784), ">f4"), "uint8 or floats; got >f4"),
+        (np.zeros((5, 784), np.longdouble), "uint8 or floats; got"),
         (np.zeros((5, 784), np.int64), "uint8 or floats; got int64"),
         (np.zeros((5, 784), bool), "uint8 or floats; got bool"),
     ],
