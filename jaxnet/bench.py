@@ -69,8 +69,8 @@ class Stage(NamedTuple):
         device: its kind and number.
         name: "read" from a file that the system holds in memory, "transfer" to the device,
             "compute", from images on the device to answers in NumPy, or "result", the last part
-            of that, the way back. Where the device's memory is the host's, nothing is
-            transferred.
+            of that, the activations' way back. Where the device's memory is the host's, nothing
+            is transferred.
         precision: of "compute"; None for the others.
         seconds_per_image: measured.
     """
@@ -185,7 +185,7 @@ def work_of(params: Params) -> Work:
 
 
 def ceiling(work: Work, limits: Limits, precision: str) -> tuple[float, str]:
-    """The images a second that a device cannot exceed, and the limit that says so.
+    """The images a second that the least of a device's limits allows, and which that is.
 
     Args:
         work: what one image asks for.

@@ -20,7 +20,6 @@ Rows come out as they are done. For the order in which they went in, set before:
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -203,9 +202,24 @@ class _Classifier:
         if not on_gpu:
             jax.config.update("jax_platforms", "cpu")
             os.environ["NPROC"] = "1"  # XLA's threads: the other cores are other workers'
-        params = jax.tree.map(jnp.asarray, params)
-        self.read = partial(inference.classify, params, squash=squash, last_squash=last_squash)
         self.column, self.batch_size = column, batch_size
+        self.waiting: list[NDArray[Any]] = []
+        self.answers = inference.stream(
+            jax.tree.map(jnp.asarray, params),
+            self._batches(),
+            squash=squash,
+            last_squash=last_squash,
+        )
+        next(self.answers)
+
+    def _batches(self) -> Iterator[NDArray[Any]]:
+        yield np.zeros((self.batch_size, _PIXELS), np.uint8)  # to compile for, once
+        while True:
+            yield self.waiting.pop()
+
+    def _read(self, images: NDArray[Any]) -> inference.Answers:
+        self.waiting.append(images)
+        return next(self.answers)
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         names = rows.column_names
@@ -218,7 +232,7 @@ class _Classifier:
         images, size = as_images(rows[self.column], self.column), self.batch_size
         starts = range(0, max(len(images), 1), size)
         digits, activations = inference.concatenate(
-            self.read(images[at : at + size]) for at in starts
+            self._read(images[at : at + size]) for at in starts
         )
         # Parquet has no types that are narrower than a float.
         activations = activations.astype(np.promote_types(activations.dtype, np.float32))

@@ -1,6 +1,5 @@
 """Many images: read in pieces that overlap, with few compilations for all."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -16,6 +15,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array
 from numpy.typing import NDArray
 
+from jaxnet.cores import cores
 from jaxnet.network import Layer, Params, Squash, check
 from jaxnet.program import PRECISIONS, Bytes, Floats, prepare, read
 
@@ -173,7 +173,7 @@ def _stream(
         answers = program(*ready[images.dtype == np.uint8], piece)
         return Answers(*(np.asarray(part)[: stop - start] for part in answers))
 
-    with ThreadPoolExecutor(_cores() if on_cpu else _AHEAD) as pool:
+    with ThreadPoolExecutor(cores() if on_cpu else _AHEAD) as pool:
         for images in batches:
             check_images(params, images)
             if on_cpu:
@@ -203,7 +203,7 @@ def _layers(
 
 def _share_of(n: int, n_devices: int, *, on_cpu: bool) -> int:
     """How many of a batch's images a device takes at a time, by each of a CPU's threads."""
-    most, at_once = (_PIECE, _cores()) if on_cpu else (_OF_AN_ACCELERATOR, 1)
+    most, at_once = (_PIECE, cores()) if on_cpu else (_OF_AN_ACCELERATOR, 1)
     each = min(-(-n // (n_devices * at_once)), most)
     # Powers of two, then whole tiles: so that few compilations serve every number.
     return 1 << max(each - 1, 0).bit_length() if each <= _TILE else -(-each // _TILE) * _TILE
@@ -332,7 +332,3 @@ def _platform(params: Params, mesh: Mesh | None) -> str:
         return next(iter(leaves[0].devices())).platform
     default = cast(Any, jax.config).jax_default_device
     return getattr(default, "platform", default) or jax.default_backend()
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -6,7 +6,6 @@ Source: Williams, Waterman and Patterson, "Roofline", Communications of the ACM,
 """
 
 import math
-import os
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnet.cores import cores
 from jaxnet.program import PRECISIONS, times_bytes
 
 Device: TypeAlias = jax.Device  # pyright: ignore[reportInvalidTypeForm]
@@ -89,9 +89,8 @@ def read_bandwidth(*, size: int = _LARGE, seconds: float = 0.3) -> float:
         >>> read_bandwidth(size=2**20, seconds=0.001) > 0
         True
     """
-    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     # Ones, not zeros: memory that nobody wrote to is one page of zeros, again and again.
-    shares = np.array_split(np.ones(size // 8, np.uint64), n_cores or 1)
+    shares = np.array_split(np.ones(size // 8, np.uint64), cores())
     with ThreadPoolExecutor(len(shares)) as pool:
         return size / min(rounds(lambda: [*pool.map(np.sum, shares)], seconds))
 

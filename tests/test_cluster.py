@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 import jaxnet
+from jaxnet import program
 from jaxnet.data import write_idx
 from jaxnet.files import FileError
 
@@ -161,6 +162,21 @@ def test_a_killed_workers_rows_come_out_once_each(running, digits, tmp_path):
     notes = [path.name for path in (tmp_path / "notes").iterdir()]
     assert f"{killed}-{file}" in notes
     assert any(name.endswith(f"-{file}.done") for name in notes)
+
+
+def test_a_worker_compiles_once(digits, params):
+    images, _ = digits
+    sigmoid = jax.nn.sigmoid
+    before, tables = program.read._cache_size(), []
+    worker = cluster._Classifier(params, sigmoid, sigmoid, "image", 2_000, on_gpu=True)
+    sizes = (3, 2_000, 0, 700, 5_000)
+    for n in sizes:
+        table = pa.table({"image": pa.array([row.tobytes() for row in images[:n]], pa.binary())})
+        tables.append(worker(table))
+    assert program.read._cache_size() - before <= 1
+    assert [*map(len, tables)] == [*sizes]
+    for table in tables:
+        same(table, jaxnet.classify(params, images[: len(table)]))
 
 
 def test_a_mistake_in_a_row_is_told_by_one_sentence(running, tmp_path):

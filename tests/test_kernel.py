@@ -123,6 +123,12 @@ def test_bytes_are_multiplied_as_exactly_as_float32():
     np.testing.assert_allclose(z, images / 255 @ np.asarray(w, np.float64).T, rtol=2.0**-22)
 
 
+def test_an_infinite_weight_is_infinite():
+    w = jnp.array([[np.inf, 1.0], [0.5, -np.inf], [1.0, 2.0]], jnp.float32)
+    z = read((jaxnet.Layer(w, jnp.zeros(3)),), np.full((4, 2), 255, np.uint8))[1]
+    np.testing.assert_allclose(z, [[1, 0, 1 / (1 + np.exp(-3))]] * 4, atol=1e-6)
+
+
 def test_images_in_other_floats_and_64_bits():
     params, images = network(784, 16, 10), pixels(20)
     expected = matrix_form(params, images / 255)[-1]
@@ -196,8 +202,9 @@ def mixed(z):
         ({"images": jax.ShapeDtypeStruct((2**22, 784), jnp.uint8)}, r"fewer than 2\*\*31 pixels"),
         ({"params": jaxnet.init(jax.random.key(0), dtype="bfloat16")}, "float32; got bfloat16"),
         ({"params": jaxnet.init(jax.random.key(0), (784, 129, 10))}, "128 .* one of 129"),
-        ({"block": 100}, "power of two, 16 or more; got 100"),
-        ({"block": 8}, "power of two, 16 or more; got 8"),
+        ({"block": 100}, "power of two from 16 to 256; got 100"),
+        ({"block": 8}, "power of two from 16 to 256; got 8"),
+        ({"block": 512}, "power of two from 16 to 256; got 512"),
         ({"squash": softmax}, "each neuron by itself; got softmax"),
         ({"squash": jnp.cumsum}, "each neuron by itself; got cumsum"),
         ({"squash": mixed}, "each neuron by itself; got mixed"),

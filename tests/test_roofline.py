@@ -48,6 +48,16 @@ def test_roofs_are_the_limits():
     assert ax.get_xscale() == ax.get_yscale() == "log"
 
 
+def test_roofs_rise_for_a_network_of_much_arithmetic():
+    wide = Work(bytes=784, operations=2 * 784 * 400_000)
+    (ax,) = roofline(Report(wide, (ABACUS,))).axes
+    (memory,) = [line for line in lines(ax, labelled=True) if "memory" in line.get_label()]
+    x, y = memory.get_xydata().T
+    assert x[0] < x[1]
+    assert y[0] < y[1] == 2e12
+    assert ax.get_xlim()[0] <= x[0]
+
+
 def test_points_are_the_rates():
     (ax,) = roofline(Report(WORK, (ABACUS,), rates("abacus:0"))).axes
     points = [line for line in lines(ax, labelled=False) if line.get_marker() != "None"]

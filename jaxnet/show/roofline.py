@@ -1,6 +1,7 @@
 """A picture of how near the reading of images comes to what the machine can do."""
 
 import math
+from functools import partial
 from itertools import cycle
 
 import numpy as np
@@ -58,14 +59,16 @@ def roofline(report: Report, *, figure: Sheet | None = None) -> Figure:
 
 def _draw(ax: Axes, work: Work, limits: Limits, rates: list[Rate]) -> None:
     place, top = work.operations / work.bytes, max(limits.arithmetic.values())
-    left, right = place / 30, max(30 * place, 10 * top / limits.memory)
+    ridge = top / limits.memory
+    left, right = min(place, ridge) / 30, max(30 * place, 10 * ridge)
     _roofs(ax, limits, left, right)
     _points(ax, work, limits, rates)
     ax.axvline(place, color=LINE, linewidth=1, zorder=0)
     ax.set(xscale="log", yscale="log", xlim=(left, right))
     ax.set(xlabel="operations a byte", ylabel="operations a second")
-    per_image = lambda y: np.divide(y, work.operations), lambda y: np.multiply(y, work.operations)
-    images = ax.secondary_yaxis("right", functions=per_image)
+    to_images = partial(np.multiply, 1 / work.operations)
+    to_operations = partial(np.multiply, work.operations)
+    images = ax.secondary_yaxis("right", functions=(to_images, to_operations))
     images.set_ylabel("images a second", color=FAINT)
     images.tick_params(which="both", colors=FAINT, labelcolor=FAINT, length=0)
     images.spines[:].set_visible(False)
