@@ -204,7 +204,8 @@ def _layers(
 def _share_of(n: int, n_devices: int, *, on_cpu: bool) -> int:
     """How many of a batch's images a device takes at a time, by each of a CPU's threads."""
     most, at_once = (_PIECE, cores()) if on_cpu else (_OF_AN_ACCELERATOR, 1)
-    each = min(-(-n // (n_devices * at_once)), most)
+    times = -(-n // (most * n_devices * at_once)) or 1
+    each = -(-n // (times * n_devices * at_once))  # all alike, so that little is padded
     # Powers of two, then whole tiles: so that few compilations serve every number.
     return 1 << max(each - 1, 0).bit_length() if each <= _TILE else -(-each // _TILE) * _TILE
 

@@ -7,7 +7,7 @@ ratio of ours to theirs, and the unit.
 import sys
 from importlib import import_module
 
-BENCHMARKS = ("startup", "dispatch", "training", "ensemble", "page")
+BENCHMARKS = ("startup", "dispatch", "inference", "training", "ensemble", "page")
 
 chosen = sys.argv[1:] or [*BENCHMARKS]
 if unknown := [name for name in chosen if name not in BENCHMARKS]:

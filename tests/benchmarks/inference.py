@@ -1,0 +1,157 @@
+"""A million images in bytes, from NumPy to digits; one at a time; ten million; on several devices.
+
+The peers of `readers` have their best batch size and number of threads, found before in a shorter
+run over the same images. Then all take turns. Beside them is what the machine could do at most,
+measured in the same run: bytes read from memory, and operations in large products.
+"""
+
+import statistics
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import jax
+import numpy as np
+
+import jaxnet
+from jaxnet.bench import ceiling, work_of
+from jaxnet.data import load_mnist
+from jaxnet.limits import measure_limits
+from jaxnet.program import PRECISIONS
+from tests.benchmarks import readers
+from tests.benchmarks.readers import in_batches
+from tests.benchmarks.report import report
+
+N, N_TRIED, ROUNDS = 1_000_000, 200_000, 7
+BATCHES = (200, 1_000, 4_000, 20_000, 100_000)  # that leave no rest, to be compiled again
+CALLS, IN_A_ROW = 20_000, 200
+
+
+def seconds(call, *arguments):
+    began = time.perf_counter()
+    call(*arguments)
+    return time.perf_counter() - began
+
+
+def peers(params, pool):
+    """Each peer with its settings: batch sizes, and threads of its own or outside of it."""
+    for name, make in (
+        ("onnx runtime", readers.onnx_reader),
+        ("onnx runtime, int8", partial(readers.onnx_reader, in_bytes=True)),
+        ("pytorch, eager", readers.torch_reader),
+        ("pytorch, compiled", partial(readers.torch_reader, compiled=True)),
+        ("numpy", readers.numpy_reader),
+    ):
+        for threads, n, outside in (("its own threads", 2, None), ("two outside", 1, pool)):
+            read = make(params, n_threads=n)
+            yield (
+                f"{name}, {threads}",
+                {size: partial(in_batches, read, size=size, pool=outside) for size in BATCHES},
+            )
+    yield "jit(vmap(forward)), all at once", {None: readers.plain_jit(params)}
+
+
+def million(params):
+    some = load_mnist("train").images
+    images = np.tile(some, (-(-N // len(some)), 1))[:N]
+    ours = {
+        "float32": readers.ours(params, brightest=True),
+        "float32, ten activations": readers.ours(params),
+        "bfloat16": readers.ours(params, brightest=True, precision="bfloat16"),
+        "int8": readers.ours(params, brightest=True, precision="int8"),
+    }
+    calls, sizes, expected = dict(ours), {}, ours["float32"](images)
+    with ThreadPoolExecutor(2) as pool:
+        for name, settings in peers(params, pool):
+            tried = {}
+            for size, call in settings.items():
+                call(images[:N_TRIED])  # compiles
+                tried[size] = min(seconds(call, images[:N_TRIED]) for _ in range(3))
+            sizes[name] = min(tried, key=tried.__getitem__)
+            calls[name] = settings[sizes[name]]
+            same = (calls[name](images) == expected).mean()
+            assert same > (0.99 if "int8" in name else 0.9999), (name, same)
+        times = {name: [] for name in calls}
+        for _ in range(ROUNDS):
+            for name, call in calls.items():  # in turn, so that all meet the same moods
+                times[name].append(seconds(call, images))
+    rates = {name: N / statistics.median(spent) / 1e6 for name, spent in times.items()}
+    show = partial(report, unit="million images/s", rounds=ROUNDS)
+    for name, size in sizes.items():
+        mine = "int8" if "int8" in name else "float32"
+        show(f"a million, {mine}", rates[mine], rates[name], peer_name=name, batch_size=size)
+    for name in ours:
+        show(f"a million, {name}", rates[name], rates["float32"], peer_name="ours, float32")
+    limits = measure_limits(jax.devices()[0])
+    for name in PRECISIONS:
+        most, limit = ceiling(work_of(params), limits, name)
+        show(f"a million, {name}", rates[name], most / 1e6, peer_name=f"the machine's {limit}")
+
+
+def one_at_a_time(params):
+    """From an image in NumPy to its digit in Python."""
+    images = load_mnist("test").images
+    floats = images / np.float32(255)
+    onnx, predict = readers.onnx_reader(params, n_threads=1), jax.jit(jaxnet.predict)
+    calls = {
+        "ours": lambda n: predict(params, floats[n]).item(),
+        "onnx runtime": lambda n: onnx(images[n : n + 1]).item(),
+    }
+    times = {name: [] for name in calls}
+    for start in range(0, CALLS, IN_A_ROW):
+        for name, call in calls.items():  # in turn, so that all meet the same moods
+            for n in range(start, start + IN_A_ROW):
+                times[name].append(1e6 * seconds(call, n % len(images)))
+    for label, q in (("median", 0.5), ("99th percentile", 0.99)):
+        ours, peer = (np.quantile(times[name][100:], q) for name in calls)
+        report(f"one image, {label}", ours, peer, "µs", peer_name="onnx runtime", calls=CALLS)
+
+
+def started(*arguments):
+    command = [sys.executable, "-m", "tests.benchmarks.worker", *map(str, arguments)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def memory():
+    """The peak of a stream's memory, for ten times the images."""
+    few, many = (float(started("stream", n).communicate()[0]) for n in (N, 10 * N))
+    report("stream of ten million, peak", many, few, "MiB", peer_name="of one million")
+
+
+def together(*all_arguments):
+    """What processes read in a second together, each ready before any begins."""
+    workers = [started("rate", *arguments) for arguments in all_arguments]
+    for worker in workers:
+        worker.stdout.readline()
+    for worker in workers:
+        worker.stdin.write("go\n")
+        worker.stdin.flush()
+    return sum(float(worker.communicate()[0]) for worker in workers) / 1e6
+
+
+def several():
+    """Two processes of a core each, and two devices of one process, against one core."""
+    ways = {
+        "one": lambda: together(("0", 1)),
+        "two processes": lambda: together(("0", 1), ("1", 1)),
+        "two devices": lambda: together(("0,1", 2)),
+    }
+    rates = {name: [] for name in ways}
+    for _ in range(3):
+        for name, way in ways.items():
+            rates[name].append(way())
+    one = statistics.median(rates.pop("one"))
+    for name, measured in rates.items():
+        report(
+            name, statistics.median(measured), one, "million images/s", peer_name="one, on a core"
+        )
+
+
+def main() -> None:
+    params = jaxnet.pretrained()
+    million(params)
+    one_at_a_time(params)
+    memory()
+    several()
