@@ -184,9 +184,14 @@ def _stream(
             size = max(size, n_devices * _share_of(len(images), n_devices, on_cpu=on_cpu))
             starts = _starts(images, size)
             stops = [*starts[1:], len(images)]
-            run = _with_settings(partial(read_piece, images))
-            yield concatenate(pool.map(run, starts, stops))
-            del images, run  # or they would be held while the next batch is made
+            read_one = partial(read_piece, images)
+            alone = len(starts) == 1 and not mesh  # else it is kept from the caller's own mesh
+            if alone:
+                parts = map(read_one, starts, stops)
+            else:
+                parts = pool.map(_with_settings(read_one), starts, stops)
+            yield concatenate(parts)
+            del images, read_one, parts  # or they would be held while the next batch is made
 
 
 def _layers(
@@ -198,14 +203,16 @@ def _layers(
     w: Any = params[0][0]
     chosen = isinstance(w, jax.Array) and w.committed and len(w.devices()) == 1
     place = NamedSharding(mesh, P()) if mesh else w.device if chosen else None
-    return jax.device_put((first, tuple(rest)), place)
+    made = first, tuple(rest)
+    return made if on_cpu and place is None else jax.device_put(made, place)
 
 
 def _share_of(n: int, n_devices: int, *, on_cpu: bool) -> int:
     """How many of a batch's images a device takes at a time, by each of a CPU's threads."""
-    most, at_once = (_PIECE, cores()) if on_cpu else (_OF_AN_ACCELERATOR, 1)
-    times = -(-n // (most * n_devices * at_once)) or 1
-    each = -(-n // (times * n_devices * at_once))  # all alike, so that little is padded
+    most = _PIECE if on_cpu else _OF_AN_ACCELERATOR
+    at_once = n_devices * (cores() if on_cpu and n > _TILE else 1)
+    times = -(-n // (most * at_once)) or 1
+    each = -(-n // (times * at_once))  # all alike, so that little is padded
     # Powers of two, then whole tiles: so that few compilations serve every number.
     return 1 << max(each - 1, 0).bit_length() if each <= _TILE else -(-each // _TILE) * _TILE
 

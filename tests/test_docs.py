@@ -74,6 +74,8 @@ def test_the_readmes_commands_run(tmp_path, command, request):
     Image.fromarray(images[0]).save(tmp_path / "photo.png")
     (tmp_path / "scans").mkdir()
     Image.fromarray(images[1]).save(tmp_path / "scans" / "one.png")
+    (tmp_path / "more" / "of" / "them").mkdir(parents=True)
+    Image.fromarray(images[2]).resize((280, 280)).save(tmp_path / "more" / "of" / "them" / "2.jpg")
     arguments = shlex.split(command, comments=True)[1:]
     subprocess.run([sys.executable, "-m", "jaxnet", *arguments], cwd=tmp_path, check=True)
 
