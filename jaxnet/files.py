@@ -46,7 +46,8 @@ def check_free(path: Path, inputs: Iterable[Path] = ()) -> None:
         inputs: files that are read, or folders of such files.
 
     Raises:
-        FileError: its folder does not exist, or it is one of the inputs, or a file in one.
+        FileError: its folder does not exist, or it is a folder itself, or one of the inputs, or a
+            file in one.
 
     Example:
         >>> import pathlib, jaxnet
@@ -54,8 +55,10 @@ def check_free(path: Path, inputs: Iterable[Path] = ()) -> None:
     """
     if not path.parent.is_dir():
         raise FileError(f"{path}: there is no folder {path.parent}; make it first.")
+    if path.is_dir():
+        raise FileError(f"{path}: this is a folder; name a file.")
     if path.exists() and any(
-        p.exists() and (path.samefile(p) or path.parent.samefile(p)) for p in inputs
+        os.path.exists(p) and (path.samefile(p) or path.parent.samefile(p)) for p in inputs
     ):
         raise FileError(f"{path}: this is one of the inputs; write to another file.")
 

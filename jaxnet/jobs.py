@@ -8,11 +8,12 @@ at any moment goes on after the last of them, and ends with the same bytes.
 import hashlib
 import json
 import os
+import platform
 import queue
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeVar
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 
 from jaxnet import inference
 from jaxnet.data.inputs import Inputs, Rows
-from jaxnet.files import FileError, replacing
+from jaxnet.files import FileError, open_file, replacing
 from jaxnet.formats.answers import Table, writing
 from jaxnet.formats.safetensors import Info
 from jaxnet.network import Params
@@ -31,7 +32,6 @@ from jaxnet.network import Params
 _T = TypeVar("_T")
 
 MANIFEST = "manifest.json"
-_PIECE = 16_384  # images read, answered and written at a time
 
 
 class Job(NamedTuple):
@@ -90,24 +90,26 @@ def tables(job: Job, start: int = 0, stop: int | None = None) -> Generator[Table
         start, stop: the range; all, if not given.
 
     Yields:
-        The rows, in order, some ten thousand at a time; one table at least, maybe empty.
+        The rows, in order, `inputs.at_once` at a time; one table at least, maybe empty.
 
     Raises:
         FileError: an image cannot be read, and the job does not skip it.
 
     Example:
         >>> import numpy, pathlib, tempfile, jaxnet
+        >>> from jaxnet.pretrained import PATH
         >>> path = pathlib.Path(tempfile.mkdtemp(), "digits.npy")
         >>> numpy.save(path, numpy.zeros((3, 784), "uint8"))
         >>> inputs = jaxnet.data.open_inputs([path])
-        >>> job = jaxnet.jobs.Job(*jaxnet.load(jaxnet.pretrained.PATH), inputs)
+        >>> job = jaxnet.jobs.Job(*jaxnet.load(PATH), inputs)
         >>> [len(table.names) for table in jaxnet.jobs.tables(job)]
         [3]
     """
     stop = job.inputs.n if stop is None else stop
-    cuts = [*range(start, max(stop, start + 1), _PIECE), stop]
-    pieces = (job.inputs.read(a, b) for a, b in pairwise(cuts))
-    with closing(ahead(_answered(job, ahead(pieces)))) as answered:
+    cuts = [*range(start, max(stop, start + 1), job.inputs.at_once), stop]
+    over = threading.Event()
+    pieces = (job.inputs.read(a, b, over) for a, b in pairwise(cuts))
+    with closing(ahead(_answered(job, ahead(pieces)), over)) as answered:
         for rows, answers in answered:
             at, start = start, start + len(rows.names)
             labels = None if job.labels is None else job.labels[at:start]
@@ -147,12 +149,13 @@ def warm(job: Job) -> None:
 
     Example:
         >>> import numpy, pathlib, tempfile, jaxnet
+        >>> from jaxnet.pretrained import PATH
         >>> path = pathlib.Path(tempfile.mkdtemp(), "digits.npy")
         >>> numpy.save(path, numpy.zeros((3, 784), "uint8"))
         >>> inputs = jaxnet.data.open_inputs([path])
-        >>> jaxnet.jobs.warm(jaxnet.jobs.Job(*jaxnet.load(jaxnet.pretrained.PATH), inputs))
+        >>> jaxnet.jobs.warm(jaxnet.jobs.Job(*jaxnet.load(PATH), inputs))
     """
-    n = min(job.inputs.n, _PIECE)
+    n = min(job.inputs.n, job.inputs.at_once)
     images = np.zeros((n, 784), job.inputs.read(0, min(n, 1)).images.dtype)
     for _ in _answered(job, (rows for rows in [Rows(images, [], {})])):
         pass
@@ -172,10 +175,11 @@ def read(job: Job) -> Generator[Step]:
 
     Example:
         >>> import numpy, pathlib, tempfile, jaxnet
+        >>> from jaxnet.pretrained import PATH
         >>> path = pathlib.Path(tempfile.mkdtemp(), "digits.npy")
         >>> numpy.save(path, numpy.zeros((3, 784), "uint8"))
         >>> inputs = jaxnet.data.open_inputs([path])
-        >>> job = jaxnet.jobs.Job(*jaxnet.load(jaxnet.pretrained.PATH), inputs)
+        >>> job = jaxnet.jobs.Job(*jaxnet.load(PATH), inputs)
         >>> [step.tally.rows for step in jaxnet.jobs.read(job)]
         [3]
     """
@@ -201,10 +205,11 @@ def write_file(job: Job, path: Path) -> Generator[Step]:
 
     Example:
         >>> import numpy, pathlib, tempfile, jaxnet
+        >>> from jaxnet.pretrained import PATH
         >>> folder = pathlib.Path(tempfile.mkdtemp())
         >>> numpy.save(folder / "digits.npy", numpy.zeros((3, 784), "uint8"))
         >>> inputs = jaxnet.data.open_inputs([folder / "digits.npy"])
-        >>> job = jaxnet.jobs.Job(*jaxnet.load(jaxnet.pretrained.PATH), inputs)
+        >>> job = jaxnet.jobs.Job(*jaxnet.load(PATH), inputs)
         >>> [step.tally.rows for step in jaxnet.jobs.write_file(job, folder / "answers.csv")]
         [3]
         >>> len((folder / "answers.csv").read_text().splitlines())
@@ -236,10 +241,11 @@ def write_shards(
 
     Example:
         >>> import numpy, pathlib, tempfile, jaxnet
+        >>> from jaxnet.pretrained import PATH
         >>> folder = pathlib.Path(tempfile.mkdtemp())
         >>> numpy.save(folder / "digits.npy", numpy.zeros((3, 784), "uint8"))
         >>> inputs = jaxnet.data.open_inputs([folder / "digits.npy"])
-        >>> job = jaxnet.jobs.Job(*jaxnet.load(jaxnet.pretrained.PATH), inputs)
+        >>> job = jaxnet.jobs.Job(*jaxnet.load(PATH), inputs)
         >>> out, options = folder / "out", {"ending": ".csv", "size": 2, "resume": False}
         >>> [step.tally.rows for step in jaxnet.jobs.write_shards(job, out, **options)]
         [0, 2, 3]
@@ -249,17 +255,23 @@ def write_shards(
     n = job.inputs.n
     plan = {**_identity(job), "ending": ending, "shard_size": size, "rows": n}
     plan = json.loads(json.dumps(plan))  # as it will be read back
+    starts = range(0, max(n, 1), size)
+    digits = max(5, len(str(len(starts) - 1)))  # so that the names sort in this order
+    shards = {
+        f"part-{number:0{digits}}{ending}": range(start, min(start + size, n))
+        for number, start in enumerate(starts)
+    }
     folder.mkdir(exist_ok=True)
     with _alone(folder):
-        done = _finished(folder, plan, resume)
+        done = _finished(folder, plan, shards, resume)
         tally = Tally(*(sum(shard[name] for shard in done.values()) for name in Tally._fields))
         yield Step(tally, None)
-        for number, start in enumerate(range(0, max(n, 1), size)):
-            name, before = f"part-{number:05}{ending}", tally
+        for name, rows in shards.items():
             if name in done:
                 continue
+            before = tally
             with replacing(folder / name) as file:
-                for step in _write(job, file, ending, start, min(start + size, n), before):
+                for step in _write(job, file, ending, rows.start, rows.stop, before):
                     tally = step.tally
                     yield step
                 file.seek(0)
@@ -269,12 +281,13 @@ def write_shards(
             _write_manifest(folder, plan, done)
 
 
-def ahead(items: Generator[_T]) -> Generator[_T]:
+def ahead(items: Generator[_T], over: threading.Event | None = None) -> Generator[_T]:
     """Works an iterator off in a thread of its own, one item ahead.
 
     Args:
         items: is advanced in that thread, and closed there when the last item was taken, or
             when this is closed.
+        over: is set once no more items are wanted, for those that are being made to know.
 
     Yields:
         The items, in order. What the iterator raises is raised here.
@@ -285,7 +298,7 @@ def ahead(items: Generator[_T]) -> Generator[_T]:
         [0, 1, 4, 9]
     """
     ready: queue.Queue[tuple[_T, None] | tuple[None, BaseException]] = queue.Queue(1)
-    over = threading.Event()
+    over = over or threading.Event()
 
     def put(item: tuple[_T, None] | tuple[None, BaseException]) -> None:
         while not over.is_set():
@@ -301,8 +314,8 @@ def ahead(items: Generator[_T]) -> Generator[_T]:
             put((None, error))
 
     thread = threading.Thread(target=work, daemon=True)
-    thread.start()
     try:
+        thread.start()
         while True:
             item, error = ready.get()
             if isinstance(error, StopIteration):
@@ -312,7 +325,8 @@ def ahead(items: Generator[_T]) -> Generator[_T]:
             yield item  # type: ignore[misc]
     finally:
         over.set()
-        thread.join()
+        with suppress(RuntimeError):  # a signal came before it had begun, so that it ends at once
+            thread.join()
 
 
 def _write(
@@ -340,10 +354,16 @@ def _identity(job: Job) -> dict[str, Any]:
     """All that the answers depend on, so that only the very same job is gone on with."""
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(job.params)]
     network = hashlib.sha256(b"".join(leaf.tobytes() for leaf in leaves)).hexdigest()
-    labels = None if job.labels is None else hashlib.sha256(job.labels.tobytes()).hexdigest()
+    labels = job.labels
+    if labels is not None:
+        labels = hashlib.sha256(np.ascontiguousarray(labels).data).hexdigest()
+    versions: dict[str, str] = {}
+    for name in ("jaxnet", "jax", "jaxlib", "numpy", "pyarrow", "pillow"):
+        with suppress(PackageNotFoundError):
+            versions[name] = version(name)
     return {
-        "versions": {name: version(name) for name in ("jaxnet", "jax", "jaxlib", "numpy")},
-        "device": jax.devices()[0].device_kind,
+        "versions": versions,
+        "device": [jax.devices()[0].device_kind, platform.machine(), _processor()],
         "network": {"sha256": network, **job.info._asdict()},
         "inputs": job.inputs.identity,
         "labels": labels,
@@ -351,6 +371,15 @@ def _identity(job: Job) -> dict[str, Any]:
         "brightest": job.brightest,
         "skip": job.skip,
     }
+
+
+def _processor() -> str:
+    """Which one this is: its kind decides how sums are rounded."""
+    with suppress(OSError), open("/proc/cpuinfo", errors="replace") as lines:
+        for line in lines:
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()
 
 
 @contextmanager
@@ -375,7 +404,9 @@ def _alone(folder: Path) -> Generator[None]:
         os.close(held)
 
 
-def _finished(folder: Path, plan: dict[str, Any], resume: bool) -> dict[str, dict[str, Any]]:
+def _finished(
+    folder: Path, plan: dict[str, Any], shards: Mapping[str, range], resume: bool
+) -> dict[str, dict[str, Any]]:
     """The shards that are there already, by name, once they were held against the manifest."""
     path = folder / MANIFEST
     partials = [*folder.glob(".jaxnet-*.partial")]  # of a process that was killed
@@ -389,29 +420,37 @@ def _finished(folder: Path, plan: dict[str, Any], resume: bool) -> dict[str, dic
     if not begun:
         _write_manifest(folder, plan, {})
         return {}
+    with open_file(path) as file:
+        content = file.read()
     try:
-        before = json.loads(path.read_bytes())
-        shards = {
-            str(shard.pop("file")): {
-                "sha256": str(shard["sha256"]),
-                **{name: int(shard[name]) for name in Tally._fields},
-            }
+        before = json.loads(content)
+        done = {
+            str(shard["file"]): {key: shard[key] for key in ("sha256", *Tally._fields)}
             for shard in before["shards"]
         }
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise FileError(f"{path}: this manifest is damaged; name another folder.") from error
     changed = [name for name, value in plan.items() if before.get(name) != value]
     if changed:
         raise FileError(
             f"{folder}: begun by another job ({', '.join(changed)} differ); name another folder."
         )
-    return {name: shard for name, shard in shards.items() if _is_whole(folder / name, shard)}
+    if not all(name in shards and _fits(shard, len(shards[name])) for name, shard in done.items()):
+        raise FileError(f"{path}: this manifest is damaged; name another folder.")
+    return {name: shard for name, shard in done.items() if _is_whole(folder / name, shard)}
+
+
+def _fits(shard: dict[str, Any], n: int) -> bool:
+    """Whether the manifest says of a shard what can be so."""
+    numbers = [shard[name] for name in Tally._fields]
+    return shard["rows"] == n and all(type(m) is int and 0 <= m <= n for m in numbers)
 
 
 def _is_whole(path: Path, shard: dict[str, Any]) -> bool:
     try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == shard["sha256"]
+        with open_file(path) as file:
+            digest = hashlib.file_digest(file, "sha256")  # type: ignore[arg-type]
+        return digest.hexdigest() == shard["sha256"]
     except FileNotFoundError:
         return False
 

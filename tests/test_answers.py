@@ -9,6 +9,7 @@ import pyarrow.parquet
 import pytest
 
 from jaxnet import Answers
+from jaxnet.data.rows import Numbered
 from jaxnet.files import FileError
 from jaxnet.formats.answers import ENDINGS, Table, json_lines, write_answers, writing
 
@@ -26,7 +27,8 @@ def test_json_lines(answers):
     rows = [json.loads(line) for line in json_lines(Table(answers, NAMES, np.array([1, 2, 3])))]
     assert [row["image"] for row in rows] == NAMES
     assert [row["label"] for row in rows] == [1, 2, 3]
-    np.testing.assert_array_equal([row["activations"] for row in rows], answers.activations)
+    got = np.array([row["activations"] for row in rows], np.float32)
+    np.testing.assert_array_equal(got, answers.activations)
     assert all(line.count("\n") == 1 for line in json_lines(Table(answers, NAMES)))
 
 
@@ -102,7 +104,7 @@ def test_tables_one_after_another_in_every_format(answers, ending, brightest, la
     expected = [None if n in bad else d for n, d in enumerate(answers.digits.tolist())]
     assert digits == 2 * expected
     a = [None if n in bad else a for n, a in enumerate(answers.activations.tolist())]
-    assert activations == 2 * a
+    assert [a if a is None else np.float32(a).tolist() for a in activations] == 2 * a
     assert known == (None if labels is None else 2 * labels.tolist())
     if bad and ending != ".npy":
         file.seek(0)
@@ -110,6 +112,47 @@ def test_tables_one_after_another_in_every_format(answers, ending, brightest, la
         if ending == ".parquet":
             content = str(pyarrow.parquet.read_table(file).column("error").to_pylist()).encode()
         assert content.count(b"b.png") == 2
+
+
+def test_many_rows_of_one_file_are_called_as_one_by_one(answers):
+    """Names that are quoted once for all, held against each quoted by itself."""
+    file = 'half \udcff, "größe"\n#[5]'
+    names = Numbered(file, range(7, 10))
+    assert [*names] == [f"{file}[{n}]" for n in (7, 8, 9)] == [names[n] for n in range(3)]
+    assert [*names[1:]] == [*names][1:]
+    errors = {1: f"{names[1]}: why."}
+    assert [*names[::2]] == [*names][::2]
+    for ending in ENDINGS:
+        written = [io.BytesIO(), io.BytesIO()]
+        for content, called in zip(written, (names, [*names]), strict=True):
+            with writing(content, ending, 3, like=Table(answers, called, None, errors)) as write:
+                write(Table(answers, called, None, errors))
+        assert written[0].getvalue() == written[1].getvalue()
+    table = Table(answers, names, None, errors)
+    with writing(file := io.BytesIO(), ".parquet", 3, like=table) as write:
+        write(table)
+    rows = pyarrow.parquet.read_table(file).to_pydict()
+    assert rows["image"] == [name.replace("\udcff", "\\udcff") for name in names]
+    assert rows["error"][1] == f"{rows['image'][1]}: why."
+
+
+def test_csv_is_what_pythons_csv_writes(answers):
+    names = ["a, b", 'say "a"', "\r", "ü", " ", "'"]
+    a = np.ones((6, 2), np.float32)
+    table = Table(Answers(np.arange(6), a), names, None, {5: 'why, in "words"'})
+    file, expected = io.BytesIO(), io.StringIO(newline="")
+    with writing(file, ".csv", 6, like=table) as write:
+        write(table)
+    rows = [[name, n, 1, 1, ""] for n, name in enumerate(names[:5])]
+    head = ["image", "digit", "activation_0", "activation_1", "error"]
+    csv.writer(expected).writerows([head, *rows, ["'", "", "", "", 'why, in "words"']])
+    assert file.getvalue().decode() == expected.getvalue()
+
+
+def test_json_has_no_number_that_is_none(answers):
+    table = Table(answers._replace(activations=np.full((3, 10), np.nan)), NAMES)
+    with pytest.raises(ValueError, match="JSON has no word for an activation"):
+        [*json_lines(table)]
 
 
 @pytest.mark.parametrize("ending", ENDINGS)

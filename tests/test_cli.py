@@ -18,7 +18,7 @@ from PIL import Image
 import jaxnet
 from jaxnet.data import write_idx
 from jaxnet.pretrained import PATH
-from tests.processes import refused, run
+from tests.processes import refused, run, run_here
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,8 @@ def test_json(folder):
         jaxnet.pretrained(), jaxnet.data.read_images(folder / "images.gz").images
     )
     assert [line["digit"] for line in lines] == answers.digits.tolist()
-    np.testing.assert_array_equal([line["activations"] for line in lines], answers.activations)
+    got = np.array([line["activations"] for line in lines], np.float32)
+    np.testing.assert_array_equal(got, answers.activations)
     assert [line["label"] for line in lines] == list(jaxnet.data.read_labels(folder / "labels.gz"))
 
 
@@ -209,6 +210,56 @@ def test_mistakes_end_in_one_sentence_and_code_2(folder, tmp_path, arguments, sa
     assert re.search(says, refused(run(*arguments, cwd=tmp_path)))
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["**/*.npy", "--output", "b/two.npy"], "b/two.npy: this is one of the inputs"),
+        (["[a].npy", "--output", "[a].npy"], r"\[a\].npy: this is one of the inputs"),
+        (["[a].npy", "--labels", "a.npy", "--output", "a.npy"], "a.npy: this is one of the inputs"),
+        (
+            ["[a].npy", "--weights", "a.npy", "--output", "b/link.npy"],
+            "link.npy: this is one of the",
+        ),
+        (["[a].npy", "--output", "d.csv"], "d.csv: this is a folder; name a file"),
+        (["[a].npy", "--output", "a.npy/"], "a.npy: this is a file; name a folder"),
+        (["[a].npy", "--output", "."], "--output: expected a file, or a folder to make; got '.'"),
+        (["[a].npy", "--output", ""], "--output: expected a file, or a folder to make; got '.'"),
+        (
+            ["[a].npy", "f.npy", "--precision", "int8"],
+            "f.npy: images in floats; --precision int8",
+        ),
+    ],
+)
+def test_more_mistakes_that_end_before_any_work(tmp_path, arguments, says):
+    for name in ("b", "d.csv"):
+        (tmp_path / name).mkdir()
+    for name in ("[a].npy", "a.npy", "b/two.npy"):
+        np.save(tmp_path / name, np.zeros((2, 784), np.uint8))
+    os.symlink("../a.npy", tmp_path / "b" / "link.npy")
+    np.save(tmp_path / "f.npy", np.zeros((2, 784), np.float32))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.npy")}
+    assert re.search(says, refused(run_here("classify", *arguments, cwd=tmp_path)))
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*.npy")}
+
+
+def test_a_name_that_ends_in_a_slash_is_a_folders(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((2, 784), np.uint8))
+    arguments = "classify", "a.npy", "--output", "x.csv/", "--format", "csv"
+    assert run_here(*arguments, cwd=tmp_path).returncode == 0
+    assert (tmp_path / "x.csv" / "part-00000.csv").exists()
+    assert run_here(*arguments, "--resume", cwd=tmp_path).returncode == 0
+
+
+def test_shards_among_the_inputs_are_not_read(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((30, 784), np.uint8))
+    command = "classify", "**/*.npy", "--output", "out", "--format", "npy"
+    assert run_here(*command, cwd=tmp_path).returncode == 0
+    assert np.load(tmp_path / "out" / "part-00000.npy").shape == (30,)
+    process = run_here(*command, "--resume", cwd=tmp_path)
+    assert process.returncode == 0, process
+    assert "30" in process.stdout
+
+
 @pytest.mark.parametrize("arguments", [["classify", "--wrong"], ["no-such-command"]])
 def test_mistakes_in_the_command_itself_are_code_2_too(arguments):
     process = run(*arguments)
@@ -262,7 +313,7 @@ def writing(many, output):
 
 
 @pytest.mark.parametrize(
-    ("number", "seconds"), [(signal.SIGINT, 0), (signal.SIGINT, 0.7), (signal.SIGTERM, 0.3)]
+    ("number", "seconds"), [(signal.SIGINT, 0), (signal.SIGINT, 0.4), (signal.SIGTERM, 0.3)]
 )
 def test_an_interruption_is_no_traceback_and_leaves_the_old_output(many, tmp_path, number, seconds):
     output = tmp_path / "out.csv"

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import jaxnet
-from jaxnet.files import FileError, replacing
+from jaxnet.files import FileError, check_free, replacing
 
 
 def test_new_bytes_take_the_place_of_old_ones(tmp_path):
@@ -113,3 +113,8 @@ def test_an_error_about_another_file_keeps_its_name(tmp_path):
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere"), replacing(tmp_path / "nowhere" / "x"):
         pass
+
+
+def test_a_folder_is_not_written_to_as_a_file(tmp_path):
+    with pytest.raises(FileError, match="this is a folder; name a file"):
+        check_free(tmp_path)

@@ -1,5 +1,6 @@
 """Pictures of every kind, brought into MNIST's form: real files, real decoders."""
 
+import errno
 import io
 import struct
 import zlib
@@ -12,6 +13,7 @@ from PIL import Image
 
 import jaxnet
 from jaxnet.data import as_mnist, read_image
+from jaxnet.data.images import decode
 from jaxnet.files import FileError
 
 
@@ -258,3 +260,14 @@ def test_arbitrary_bytes_give_an_image_or_the_error(tmp_path, seed, cut, damage,
     else:
         assert image.shape == (784,)
         assert 0 <= image.min() <= image.max() == 1
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError(errno.EIO, "Input/output error")])
+def test_what_is_not_the_pictures_fault_is_not_called_so(error):
+    class Failing(io.BytesIO):
+        def read(self, *_):
+            raise error
+
+    with pytest.raises(type(error)) as raised:
+        decode(Failing(b"some bytes"), "a.png")
+    assert raised.value is error

@@ -1,14 +1,19 @@
 """Images however many, read a range at a time, held against the same images in NumPy."""
 
+import errno
 import gc
 import hashlib
 import io
 import json
 import os
+import resource
+import signal
 import subprocess
 import sys
 import threading
 from contextlib import ExitStack, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory, gettempdir
 
 import numpy as np
 import pytest
@@ -18,6 +23,10 @@ from PIL import Image
 
 import jaxnet
 from jaxnet.data import open_inputs, read_images, write_idx
+from jaxnet.data.inputs import expand
+from jaxnet.data.parquet import _chunks
+from jaxnet.data.rows import Numbered, together
+from jaxnet.data.stored import Layout, found, read_rows
 from jaxnet.files import FileError
 
 pa = pytest.importorskip("pyarrow")
@@ -133,7 +142,7 @@ def test_every_format(tmp_path, pipe, kind, way):
             assert images.dtype == (np.float32 if floats else np.uint8)
         expected = FLOATS if floats else PIXELS
         np.testing.assert_allclose(images, expected[start:stop], atol=1e-3 if "half" in kind else 0)
-        assert names == [f"{name}[{n}]" for n in range(start, stop)]
+        assert [*names] == [f"{name}[{n}]" for n in range(start, stop)]
         assert errors == {}
 
 
@@ -183,7 +192,7 @@ def test_any_range_is_its_rows_one_by_one(mixture, data):
     stop = data.draw(st.integers(start, inputs.n))
     images, names, errors = inputs.read(start, stop)
     wanted = expected[start:stop]
-    assert names == [name for name, _, _ in wanted]
+    assert [*names] == [name for name, _, _ in wanted]
     assert [*errors] == [n for n, (_, _, says) in enumerate(wanted) if says]
     for n, says in errors.items():
         assert says.startswith(f"{names[n]}: ")
@@ -265,6 +274,28 @@ def test_rows_that_are_no_images(tmp_path, array, wrong):
     assert not images[1].any()
 
 
+def test_two_columns_of_the_name_are_refused(tmp_path):
+    images = pa.array([bytes(784)])
+    table = pa.Table.from_arrays([images, images], ["image", "image"])
+    parquet.write_table(table, tmp_path / "a")
+    with pytest.raises(FileError, match="one column called 'image'; got several"):
+        open_inputs([tmp_path / "a"])
+
+
+@pytest.mark.parametrize("kind", ["lists", "bytes"])
+def test_columns_are_read_chunk_by_chunk(kind):
+    """As pyarrow hands out more than two gigabytes, which it cannot put into one."""
+    array = COLUMNS[kind]
+    column = pa.chunked_array([array[:7], array[7:7], array[7:20], array[20:]])[2:22]
+    lists = (784,) if kind == "lists" else ()
+    several = [*_chunks(column, lists, Numbered("a", range(2, 22)), None)]
+    assert [len(rows.names) for rows in several] == [5, 0, 13, 2]
+    images, names, errors = together(several)
+    np.testing.assert_array_equal(images, PIXELS[2:22])
+    assert names == [f"a[{n}]" for n in range(2, 22)]
+    assert errors == {}
+
+
 @pytest.mark.parametrize(
     ("columns", "says"),
     [
@@ -327,6 +358,30 @@ def test_what_is_not_there(tmp_path):
         open_inputs([tmp_path / "pipe"])
 
 
+def test_npy_of_every_version(tmp_path):
+    for version in ((1, 0), (2, 0), (3, 0)):
+        with open(tmp_path / "a.npy", "wb") as file:
+            np.lib.format.write_array(file, PIXELS, version=version)
+        inputs = open_inputs([tmp_path / "a.npy"])
+        np.testing.assert_array_equal(inputs.read(0, N).images, PIXELS)
+
+
+def test_of_floats_it_is_known_from_the_start(tmp_path):
+    for kind in KINDS:
+        write(tmp_path / "a", kind)
+        inputs = open_inputs([tmp_path / "a"])
+        floats = inputs.read(0, 1).images.dtype != np.uint8
+        assert inputs.floats == (str(tmp_path / "a") if floats else None)
+
+
+def test_large_pictures_are_few_at_a_time(tmp_path):
+    column(tmp_path / "small", COLUMNS["bytes"])
+    column(tmp_path / "large", pa.array([{"bytes": os.urandom(300_000)} for _ in range(9)]))
+    assert open_inputs([tmp_path / "small"]).at_once > 2_000
+    assert open_inputs([tmp_path / "large"]).at_once == 16
+    assert open_inputs([tmp_path / "large", tmp_path / "small"]).at_once == 16
+
+
 def test_of_nothing_there_is_nothing(tmp_path):
     np.save(tmp_path / "a.npy", FLOATS[:0])
     write_idx(tmp_path / "b.gz", SQUARE[:0])
@@ -342,18 +397,40 @@ def test_of_nothing_there_is_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["npy", "npy, Fortran", "IDX", "lists", "bytes"])
-@pytest.mark.parametrize("change", [-784, 784])
+@pytest.mark.parametrize("change", [-784, 784, 0])
 def test_a_file_that_has_changed_shifts_no_rows(tmp_path, kind, change):
     path = tmp_path / "images"
     write(path, kind)
     inputs = open_inputs([path])
     inputs.read(0, 3)
-    os.truncate(path, path.stat().st_size + change)
-    with pytest.raises(FileError, match=r"images: this file has changed: .* bytes before"):
+    if change:
+        os.truncate(path, path.stat().st_size + change)
+    else:
+        os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))
+    says = ".* bytes before" if change else "it was written to since"
+    with pytest.raises(FileError, match=rf"images: this file has changed: {says}"):
         inputs.read(10, 20)
     path.unlink()
     with pytest.raises(FileNotFoundError, match="images"):
         inputs.read(10, 20)
+
+
+@pytest.mark.parametrize("kind", ["npy", "npy, square, Fortran", "IDX"])
+def test_rows_that_were_read_outlive_their_file(tmp_path, kind):
+    """A map of a file that is cut short would end the process here."""
+    write(tmp_path / "images", kind)
+    images = open_inputs([tmp_path / "images"]).read(3, 20).images
+    os.truncate(tmp_path / "images", 0)
+    np.testing.assert_array_equal(images, PIXELS[3:20])
+
+
+@pytest.mark.parametrize("fortran", [False, True])
+def test_a_file_that_is_cut_short_while_it_is_read(tmp_path, fortran):
+    path = tmp_path / "values"
+    path.write_bytes(bytes(10))
+    layout = Layout(np.dtype("u1"), (6, 2), 0, fortran)
+    with pytest.raises(FileError, match="values: this file has changed: it was cut short"):
+        read_rows(found("values", str(path), path.stat()), layout, 3, 6)
 
 
 def test_a_picture_that_has_gone_is_an_error_of_its_row(tmp_path):
@@ -389,6 +466,80 @@ def test_patterns(tmp_path):
     assert names("[0].png") == ["[0].png"]  # a file that is called so
 
 
+def test_patterns_pass_nothing_over(tmp_path):
+    write(tmp_path / "a.npy", "npy")
+    os.symlink("gone.npy", tmp_path / "b.npy")
+    with pytest.raises(FileNotFoundError, match=r"b\.npy"):
+        open_inputs([tmp_path / "*.npy"])
+    (tmp_path / "b.npy").unlink()
+    os.mkfifo(tmp_path / "b.npy")
+    with pytest.raises(FileError, match=r"b\.npy: a pipe or a device"):
+        open_inputs([tmp_path / "**" / "*.npy"])
+
+
+@pytest.fixture
+def unprivileged():
+    """A folder, and no right to read what nobody may read, which the tests' user may have."""
+    with TemporaryDirectory() as folder:
+        os.chmod(folder, 0o777)
+        user = os.geteuid()
+        if user == 0:
+            os.seteuid(65534)
+        try:
+            yield Path(folder)
+        finally:
+            os.seteuid(user)
+
+
+@pytest.mark.parametrize("pattern", ["*/*.png", "**/*.png", "**", "*/deep/*.png", "b/[d]*/*.png"])
+def test_a_folder_that_a_pattern_may_not_look_into(unprivileged, pattern):
+    for name in ("a", "b"):
+        (unprivileged / name / "deep").mkdir(parents=True)
+        for place in (unprivileged / name, unprivileged / name / "deep"):
+            (place / "0.png").write_bytes(png(page()))
+    assert open_inputs([unprivileged / pattern]).n > 0
+    (unprivileged / "b").chmod(0)
+    try:
+        with pytest.raises(PermissionError, match="/b"):
+            open_inputs([unprivileged / pattern])
+    finally:
+        (unprivileged / "b").chmod(0o700)
+
+
+@pytest.mark.parametrize("way", [".", "*.png"])
+def test_pictures_that_cannot_be_opened_are_errors_of_their_rows(unprivileged, way):
+    for n in range(6):
+        (unprivileged / f"{n}.png").write_bytes(png(page()))
+    for n, target in ((1, "gone.png"), (2, "2.png"), (3, "0.png/a.png"), (4, 300 * "a")):
+        (unprivileged / f"{n}.png").unlink()
+        os.symlink(target, unprivileged / f"{n}.png")
+    (unprivileged / "5.png").chmod(0)
+    os.mkfifo(unprivileged / "6.png")
+    inputs = open_inputs([unprivileged / way])
+    images, names, errors = inputs.read(0, inputs.n)
+    assert (inputs.n, [*errors]) == (7, [1, 2, 3, 4, 5, 6])
+    for n, number in ((1, "ENOENT"), (2, "ELOOP"), (3, "ENOTDIR"), (4, "ENAMETOOLONG")):
+        assert errors[n] == f"{names[n]}: {os.strerror(getattr(errno, number))}."
+    assert errors[5].endswith("5.png: Permission denied.")
+    assert "6.png: a pipe or a device" in errors[6]
+    assert images[0].any()
+    assert not images[1:].any()
+
+
+def test_patterns_pass_over_the_folder_of_the_answers(tmp_path):
+    out = tmp_path / "scans" / "out"
+    out.mkdir(parents=True)
+    write(tmp_path / "scans" / "a", "npy")
+    pattern = str(tmp_path / "scans" / "**" / "*")
+    before = open_inputs([pattern], without=out)
+    write(out / "part-00000.npy", "npy")
+    os.symlink(out, tmp_path / "link")
+    assert len(expand(pattern)) == 2
+    for without in (out, tmp_path / "link", f"{out}/"):
+        assert open_inputs([pattern], without=without).identity == before.identity
+    assert len(expand(pattern, without=tmp_path / "scans" / "ou")) == 2
+
+
 def test_the_identity_changes_with_what_is_opened(tmp_path):
     folder = tmp_path / "scans"
     folder.mkdir()
@@ -402,7 +553,11 @@ def test_the_identity_changes_with_what_is_opened(tmp_path):
         return found
 
     first = identity()
-    assert first[2] == {"path": str(tmp_path / "a.npy"), "bytes": 128 + PIXELS.nbytes}
+    a = str(tmp_path / "a.npy")
+    assert first[2] == {
+        **{"path": a, "absolute": a, "bytes": 128 + PIXELS.nbytes},
+        "mtime_ns": os.stat(a).st_mtime_ns,
+    }
     assert first == identity()
     (folder / "1.png").write_bytes(png(page()))
     second = identity()
@@ -437,6 +592,26 @@ def test_the_standard_input_is_known_by_its_content(pipe, monkeypatch):
         monkeypatch.setattr(sys, "stdin", stdin)
         with pytest.raises(FileError, match="standard input: nothing comes from there"):
             open_inputs(["-"])
+
+
+def test_no_standard_input_at_all(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)  # as after `<&-`
+    with pytest.raises(FileError, match="standard input: nothing comes from there"):
+        open_inputs(["-"])
+
+
+def test_where_nothing_more_can_be_unpacked_the_folder_is_named(tmp_path):
+    write_idx(tmp_path / "a.gz", np.zeros((1000, 784), np.uint8))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+        with pytest.raises(OSError, match=r"a\.gz") as raised:
+            open_inputs([tmp_path / "a.gz"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, old)
+    assert raised.value.filename == gettempdir()
 
 
 def test_temporary_files_go_with_what_reads_them(tmp_path):

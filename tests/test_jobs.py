@@ -4,8 +4,10 @@ import csv
 import errno
 import json
 import os
+import platform
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +16,7 @@ import time
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import jaxnet
 from jaxnet import jobs
@@ -53,9 +56,10 @@ def test_the_rows_are_the_answers_in_order(many):
     at = 0
     for table in jobs.tables(job_of(many)):
         n = len(table.names)
-        assert table.names == [f"{many}[{row}]" for row in range(at, at + n)]
+        assert [*table.names] == [f"{many}[{row}]" for row in range(at, at + n)]
         np.testing.assert_array_equal(table.answers.digits, expected.digits[at : at + n])
-        np.testing.assert_array_equal(table.answers.activations, expected.activations[at : at + n])
+        a = expected.activations[at : at + n]  # of other pieces, hence with sums in another order
+        np.testing.assert_allclose(table.answers.activations, a, atol=1e-5)
         at += n
     assert at == N
 
@@ -150,11 +154,124 @@ def test_a_folder_of_something_else_is_left_alone(many, tmp_path):
     assert content(tmp_path) == before
 
 
-@pytest.mark.parametrize("manifest", ["", "{", "[]", "{}", '{"shards": [{"file": 1}]}', "null"])
+@pytest.mark.parametrize(
+    "manifest",
+    ["", "{", "[]", "{}", '{"shards": [{"file": 1}]}', "null", '{"a":' * 100_000, b"\xff\xfe\xfa"],
+    ids=range(8),
+)
 def test_a_damaged_manifest_is_named(many, tmp_path, manifest):
-    (tmp_path / "manifest.json").write_text(manifest)
+    content = manifest if isinstance(manifest, bytes) else manifest.encode()
+    (tmp_path / "manifest.json").write_bytes(content)
     with pytest.raises(FileError, match=r"manifest\.json: this manifest is damaged"):
         write(job_of(many), tmp_path, resume=True)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rows": 8_999},
+        {"rows": 9_000.0},
+        {"rows": 1e999},
+        {"unread": -1},
+        {"right": 9_001},
+        {"file": "part-00005.csv"},
+        {"file": "../part-00000.csv"},
+    ],
+)
+def test_a_manifest_is_not_believed_what_cannot_be(many, tmp_path, change):
+    job, folder = job_of(many), tmp_path / "out"
+    steps = jobs.write_shards(job, folder, ending=".csv", size=9_000, resume=False)
+    while not (folder / "part-00001.csv").exists():
+        next(steps)
+    steps.close()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["shards"][0] |= change
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(FileError, match=r"manifest\.json: this manifest is damaged"):
+        write(job, folder, resume=True)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "part-00000.csv"])
+def test_pipes_among_the_answers_are_not_waited_for(many, tmp_path, name):
+    job, folder = job_of(many), tmp_path / "out"
+    write(job, folder, size=20_000)
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(FileError, match=f"{name}: a pipe or a device"):
+        write(job, folder, size=20_000, resume=True)
+
+
+def test_the_manifest_says_what_the_answers_depend_on(many, tmp_path):
+    write(job_of(many), tmp_path / "out", size=N)
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["versions"].keys() >= {"jaxnet", "jax", "jaxlib", "numpy", "pyarrow", "pillow"}
+    assert manifest["device"][1] == platform.machine()
+    assert manifest["inputs"][0]["mtime_ns"] == many.stat().st_mtime_ns
+
+
+def test_other_inputs_of_the_same_size_and_name_are_not_gone_on_with(many, tmp_path, monkeypatch):
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        np.save(tmp_path / name / "it.npy", np.load(many)[:4_000])
+        os.utime(tmp_path / name / "it.npy", (0, 0))
+
+    def begin(folder):
+        monkeypatch.chdir(tmp_path / folder)
+        return [*write(job_of("it.npy"), tmp_path / "out", size=2_000, resume=True)]
+
+    begin("a")
+    with pytest.raises(FileError, match="inputs differ"):
+        begin("b")  # another file
+    os.utime(tmp_path / "a" / "it.npy", (1, 1))
+    with pytest.raises(FileError, match="inputs differ"):
+        begin("a")  # written to since
+
+
+def test_names_of_parts_sort_in_their_order(tmp_path):
+    with open(tmp_path / "many.npy", "wb") as file:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (100_001, 784)}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.truncate(file.tell() + 100_001 * 784)
+    job, folder = job_of(tmp_path / "many.npy"), tmp_path / "out"
+    steps = jobs.write_shards(job, folder, ending=".csv", size=1, resume=False)
+    for _ in range(3):
+        next(steps)
+    steps.close()
+    assert (folder / "part-000000.csv").exists()
+
+
+def test_pictures_are_read_a_few_at_a_time_and_not_after_the_end(tmp_path, monkeypatch):
+    page = np.full((40, 30), 255, np.uint8)
+    page[5:35, 9:13] = 0
+    for n in range(100):
+        Image.fromarray(page).save(tmp_path / f"{n:02}.png")
+        os.truncate(tmp_path / f"{n:02}.png", 2**20)  # what follows a picture does not matter
+    seen = []
+    monkeypatch.setattr(
+        "jaxnet.data.inputs.decode", lambda *it: seen.append(it) or jaxnet.data.images.decode(*it)
+    )
+    job = job_of(tmp_path)
+    assert [len(table.names) for table in jobs.tables(job)] == [16] * 6 + [4]
+    assert len(seen) == 100
+
+    def slowly(*_):
+        time.sleep(0.3)
+        return np.zeros(784)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("jaxnet.data.inputs.decode", slowly)
+    before = signal.signal(signal.SIGALRM, interrupt)
+    began = time.perf_counter()
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            next(jobs.tables(job))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert time.perf_counter() - began < 1  # not as long as it takes to decode sixteen
 
 
 def test_two_processes_do_not_write_into_one_folder(many, tmp_path):
@@ -252,6 +369,27 @@ def test_ahead_ends_its_thread_and_closes_what_it_reads():
     assert threading.active_count() == threads
 
 
+def test_a_signal_while_a_thread_starts_ends_it(monkeypatch):
+    begin, threads, closed = threading.Thread.start, threading.active_count(), []
+
+    def start(thread):
+        begin(thread)
+        raise KeyboardInterrupt
+
+    def items():
+        try:
+            while True:
+                yield 0
+        finally:
+            closed.append(True)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with pytest.raises(KeyboardInterrupt):
+        next(jobs.ahead(items()))
+    assert threading.active_count() == threads
+    assert len(closed) <= 1
+
+
 def start(many, folder):
     return subprocess.Popen(
         [
@@ -265,43 +403,53 @@ def start(many, folder):
 
 @pytest.fixture(scope="module")
 def uninterrupted(many, tmp_path_factory):
-    """What a whole run leaves, and how long it takes."""
-    folder, began = tmp_path_factory.mktemp("whole") / "out", time.perf_counter()
+    """What a whole run leaves."""
+    folder = tmp_path_factory.mktemp("whole") / "out"
     assert start(many, folder).wait() == 0
-    return content(folder), time.perf_counter() - began
+    return content(folder)
 
 
-def kill(many, folder, seconds):
-    """Starts, or goes on, and is killed after some time; whether that came before the end."""
+def kill(many, folder, chance):
+    """Starts, or goes on, and is killed at a moment that comes before the end.
+
+    One time in four while it starts; else when some of the parts that are missing, but not all,
+    have been written, and a little later.
+    """
+    there = len([*folder.glob("part-*")])
+    last = N // 2_000 - 1
+    wanted = chance.randint(min(there + 1, last), last)
+    starting = chance.random() < 0.25
     process = start(many, folder)
-    try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        process.kill()
+    if starting:
+        time.sleep(chance.uniform(0, 1))
+    while not starting and process.poll() is None and len([*folder.glob("part-*")]) < wanted:
+        time.sleep(0.001)
+    time.sleep(chance.uniform(0, 0.01))
+    process.kill()
     return process.wait() == -signal.SIGKILL
 
 
 def test_killed_ten_times_over(many, uninterrupted, tmp_path):
-    whole, seconds = uninterrupted
     chance, kills, folder = random.Random(0), 0, tmp_path / "out 0"
     while kills < 10:  # each goes on from where the last was killed
-        if kill(many, folder, chance.uniform(0.4, 1) * seconds):
+        if kill(many, folder, chance):
             kills += 1
-            assert all(whole[path.name] == path.read_bytes() for path in folder.glob("part-*"))
-        else:
-            assert content(folder) == whole
-            folder = tmp_path / f"out {kills}"
-    assert start(many, folder).wait() == 0
-    assert content(folder) == whole
+            written = {path.name: path.read_bytes() for path in folder.glob("part-*")}
+            assert written.items() <= uninterrupted.items()
+            if kills < 10 and len(written) < N // 2_000 - 1:
+                continue
+            assert start(many, folder).wait() == 0
+        assert content(folder) == uninterrupted
+        folder = tmp_path / f"out {kills}"
 
 
 @pytest.mark.slow
 def test_killed_a_hundred_times(many, uninterrupted, tmp_path):
-    whole, seconds = uninterrupted
     chance, kills = random.Random(1), 0
     while kills < 100:
         folder = tmp_path / f"out {kills}"
-        if kill(many, folder, chance.uniform(0, 1) * seconds):
+        if kill(many, folder, chance):
             kills += 1
             assert start(many, folder).wait() == 0
-            assert content(folder) == whole
+        assert content(folder) == uninterrupted
+        shutil.rmtree(folder)

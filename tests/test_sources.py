@@ -157,6 +157,7 @@ def test_a_pattern_in_the_order_of_the_names(tmp_path, images):
 def test_labels(tmp_path, dtype):
     np.save(tmp_path / "labels.npy", np.arange(10).astype(dtype))
     np.testing.assert_array_equal(read_labels(tmp_path / "labels.npy"), np.arange(10))
+    assert read_labels(tmp_path / "labels.npy").dtype == np.uint8
     write_idx(tmp_path / "labels", np.arange(10).astype("u1"))
     np.testing.assert_array_equal(read_labels(tmp_path / "labels"), np.arange(10))
 

@@ -9,6 +9,7 @@ from rich.console import Console
 
 import jaxnet
 from jaxnet.data import Source
+from jaxnet.jobs import Tally
 from jaxnet.show import terminal
 
 
@@ -98,9 +99,14 @@ def test_cards_flow_into_the_width_there_is(two, width, columns):
     assert max(map(len, shown.splitlines())) <= width
 
 
-def test_the_summary_counts(two):
-    _, answers = two
-    shown = printed(terminal.summary(answers, np.array([3, 0]), 0.5))
-    assert "50.00 % (1)" in shown
+def test_the_summary_counts():
+    shown = printed(terminal.summary(Tally(rows=3, unread=1, right=1), 4.0, labelled=True))
+    assert re.search(r"images +3\b", shown)
+    assert re.search(r"skipped +1\b", shown)
+    assert "50.00 % (1)" in shown  # of those that could be read
     assert "4 images a second" in shown
-    assert "read rightly" not in printed(terminal.summary(answers, None, 0.5))
+    plain = printed(terminal.summary(Tally(rows=3), 4.0, labelled=False))
+    assert "read rightly" not in plain
+    assert "skipped" not in plain
+    nothing = printed(terminal.summary(Tally(rows=1, unread=1), 4.0, labelled=True))
+    assert "read rightly" not in nothing

@@ -1,10 +1,11 @@
 """The command that reads digits."""
 
+import os
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
-from glob import glob
 from pathlib import Path
+from threading import Event
 from typing import Annotated, Any
 
 import typer
@@ -15,7 +16,7 @@ from rich.text import Text
 
 from jaxnet import jobs
 from jaxnet.cli.drawn import ten_drawn_digits
-from jaxnet.data.inputs import Inputs, open_inputs
+from jaxnet.data.inputs import Inputs, expand, open_inputs
 from jaxnet.data.rows import Rows
 from jaxnet.data.sources import Source, read_labels
 from jaxnet.files import FileError, check_free
@@ -47,10 +48,11 @@ def classify(
         Path | None, typer.Option(help="What the images show: an IDX or .npy file.")
     ] = None,
     output: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
+            metavar="PATH",
             help=f"Write a row for each image: into this {', '.join(ENDINGS)} file, or, if the "
-            "name has no ending, into a folder of shards."
+            "name has no ending or ends in /, into a folder of shards.",
         ),
     ] = None,
     form: Annotated[
@@ -73,10 +75,12 @@ def classify(
 ) -> None:
     """Reads handwritten digits and says what they show."""
     ending = form if form.startswith(".") else f".{form}"
-    shards = output is not None and not output.suffix
-    if output:
-        check_ending(output.with_suffix(ending) if shards else output)
-        check_free(output, [Path(p) for text in inputs or () for p in glob(text) or [text]])
+    target, shards = None, False
+    if output is not None:
+        target = Path(output)
+        shards = not target.suffix or output.endswith(("/", os.sep))
+        _check_output(target, ending, inputs or [], [labels, weights], shards=shards)
+    folder = target if shards else None
     if resume and not shards:
         raise FileError("--resume goes on in a folder of shards; name one, without an ending.")
     if on_error not in ("stop", "skip"):
@@ -86,24 +90,26 @@ def classify(
     if labels and not inputs:
         raise FileError(f"{labels}: labels of which images? Name them before --labels.")
     params, info = load(weights)
-    found, known = (open_inputs(inputs), None) if inputs else _drawn()
+    found, known = (open_inputs(inputs, without=folder), None) if inputs else _drawn()
+    if precision == "int8" and found.floats:
+        raise FileError(f"{found.floats}: images in floats; --precision int8 wants them in bytes.")
     if labels:
         known = read_labels(labels)
         if len(known) != found.n:
             raise FileError(f"{labels}: {len(known):,} labels for {found.n:,} images.")
     job = jobs.Job(params, info, found, known, precision, brightest, skip=on_error == "skip")
     few = found.n <= FEW
-    show = few and not json and not output
+    show = few and not json and not target
     if show:
         job = job._replace(brightest=False)
 
     jobs.warm(job)  # compiles, outside the clock
     began, tally, err = time.perf_counter(), jobs.Tally(), Console(stderr=True)
     before = 0  # rows that were there
-    if output and shards:
-        steps = jobs.write_shards(job, output, ending=ending, size=shard_size, resume=resume)
+    if folder:
+        steps = jobs.write_shards(job, folder, ending=ending, size=shard_size, resume=resume)
     else:
-        steps = jobs.write_file(job, output) if output else jobs.read(job)
+        steps = jobs.write_file(job, target) if target else jobs.read(job)
     with closing(steps), _progress(err, found.n, hidden=few or json) as advance:
         for tally, table in steps:
             advance(tally.rows)
@@ -111,7 +117,7 @@ def classify(
                 before = tally.rows
                 continue
             for error in (table.errors or {}).values():
-                err.print(Text(terminal.printable(f"skipped: {error}")))
+                err.print(Text(terminal.printable(f"skipped: {error}")), soft_wrap=True)
             for line in json_lines(table) if json else ():
                 typer.echo(line, nl=False)
             if show:
@@ -120,6 +126,22 @@ def classify(
         seconds = time.perf_counter() - began
         rate = (tally.rows - before) / seconds
         Console().print(terminal.summary(tally, rate, labelled=known is not None))
+
+
+def _check_output(
+    target: Path, ending: str, inputs: list[str], others: list[Path | None], *, shards: bool
+) -> None:
+    """Raises, before any work, where nothing can be written, or what is read would be replaced."""
+    if not target.name:
+        raise FileError(f"--output: expected a file, or a folder to make; got '{target}'.")
+    check_ending(target.with_suffix(ending) if shards else target)
+    if shards and not target.exists():
+        check_free(target)
+    elif shards and not target.is_dir():
+        raise FileError(f"{target}: this is a file; name a folder, or a file with an ending.")
+    elif not shards:
+        read = [Path(file) for path in inputs for file in expand(path)]
+        check_free(target, [*read, *(other for other in others if other)])
 
 
 def _show(found: Inputs, table: Table) -> None:
@@ -134,7 +156,7 @@ def _show(found: Inputs, table: Table) -> None:
 def _drawn() -> tuple[Inputs, NDArray[Any]]:
     source, digits = ten_drawn_digits()
 
-    def read(start: int, stop: int) -> Rows:
+    def read(start: int, stop: int, _: Event | None = None) -> Rows:
         return Rows(source.images[start:stop], source.names[start:stop], {})
 
     return Inputs(len(digits), read, [{"drawn": len(digits), "at": time.time_ns()}]), digits
@@ -165,6 +187,6 @@ def _progress(console: Console, n: int, *, hidden: bool) -> Generator[Callable[[
         text = pace(rows)
         if not hidden and time.perf_counter() - said > SECONDS:
             said = time.perf_counter()
-            console.print(text, highlight=False)
+            console.print(text, highlight=False, soft_wrap=True)
 
     yield line

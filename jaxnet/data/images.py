@@ -64,6 +64,7 @@ def decode(file: BinaryIO, name: str) -> NDArray[np.float32]:
 
     Raises:
         FileError: not a picture, damaged, unreasonably large, or nothing drawn on it.
+        MemoryError, OSError: there is no room for it, or the system fails.
 
     Example:
         >>> import io, numpy, PIL.Image, jaxnet
@@ -90,6 +91,8 @@ def decode(file: BinaryIO, name: str) -> NDArray[np.float32]:
         raise FileError(f"{name}: none of {kinds}, nor IDX, .npy or Parquet.") from error
     # Pillow's decoders meet damaged files with exceptions of almost every kind.
     except Exception as error:
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno):
+            raise  # this is not the picture's fault
         raise FileError(f"{name}: this picture cannot be decoded ({error}).") from error
     try:
         return as_mnist(pixels if pixels.dtype == np.uint8 else pixels / 65535)
@@ -210,7 +213,8 @@ def _ground(grey: NDArray[Any]) -> NDArray[Any]:
     known, seen = _border(terms, margin), _border(grey, margin)
     trust, fit = (abs(seen - np.median(seen)) < 0.35).astype(float), np.zeros(6)
     for _ in range(6):  # each time, trust those more that fit
-        fit = np.linalg.lstsq(known * trust[:, None], seen * trust, rcond=None)[0]
+        weighted = known * (trust**2)[:, None]  # six equations, as many pixels as there may be
+        fit = np.linalg.solve(weighted.T @ known + 1e-9 * np.eye(6), weighted.T @ seen)
         off = abs(seen - known @ fit)
         trust = 1 / (1 + (off / max(2 * np.median(off), 0.02)) ** 2)
     return (terms @ fit).astype(np.float32)

@@ -39,7 +39,9 @@ def read_header(file: BinaryIO, name: str) -> Layout:
     """
     try:
         version = format.read_magic(file)
-        read = {1: format.read_array_header_1_0, 2: format.read_array_header_2_0}[version[0]]
+        # The third differs from the second in the names of fields, which numbers have none of.
+        first, second = format.read_array_header_1_0, format.read_array_header_2_0
+        read = {1: first, 2: second, 3: second}[version[0]]
         shape, fortran, dtype = read(file)
         sizes_fit = all(type(n) is int and 0 <= n < 2**48 for n in shape) and len(shape) <= 32
     # NumPy parses the header as Python, and damaged ones fail in as many ways.

@@ -4,18 +4,19 @@ Source of the format: Apache Parquet, whose files are divided into groups of row
 pyarrow, which is imported here where it is needed.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from io import BytesIO
 from itertools import accumulate, pairwise
+from threading import Event
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jaxnet.data.images import decode, is_picture
-from jaxnet.data.rows import Part, Rows, checked, decoded, together, unit
+from jaxnet.data.rows import Numbered, Part, Rows, at_once, checked, decoded, together, unit
 from jaxnet.data.stored import File, reopen
 from jaxnet.files import FileError
 
@@ -68,17 +69,28 @@ def open_parquet(file: File) -> Part:
                 held[g] = table.column(0)
         return held[g]
 
-    def read(start: int, stop: int) -> Rows:
+    def read(start: int, stop: int, over: Event | None = None) -> Rows:
         parts: list[Rows] = []
         for g, (first, end) in enumerate(pairwise(starts)):
             at, until = max(start, first), min(stop, end)
             if at < until:
-                values = group(g).slice(at - first, until - at).combine_chunks()
-                names = [f"{file.name}[{n}]" for n in range(at, until)]
-                parts.append(_lists(values, lists, names) if lists else _bytes(values, names))
+                values = group(g).slice(at - first, until - at)
+                parts += _chunks(values, lists, Numbered(file.name, range(at, until)), over)
         return together(parts)
 
-    return Part(starts[-1], read)
+    part = Part(starts[-1], read, floats=file.name if _of_floats(schema, column) else None)
+    if lists:
+        return part
+    return part._replace(at_once=at_once(part.n, _n_bytes(metadata, column)))
+
+
+def _chunks(
+    column: Any, lists: tuple[int, ...], names: Numbered, over: Event | None
+) -> Iterator[Rows]:
+    """Images chunk by chunk, as they lie: in one, pictures could be more than Arrow can index."""
+    for chunk in column.chunks:
+        of_chunk, names = names[: len(chunk)], names[len(chunk) :]
+        yield _lists(chunk, lists, of_chunk) if lists else _bytes(chunk, of_chunk, over)
 
 
 def _column(schema: Any, name: str) -> tuple[str, tuple[int, ...]]:
@@ -93,6 +105,8 @@ def _column(schema: Any, name: str) -> tuple[str, tuple[int, ...]]:
             f"one that can be of images; got {', '.join(map(repr, kinds)):.200}."
         )
     column = (named or fitting)[0]
+    if len(schema.get_all_field_indices(column)) > 1:
+        raise FileError(f"{name}: expected one column called {column!r}; got several.")
     kind = kinds[column]
     if kind is None:
         got = str(schema.field(column).type)
@@ -121,7 +135,26 @@ def _kind(type_: Any) -> tuple[int, ...] | None:
     return None
 
 
-def _lists(array: Any, lists: tuple[int, ...], names: list[str]) -> Rows:
+def _of_floats(schema: Any, column: str) -> bool:
+    """Whether a column is of lists of floats; what is in bytes may be pictures or pixels."""
+    type_ = schema.field(column).type
+    while hasattr(type_, "value_type"):
+        type_ = type_.value_type
+    return _pyarrow()[0].types.is_floating(type_)
+
+
+def _n_bytes(metadata: Any, column: str) -> int:
+    """How many bytes a column takes, its fields together."""
+    groups = map(metadata.row_group, range(metadata.num_row_groups))
+    chunks = (group.column(n) for group in groups for n in range(group.num_columns))
+    return sum(
+        chunk.total_uncompressed_size
+        for chunk in chunks
+        if f"{chunk.path_in_schema}.".startswith(f"{column}.")
+    )
+
+
+def _lists(array: Any, lists: tuple[int, ...], names: Sequence[str]) -> Rows:
     """Images from lists; an error where one is null, or of another length, or holds a null."""
     pyarrow, compute, _ = _pyarrow()
     good = _fits(array, lists)
@@ -156,7 +189,7 @@ def _fits(array: Any, lists: tuple[int, ...]) -> NDArray[np.bool_]:
     return good
 
 
-def _bytes(array: Any, names: list[str]) -> Rows:
+def _bytes(array: Any, names: Sequence[str], over: Event | None) -> Rows:
     """Images from bytes: pictures, as their first bytes tell, or 784 pixels."""
     pyarrow, compute, _ = _pyarrow()
     if pyarrow.types.is_struct(array.type):
@@ -180,6 +213,7 @@ def _bytes(array: Any, names: list[str]) -> Rows:
         several = decoded(
             lambda at: decode(BytesIO(values[pictures[at]]), names[pictures[at]]),
             [names[row] for row in pictures],
+            over,
         )
         images[pictures] = several.images
         errors |= {pictures[at]: says for at, says in several.errors.items()}

@@ -1,16 +1,59 @@
 """Some of many images, in order, the bad ones among them told from the good."""
 
+import errno
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
-from typing import Any, NamedTuple
+from threading import Event
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jaxnet.files import FileError
+
+AT_ONCE = 16_384
+_OF_PICTURES = 2**22  # bytes that are decoded together
+_OF_ITS_PATH = {  # what the system says of a path that leads to no file, or to none for us
+    errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ELOOP,
+    errno.ENAMETOOLONG,
+}  # fmt: skip
+
+
+class Numbered(Sequence[str]):
+    """The names of a file's images, "digits.npy[0]" and so on, each made when it is asked for.
+
+    As texts, a million of them would take longer to make than the network takes to read.
+
+    Attributes:
+        file: what the file is called.
+        numbers: of the images in it.
+
+    Example:
+        >>> names = Numbered("digits.npy", range(1_000_000))
+        >>> names[41], len(names[41:])
+        ('digits.npy[41]', 999959)
+    """
+
+    def __init__(self, file: str, numbers: range) -> None:
+        self.file, self.numbers = file, numbers
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @overload
+    def __getitem__(self, at: int) -> str: ...
+    @overload
+    def __getitem__(self, at: slice) -> "Numbered": ...
+    def __getitem__(self, at: int | slice) -> "str | Numbered":
+        if isinstance(at, slice):
+            return Numbered(self.file, self.numbers[at])
+        return f"{self.file}[{self.numbers[at]}]"
+
+    def __iter__(self) -> Iterator[str]:
+        return (f"{self.file}[{n}]" for n in self.numbers)
 
 
 class Rows(NamedTuple):
@@ -25,7 +68,7 @@ class Rows(NamedTuple):
     """
 
     images: NDArray[Any]
-    names: list[str]
+    names: Sequence[str]
     errors: dict[int, str]
 
 
@@ -34,11 +77,30 @@ class Part(NamedTuple):
 
     Attributes:
         n: how many.
-        read: takes the first row and the one after the last, and gives these rows.
+        read: takes the first row, the one after the last, and an event or None, as `decoded`
+            does; gives these rows.
+        at_once: how many to read together.
+        floats: the name of the file, if it is known that its images are in floats.
     """
 
     n: int
-    read: Callable[[int, int], Rows]
+    read: Callable[[int, int, Event | None], Rows]
+    at_once: int = AT_ONCE
+    floats: str | None = None
+
+
+def at_once(n: int, n_bytes: int) -> int:
+    """How many pictures to read together: a few large ones, so that one sees how far it is.
+
+    Args:
+        n: pictures in all.
+        n_bytes: that they take.
+
+    Example:
+        >>> at_once(1_000, 1_000 * 400), at_once(1_000, 1_000 * 5_000_000)
+        (4096, 16)
+    """
+    return min(max(_OF_PICTURES * n // max(n_bytes, 1), 16), 4096)
 
 
 def unit(images: NDArray[Any]) -> NDArray[np.float32]:
@@ -81,11 +143,12 @@ def together(parts: Sequence[Rows]) -> Rows:
     for part in parts:
         errors |= {before + row: says for row, says in sorted(part.errors.items())}
         before += len(part.names)
-    names = [*chain.from_iterable(part.names for part in parts)]
+    several = [part.names for part in parts]
+    names = several[0] if len(several) == 1 else [*chain.from_iterable(several)]
     return Rows(join([part.images for part in parts]), names, errors)
 
 
-def checked(values: NDArray[Any], names: list[str]) -> Rows:
+def checked(values: NDArray[Any], names: Sequence[str]) -> Rows:
     """Tells the images that are in range from those that are not.
 
     Args:
@@ -117,12 +180,15 @@ def checked(values: NDArray[Any], names: list[str]) -> Rows:
     )
 
 
-def decoded(decode: Callable[[int], NDArray[np.float32]], names: list[str]) -> Rows:
+def decoded(
+    decode: Callable[[int], NDArray[np.float32]], names: Sequence[str], over: Event | None = None
+) -> Rows:
     """Decodes pictures, on as many threads as there are cores.
 
     Args:
         decode: gives the image of a row; raises a FileError that names it where it is bad.
         names: of the pictures.
+        over: once this is set, by another thread, no more are decoded, since nobody wants them.
 
     Returns:
         The rows; those that cannot be decoded, or that are gone, are errors.
@@ -139,11 +205,15 @@ def decoded(decode: Callable[[int], NDArray[np.float32]], names: list[str]) -> R
     errors: dict[int, str] = {}
 
     def into_place(row: int) -> None:
+        if over and over.is_set():
+            return
         try:
             images[row] = decode(row)
         except FileError as error:
             errors[row] = str(error)
-        except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
+        except OSError as error:
+            if error.errno not in _OF_ITS_PATH:
+                raise
             errors[row] = f"{names[row]}: {error.strerror}."
 
     # Pillow warns of what it forgives. Around all threads, since the filters are the process's.

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
 
 from jaxnet.data import npy, rows
@@ -49,7 +50,7 @@ def read_images(path: str | os.PathLike[str]) -> Source:
     images, names, errors = inputs.read(0, inputs.n)
     for says in errors.values():
         raise FileError(says)
-    return Source(images, names)
+    return Source(images, [*names])
 
 
 def read_labels(path: str | os.PathLike[str]) -> NDArray[Any]:
@@ -59,7 +60,7 @@ def read_labels(path: str | os.PathLike[str]) -> NDArray[Any]:
         path: the file.
 
     Returns:
-        Integers from 0 to 9, shape `(n,)`.
+        Integers from 0 to 9, uint8, shape `(n,)`.
 
     Raises:
         FileError: neither format, or damaged, or not digits.
@@ -70,7 +71,7 @@ def read_labels(path: str | os.PathLike[str]) -> NDArray[Any]:
         >>> path = pathlib.Path(tempfile.mkdtemp(), "labels.npy")
         >>> numpy.save(path, numpy.array([3, 1, 4]))
         >>> jaxnet.data.read_labels(path)
-        array([3, 1, 4])
+        array([3, 1, 4], dtype=uint8)
     """
     with open_file(path) as file:
         is_npy = file.read(len(npy.MAGIC)) == npy.MAGIC
@@ -83,7 +84,7 @@ def read_labels(path: str | os.PathLike[str]) -> NDArray[Any]:
         raise FileError(
             f"{path}: expected labels from 0 to 9; got {labels.min()} to {labels.max()}."
         )
-    return labels
+    return labels.astype(np.uint8, copy=False)
 
 
 def join(sources: Iterable[Source]) -> Source:

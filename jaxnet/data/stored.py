@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from jaxnet.files import FileError, open_file
 
+_ALIGNED = 64  # bytes
+
 
 class File(NamedTuple):
     """A file that is read from again and again.
@@ -19,11 +21,13 @@ class File(NamedTuple):
         name: what messages call it.
         place: its path, opened anew each time; or a file without one, which is held open.
         size: in bytes, when it was first opened.
+        mtime_ns: when it was last written, in nanoseconds, as of then.
     """
 
     name: str
     place: str | BinaryIO
     size: int
+    mtime_ns: int
 
 
 class Layout(NamedTuple):
@@ -46,9 +50,21 @@ class Layout(NamedTuple):
         return math.prod(self.shape) * self.dtype.itemsize
 
 
+def found(name: str, place: str | BinaryIO, status: os.stat_result) -> File:
+    """A file as the system describes it now.
+
+    Example:
+        >>> import os, jaxnet
+        >>> path = jaxnet.__file__
+        >>> found("a module", path, os.stat(path)).size > 0
+        True
+    """
+    return File(name, place, status.st_size, status.st_mtime_ns)
+
+
 @contextmanager
 def reopen(file: File) -> Generator[BinaryIO]:
-    """Opens a file once more, if it is still as large as it was.
+    """Opens a file once more, if nobody has written to it since.
 
     Args:
         file: the file.
@@ -57,24 +73,26 @@ def reopen(file: File) -> Generator[BinaryIO]:
         A binary file, at whatever position.
 
     Raises:
-        FileError: its size has changed.
+        FileError: it has changed.
         OSError: it cannot be opened any more.
 
     Example:
         >>> import pathlib, tempfile
         >>> path = pathlib.Path(tempfile.mkdtemp(), "greeting")
         >>> _ = path.write_bytes(b"hello")
-        >>> with reopen(File("greeting", str(path), 5)) as file:
+        >>> with reopen(found("greeting", str(path), path.stat())) as file:
         ...     file.read()
         b'hello'
     """
     held = file.place
     with open_file(held) if isinstance(held, str) else nullcontext(held) as opened:
-        size = os.fstat(opened.fileno()).st_size
-        if size != file.size:
+        now = found(file.name, held, os.fstat(opened.fileno()))
+        if now.size != file.size:
             raise FileError(
-                f"{file.name}: this file has changed: {file.size:,} bytes before, {size:,} now."
+                f"{file.name}: this file has changed: {file.size:,} bytes before, {now.size:,} now."
             )
+        if now.mtime_ns != file.mtime_ns:
+            raise FileError(f"{file.name}: this file has changed: it was written to since.")
         yield opened
 
 
@@ -110,25 +128,44 @@ def read_rows(file: File, layout: Layout, start: int, stop: int) -> NDArray[Any]
         start, stop: the first row, and the one after the last.
 
     Returns:
-        An array of shape `(stop - start, ...)`: a read-only map of the file's own pages, which
-        leave memory together with it.
+        An array of shape `(stop - start, ...)`, in memory of its own: a map of the file's pages
+        would end the process where the file is cut short while it is read.
 
     Raises:
-        FileError, OSError: as `reopen`.
+        FileError: the file has changed, or ends too early.
+        OSError: it cannot be opened or read.
 
     Example:
         >>> import numpy, pathlib, tempfile
         >>> path = pathlib.Path(tempfile.mkdtemp(), "values")
         >>> _ = path.write_bytes(bytes(range(10)))
-        >>> file, layout = File("values", str(path), 10), Layout(numpy.dtype("u1"), (5, 2), 0)
+        >>> file = found("values", str(path), path.stat())
+        >>> layout = Layout(numpy.dtype("u1"), (5, 2), 0)
         >>> read_rows(file, layout, 2, 4).tolist()
         [[4, 5], [6, 7]]
     """
     dtype, (n, *row), offset, fortran = layout
+    m, values = stop - start, math.prod(row)
     with reopen(file) as opened:
-        if start == stop or 0 in row:
-            return np.empty((stop - start, *row), dtype)
-        if fortran:
-            return np.asarray(np.memmap(opened, dtype, "r", offset, (n, *row), "F")[start:stop])
-        offset += start * math.prod(row) * dtype.itemsize
-        return np.asarray(np.memmap(opened, dtype, "r", offset, (stop - start, *row)))
+        if not fortran:
+            rows = _empty((m, *row), dtype)
+            _fill(rows, opened, offset + start * values * dtype.itemsize, file.name)
+            return rows
+        columns = _empty((values, m), dtype)
+        for at, column in enumerate(columns):
+            _fill(column, opened, offset + (at * n + start) * dtype.itemsize, file.name)
+        return columns.reshape(*reversed(row), m).T
+
+
+def _empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Memory that begins where JAX, on a CPU, takes an array as it lies."""
+    n_bytes = math.prod(shape) * dtype.itemsize
+    space = np.empty(n_bytes + _ALIGNED, np.uint8)
+    lead = -space.ctypes.data % _ALIGNED
+    return space[lead : lead + n_bytes].view(dtype).reshape(shape)
+
+
+def _fill(array: NDArray[Any], opened: BinaryIO, at: int, name: str) -> None:
+    opened.seek(at)
+    if opened.readinto(array.reshape(-1).view(np.uint8)) < array.nbytes:  # type: ignore[attr-defined]
+        raise FileError(f"{name}: this file has changed: it was cut short while it was read.")

@@ -8,17 +8,24 @@ measured in the same run: bytes read from memory, and operations in large produc
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 
 import jax
 import numpy as np
+from PIL import Image
 
 import jaxnet
+from jaxnet import jobs
 from jaxnet.bench import ceiling, work_of
-from jaxnet.data import load_mnist
+from jaxnet.data import load_mnist, open_inputs
+from jaxnet.formats.answers import ENDINGS
+from jaxnet.jobs import write_shards
 from jaxnet.limits import measure_limits
+from jaxnet.pretrained import PATH
 from jaxnet.program import PRECISIONS
 from tests.benchmarks import readers
 from tests.benchmarks.readers import in_batches
@@ -27,6 +34,7 @@ from tests.benchmarks.report import report
 N, N_TRIED, ROUNDS = 1_000_000, 200_000, 7
 BATCHES = (200, 1_000, 4_000, 20_000, 100_000)  # that leave no rest, to be compiled again
 CALLS, IN_A_ROW = 20_000, 200
+N_PICTURES = 2_000
 
 
 def seconds(call, *arguments):
@@ -149,9 +157,40 @@ def several():
         )
 
 
+def from_files(params):
+    """A million images from a file into shards, in each format; and pictures, decoded."""
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (N, 784), np.uint8)
+    in_memory = N / seconds(lambda: jaxnet.classify(params, images, brightest=True))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        np.save(folder / "many.npy", images)
+        inputs = open_inputs([folder / "many.npy"])
+        job = jobs.Job(*jaxnet.load(PATH), inputs, brightest=True)
+        jobs.warm(job)
+        for ending in ENDINGS:
+            options = {"ending": ending, "size": N // 2, "resume": False}
+            spent = seconds(lambda e=ending, o=options: [*write_shards(job, folder / e[1:], **o)])
+            report(
+                f"a million, .npy to {ending}", N / spent / 1e6, in_memory / 1e6,
+                "million images/s", peer_name="in memory",
+            )  # fmt: skip
+        for n in range(N_PICTURES):
+            digit = images[n].reshape(28, 28) // 4
+            digit[8:20, 13:16] = 255
+            Image.fromarray(255 - digit).resize((280, 280)).save(folder / f"{n}.png")
+        pictures = open_inputs([folder])
+        spent = seconds(lambda: pictures.read(0, N_PICTURES))
+        report(
+            "pictures of 280×280, PNG", N_PICTURES / spent, in_memory, "images/s",
+            peer_name="in memory",
+        )  # fmt: skip
+
+
 def main() -> None:
     params = jaxnet.pretrained()
     million(params)
+    from_files(params)
     one_at_a_time(params)
     memory()
     several()
