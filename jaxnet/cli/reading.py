@@ -25,6 +25,7 @@ from jaxnet.formats.safetensors import load
 from jaxnet.inference import Answers
 from jaxnet.pretrained import PATH
 from jaxnet.program import PRECISIONS
+from jaxnet.shards import write as write_shards
 from jaxnet.show import terminal
 
 FEW = 20  # as many images are shown one by one, and bad ones named; more are summed up
@@ -107,7 +108,7 @@ def classify(
     began, tally, err = time.perf_counter(), jobs.Tally(), Console(stderr=True)
     before = 0  # rows that were there
     if folder:
-        steps = jobs.write_shards(job, folder, ending=ending, size=shard_size, resume=resume)
+        steps = write_shards(job, folder, ending=ending, size=shard_size, resume=resume)
     else:
         steps = jobs.write_file(job, target) if target else jobs.read(job)
     with closing(steps), _progress(err, found.n, hidden=few or json) as advance:

@@ -1,7 +1,6 @@
 """Some of many images, in order, the bad ones among them told from the good."""
 
 import errno
-import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from jaxnet.cores import cores
 from jaxnet.files import FileError
 
 AT_ONCE = 16_384
@@ -217,8 +217,7 @@ def decoded(
             errors[row] = f"{names[row]}: {error.strerror}."
 
     # Pillow warns of what it forgives. Around all threads, since the filters are the process's.
-    usable = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0)
-    with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor(len(usable)) as threads:
+    with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor(cores()) as threads:
         for _ in threads.map(into_place, range(len(names))):
             pass
     return Rows(images, names, errors)

@@ -19,11 +19,10 @@ import numpy as np
 from PIL import Image
 
 import jaxnet
-from jaxnet import jobs
+from jaxnet import jobs, shards
 from jaxnet.bench import ceiling, work_of
 from jaxnet.data import load_mnist, open_inputs
 from jaxnet.formats.answers import ENDINGS
-from jaxnet.jobs import write_shards
 from jaxnet.limits import measure_limits
 from jaxnet.pretrained import PATH
 from jaxnet.program import PRECISIONS
@@ -170,7 +169,7 @@ def from_files(params):
         jobs.warm(job)
         for ending in ENDINGS:
             options = {"ending": ending, "size": N // 2, "resume": False}
-            spent = seconds(lambda e=ending, o=options: [*write_shards(job, folder / e[1:], **o)])
+            spent = seconds(lambda e=ending, o=options: [*shards.write(job, folder / e[1:], **o)])
             report(
                 f"a million, .npy to {ending}", N / spent / 1e6, in_memory / 1e6,
                 "million images/s", peer_name="in memory",
