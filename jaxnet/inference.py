@@ -173,7 +173,8 @@ def _stream(
         answers = program(*ready[images.dtype == np.uint8], piece)
         return Answers(*(np.asarray(part)[: stop - start] for part in answers))
 
-    with ThreadPoolExecutor(cores() if on_cpu else _AHEAD) as pool:
+    # One thread more than cores, so that none of these waits while answers are copied.
+    with ThreadPoolExecutor(cores() + 1 if on_cpu else _AHEAD) as pool:
         for images in batches:
             check_images(params, images)
             if on_cpu:

@@ -22,6 +22,7 @@ _LONGEST = 2_048  # pixels along a side; larger pictures are scaled down to it
 _PHOTO = 64  # pixels of the shorter side, from which on a picture is treated as a photo
 _SHARP = 240  # pixels of the longer side that such a picture is averaged down to
 _FAINT = 0.1  # of the ink's full strength: below this it is paper, noise, or a JPEG's ripples
+_ENOUGH = 4_096  # pixels of a border, to see the light by
 
 
 def read_image(path: str | os.PathLike[str]) -> NDArray[np.float32]:
@@ -207,17 +208,25 @@ def _ink(grey: NDArray[Any]) -> NDArray[Any]:
 
 def _ground(grey: NDArray[Any]) -> NDArray[Any]:
     """The quadratic surface that fits the picture's border best, but for what is drawn there."""
-    y, x = np.meshgrid(*(np.linspace(-1, 1, side) for side in grey.shape), indexing="ij")
-    terms = np.stack([np.ones_like(x), x, y, x * y, x**2, y**2], -1)
+    height, width = grey.shape
+    y, x = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)[None]
     margin = round(0.08 * min(grey.shape))
-    known, seen = _border(terms, margin), _border(grey, margin)
+    there = [_border(np.broadcast_to(part, grey.shape), margin) for part in (y, x, grey)]
+    some = slice(None, None, max(len(there[0]) // _ENOUGH, 1))
+    known_y, known_x, seen = (part[some] for part in there)
+    known = np.stack(_terms(known_y, known_x), -1)
     trust, fit = (abs(seen - np.median(seen)) < 0.35).astype(float), np.zeros(6)
     for _ in range(6):  # each time, trust those more that fit
         weighted = known * (trust**2)[:, None]  # six equations, as many pixels as there may be
         fit = np.linalg.solve(weighted.T @ known + 1e-9 * np.eye(6), weighted.T @ seen)
         off = abs(seen - known @ fit)
         trust = 1 / (1 + (off / max(2 * np.median(off), 0.02)) ** 2)
-    return (terms @ fit).astype(np.float32)
+    surface = sum(n * term for n, term in zip(fit, _terms(y, x), strict=True))
+    return np.broadcast_to(surface, grey.shape).astype(np.float32)
+
+
+def _terms(y: NDArray[Any], x: NDArray[Any]) -> list[NDArray[Any]]:
+    return [np.ones_like(x), x, y, x * y, x**2, y**2]
 
 
 def _border(pixels: NDArray[Any], margin: int) -> NDArray[Any]:

@@ -62,6 +62,7 @@ def torch_reader(params, *, n_threads, compiled=False):
         return model(images.float() / 255).argmax(1)
 
     if compiled:
+        torch._dynamo.config.recompile_limit = 100  # each batch size is a program of its own
         digits = torch.compile(digits, dynamic=False)
 
     def read(images):
