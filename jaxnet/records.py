@@ -39,7 +39,8 @@ def check_output(output: Path, inputs: Iterable[str], *, replace: bool) -> None:
         path = output.with_suffix(suffix)
         if path.exists() and path.is_dir() != (suffix == ".members"):
             raise FileError(f"{path}: something else has this name; choose another --output.")
-        check_free(path, read)
+        if not path.is_dir():
+            check_free(path, read)
         if path.exists() and suffix != ".checkpoint" and not replace:
             raise FileError(
                 f"{path}: is there already; choose another --output, or replace with --overwrite."

@@ -97,6 +97,7 @@ def test_parquet_in_and_parquet_out(running, digits, tmp_path):
     same(written, answers)
 
 
+@pytest.mark.slow
 def test_files_of_other_kinds_and_a_network_of_another_squash(running, digits, tmp_path, params):
     images, _ = digits
     np.save(tmp_path / "a.npy", images[:2_500].reshape(-1, 28, 28))

@@ -146,10 +146,11 @@ def test_the_reference_shows_every_module_in_words(tmp_path):
 
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
-LONG = "adversarial checkpoint depth ensemble gallery laplace lbfgs line low_rank sampler"
-LONG = [
-    f"{name}.py" for name in (*LONG.split(), "cluster", "straight_through", "tangent_kernel")
-]  # the others run every time
+LONG = """
+    adversarial biases_only checkpoint cluster control_flow depth ensemble find_a_three gallery
+    in_equinox in_flax laplace lbfgs line low_rank sampler straight_through tangent_kernel
+"""
+LONG = [f"{name}.py" for name in LONG.split()]  # the others run every time
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,7 @@ def test_it_survives_joblib(iris, pipeline):
     np.testing.assert_array_equal(again.predict_proba(iris[1]), pipeline.predict_proba(iris[1]))
 
 
+@pytest.mark.slow
 def test_processes_of_joblib_give_what_this_one_gives(iris):
     """Each of them imports JAX anew."""
     x, _, y, _ = iris

@@ -85,6 +85,7 @@ def test_what_an_extra_adds_names_the_extra(alone, tmp_path, code, extra):
     assert f"pip install 'jaxnet[{extra}]'" in process.stderr.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_a_stranger_clones_and_runs(tmp_path):
     """README's first command, in a fresh clone, with nothing installed but Python and make."""
     run("git", "clone", "--quiet", ROOT, tmp_path / "clone")
