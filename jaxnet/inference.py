@@ -117,8 +117,8 @@ def stream(
     Args:
         params, squash, last_squash, precision, brightest, devices, fused: as for `classify`.
         batches: images as `classify` takes them. They are read in pieces of one size, at most
-            16,384 images on a CPU, for which the program is compiled once; the last piece of
-            each is padded. Only a larger batch than all before it may ask for larger pieces.
+            16,384 images on a CPU, for which the program is compiled once; smaller batches are
+            padded. Only a larger batch than all before it may ask for larger pieces.
 
     Returns:
         An iterator of the answers to each batch, in order.
@@ -164,14 +164,17 @@ def _stream(
     ready: dict[bool, tuple[Floats | Bytes | Layer, Params]] = {}
 
     def read_piece(images: Images, start: int, stop: int) -> Answers:
-        piece = images[start:stop]
+        # A short piece is filled up with images before or behind it, which are read once more; only
+        # where there are not so many, with black ones, which takes a copy.
+        at = max(min(start, len(images) - size), 0)
+        piece = images[at : at + size]
         if missing := size - len(piece):
             pad = jnp.pad if isinstance(piece, jax.Array) else np.pad
             piece = pad(piece, ((0, missing), (0, 0)))
         if mesh:
             piece = jax.device_put(piece, NamedSharding(mesh, P(mesh.axis_names)))
         answers = program(*ready[images.dtype == np.uint8], piece)
-        return Answers(*(np.asarray(part)[: stop - start] for part in answers))
+        return Answers(*(np.asarray(part)[start - at : stop - at] for part in answers))
 
     # One thread more than cores, so that none of these waits while answers are copied.
     with ThreadPoolExecutor(cores() + 1 if on_cpu else _AHEAD) as pool:

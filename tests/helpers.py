@@ -1,8 +1,15 @@
-"""The network once more, twice over, in float64 and without JAX: what jaxnet is held against."""
+"""The network twice more, in float64 and without JAX, to hold jaxnet against; and jobs to do."""
 
 import math
 
 import numpy as np
+
+from jaxnet.data import open_inputs
+from jaxnet.formats.safetensors import load
+from jaxnet.jobs import Job
+from jaxnet.pretrained import PATH
+
+N_IN_FILE = 40_000
 
 
 def float64(params):
@@ -43,3 +50,16 @@ def backpropagation(params, x, y):
         gradients.append((np.outer(delta, a), delta))
         delta = (w.T @ delta) * a * (1 - a)
     return gradients[::-1]
+
+
+def file_of_many(folder):
+    """Random images, in bytes, in a `.npy` file."""
+    path = folder / "many.npy"
+    images = np.random.default_rng(0).integers(0, 256, (N_IN_FILE, 784), np.uint8)
+    np.save(path, images)
+    return path
+
+
+def job_of(*paths, **options):
+    """What the trained network has to read."""
+    return Job(*load(PATH), open_inputs(paths), **options)

@@ -207,7 +207,7 @@ def test_mistakes_end_in_one_sentence_and_code_2(folder, tmp_path, arguments, sa
     (tmp_path / "images.npy").rename(tmp_path / "a.csv")
     np.save(tmp_path / "two.npy", np.array([1, 2]))
     jaxnet.save(tmp_path / "small", jaxnet.init(jax.random.key(0), (4, 2)))
-    assert re.search(says, refused(run(*arguments, cwd=tmp_path)))
+    assert re.search(says, refused(run_here(*arguments, cwd=tmp_path)))
 
 
 @pytest.mark.parametrize(

@@ -180,6 +180,7 @@ def test_a_worker_compiles_once(digits, params):
         same(table, jaxnet.classify(params, images[: len(table)]))
 
 
+@pytest.mark.slow
 def test_a_mistake_in_a_row_is_told_by_one_sentence(running, tmp_path):
     pq.write_table(pa.table({"pixels": [bytes(784)], "digit": [7]}), tmp_path / "a.parquet")
     (tmp_path / "b.npy").write_bytes(b"\x93NUMPY no more")

@@ -148,7 +148,8 @@ def test_the_reference_shows_every_module_in_words(tmp_path):
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 LONG = """
     adversarial biases_only checkpoint cluster control_flow depth ensemble find_a_three gallery
-    in_equinox in_flax laplace lbfgs line low_rank sampler straight_through tangent_kernel
+    guide in_equinox in_flax laplace lbfgs line low_rank mesh sampler straight_through
+    tangent_kernel
 """
 LONG = [f"{name}.py" for name in LONG.split()]  # the others run every time
 

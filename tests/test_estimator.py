@@ -49,6 +49,7 @@ def pipeline(iris):
     return make_pipeline(MinMaxScaler(), NetworkClassifier(random_state=0)).fit(x, names[y])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHECKS)
 def test_scikit_learns_own_checks(name):
     reason = NOT_APPLICABLE.get(name.rstrip("0123456789"))

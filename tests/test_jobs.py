@@ -11,24 +11,13 @@ from PIL import Image
 
 import jaxnet
 from jaxnet import jobs
-from jaxnet.data import open_inputs
-from jaxnet.formats.safetensors import load
-from jaxnet.pretrained import PATH
-
-N = 40_000
+from tests.helpers import N_IN_FILE as N
+from tests.helpers import file_of_many, job_of
 
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory):
-    """Random images, in bytes, in a `.npy` file."""
-    path = tmp_path_factory.mktemp("many") / "many.npy"
-    np.save(path, np.random.default_rng(0).integers(0, 256, (N, 784), np.uint8))
-    return path
-
-
-def job_of(*paths, **options):
-    params, info = load(PATH)
-    return jobs.Job(params, info, open_inputs(paths), **options)
+    return file_of_many(tmp_path_factory.mktemp("many"))
 
 
 def test_the_rows_are_the_answers_in_order(many):

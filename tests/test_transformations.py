@@ -305,6 +305,7 @@ def test_forward_under_every_pair_of_transformations():
     ],
 )
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, np.float64])
+@pytest.mark.slow
 def test_other_precisions(name, dtype):
     with jax.enable_x64(dtype == np.float64):
         kit.check_values(CASES[name], dtype, kit.of_few)

@@ -71,6 +71,7 @@ def test_the_browser_computes_what_jaxnet_does(opened, sizes, squash):
             np.testing.assert_allclose(their, ours, rtol=0, atol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("squash", sorted(SQUASHES))
 def test_every_squash_is_jaxs(opened, squash):
     params, images = random((784, 12, 10)), images_of(20)
