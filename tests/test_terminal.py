@@ -110,3 +110,7 @@ def test_the_summary_counts():
     assert "skipped" not in plain
     nothing = printed(terminal.summary(Tally(rows=1, unread=1), 4.0, labelled=True))
     assert "read rightly" not in nothing
+
+
+def test_no_speed_where_nothing_was_left_to_read():
+    assert "a second" not in printed(terminal.summary(Tally(rows=3), 0.0, labelled=False))

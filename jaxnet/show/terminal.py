@@ -183,7 +183,7 @@ def summary(tally: Tally, rate: float, *, labelled: bool) -> Table:
 
     Args:
         tally: of what was read.
-        rate: images a second.
+        rate: images a second; 0 where none were left to read.
         labelled: whether it is known what the images show.
 
     Returns:
@@ -207,7 +207,8 @@ def summary(tally: Tally, rate: float, *, labelled: bool) -> Table:
     if labelled and read:
         share = 100 * tally.right / read
         table.add_row("read rightly", f"[bold]{share:.2f} %[/] ({tally.right:,})")
-    table.add_row("speed", f"{rate:,.0f} images a second")
+    if rate:
+        table.add_row("speed", f"{rate:,.0f} images a second")
     table.add_row("device", jax.devices()[0].device_kind)
     return table
 
