@@ -5,9 +5,9 @@
     jaxnet.predict(params, x)                          # 7
 
 `network` holds the network itself, `training` how it learns, `inference` how it reads many
-images; `design` sets weights by hand; `ensembles`, `gradients`, `landscape` and `attribution` are
-for experiments; `data` says where images come from, `formats` how networks are kept, `show` what
-is seen.
+images, `jobs` and `shards` how it reads whole files of them; `design` sets weights by hand;
+`ensembles`, `gradients`, `landscape` and `attribution` are for experiments; `data` says where
+images come from, `formats` how networks are kept, `show` what is seen.
 """
 
 from jaxnet import attribution as attribution
@@ -17,10 +17,12 @@ from jaxnet import ensembles as ensembles
 from jaxnet import formats as formats
 from jaxnet import gradients as gradients
 from jaxnet import inference as inference
+from jaxnet import jobs as jobs
 from jaxnet import landscape as landscape
 from jaxnet import network as network
 from jaxnet import records as records
 from jaxnet import runs as runs
+from jaxnet import shards as shards
 from jaxnet import show as show
 from jaxnet import shuffling as shuffling
 from jaxnet import training as training
