@@ -162,9 +162,10 @@ def writing(file: BinaryIO, ending: str, n: int, *, like: Table) -> Generator[Wr
             yield lambda table: file.write(_records(table, dtype).tobytes())
         case ".parquet":
             pa, parquet = package("pyarrow", _PARQUET), package("pyarrow.parquet", _PARQUET)
-            alike = [name for name in ("digit", "label") if name in _arrow(like).column_names]
+            schema = _arrow(like).schema
+            alike = [name for name in ("digit", "label") if name in schema.names]
             with parquet.ParquetWriter(
-                file, _arrow(like).schema, compression="zstd", use_dictionary=alike
+                file, schema, compression="zstd", use_dictionary=alike
             ) as writer:
                 held: list[Any] = []
 
