@@ -39,8 +39,8 @@ class Floats(NamedTuple):
         biases: shape `(out,)`.
     """
 
-    weights: Float[Array | NDArray[Any], "pixels out"]
-    biases: Float[Array | NDArray[Any], " out"]
+    weights: Float[Array | np.ndarray, "pixels out"]
+    biases: Float[Array | np.ndarray, " out"]
 
 
 class Bytes(NamedTuple):
@@ -52,9 +52,9 @@ class Bytes(NamedTuple):
         biases: shape `(out,)`.
     """
 
-    weights: Int8[Array | NDArray[Any], "pixels parts*out"]
-    scales: Float[Array | NDArray[Any], " out"]
-    biases: Float[Array | NDArray[Any], " out"]
+    weights: Int8[Array | np.ndarray, "pixels parts*out"]
+    scales: Float[Array | np.ndarray, " out"]
+    biases: Float[Array | np.ndarray, " out"]
 
 
 def prepare(layer: Layer, precision: str, *, in_bytes: bool, on_cpu: bool) -> Floats | Bytes:
@@ -107,7 +107,7 @@ def multiplies_bytes() -> bool:
 
 
 def times_bytes(
-    images: UInt8[Array, "n pixels"], weights: Int8[Array | NDArray[Any], "pixels out"]
+    images: UInt8[Array, "n pixels"], weights: Int8[Array | np.ndarray, "pixels out"]
 ) -> Int32[Array, "n out"]:
     """The product of bytes with signed bytes, exact, in 32 bits.
 
