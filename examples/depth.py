@@ -30,7 +30,7 @@ def accuracies(depth: int, squash: jaxnet.network.Squash) -> np.ndarray:
     def run(params: jaxnet.Params) -> jax.Array:
         _, history = learn(key_fit, images, labels, params=params, held_out=unseen)
         assert history.held_out is not None
-        return history.held_out[-1]
+        return history.held_out.accuracy[-1]
 
     ensemble = jax.vmap(starts)(jax.random.split(key_starts, SEEDS))
     return np.asarray(jax.jit(jax.vmap(run))(ensemble))

@@ -6,7 +6,7 @@ Whatever takes one network takes a hundred by `jax.vmap`; `jaxnet.training` trai
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -62,16 +62,17 @@ def consult(
     return Verdict(activations.argmax(), activations, votes, 1 - (votes**2).sum())
 
 
-def spread(members: Members, devices: Sequence[Any] | None = None) -> Members:
-    """Divides members among devices; what `jax.jit` then computes of them stays there.
+def spread(members: Members, devices: Sequence[jax.Device] | Mesh | None = None) -> Members:
+    """Shards an ensemble across devices; what `jax.jit` then computes of it stays there.
 
-    Where the members learn, nothing needs to pass between devices: each has its own share
+    Where the members are trained, nothing needs to pass between devices: each has its own share
     of the members and reads the shared images itself. With `jax.distributed` these are the
     devices of all hosts, and every host calls this with all members.
 
     Args:
         members: arrays with the members' axis in front, such as an ensemble and its rates.
-        devices: all of them, if not given.
+        devices: a list, or a mesh, all of whose axes divide the members. If not given, the mesh
+            of `jax.set_mesh`, or else all devices.
 
     Returns:
         The same arrays, each divided along its first axis.
@@ -84,13 +85,19 @@ def spread(members: Members, devices: Sequence[Any] | None = None) -> Members:
         >>> ensemble = jax.vmap(jaxnet.init)(jax.random.split(jax.random.key(0), 8))
         >>> jaxnet.ensembles.spread(ensemble)[0].weights.sharding.spec[0]
         'members'
+        >>> mesh = jax.make_mesh((1,), ("i",))
+        >>> jaxnet.ensembles.spread(ensemble, mesh)[0].weights.sharding.spec[0]
+        'i'
     """
-    chosen = np.asarray(jax.devices() if devices is None else devices)
+    if devices is None and not (ambient := jax.sharding.get_mesh()).empty:
+        devices = ambient
+    chosen = jax.devices() if devices is None else devices
+    mesh = chosen if isinstance(chosen, Mesh) else Mesh(np.asarray(chosen), ("members",))
     for leaf in jax.tree.leaves(members):
-        if leaf.shape[0] % chosen.size:
+        if leaf.shape[0] % mesh.size:
             raise ValueError(
-                f"Expected a number of members that {chosen.size} devices can share evenly; "
+                f"Expected a number of members that {mesh.size} devices can share evenly; "
                 f"got {leaf.shape[0]} instead."
             )
-    sharding: Any = NamedSharding(Mesh(chosen, ("members",)), PartitionSpec("members"))
-    return jax.device_put(members, sharding)
+    axes = mesh.axis_names if len(mesh.axis_names) > 1 else mesh.axis_names[0]
+    return jax.device_put(members, NamedSharding(mesh, PartitionSpec(axes)))

@@ -162,8 +162,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
 
         Example: see the class.
         """
-        digits = self._read(X).digits
-        return self.classes_[digits]
+        # Not by the digits: a single class has a single output, whose threshold says nothing.
+        return self.classes_[self._read(X).activations.argmax(1)]
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """How sure the network is of each label: the softmax of its logits.
@@ -195,7 +195,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
     def _read(self, X: Any) -> Answers:
         check_is_fitted(self)
         x = cast(Any, validate_data(self, X, reset=False, dtype=np.float32))
-        return classify(self.params_, x, squash=SQUASHES[self.squash_], last_squash=identity)
+        squash = SQUASHES[self.squash_]
+        return classify(self.params_, x, squash=squash, last_squash=identity, check_range=False)
 
     def _check_arguments(self) -> None:
         for name, names in (("squash", SQUASHES), ("optimizer", OPTIMIZERS)):

@@ -11,6 +11,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from jaxnet.network import Image, Params, Squash, logits
+from jaxnet.sharding import map_rows, on_mesh_of, sharding_of, vary_like
 from jaxnet.training import Cost, Images, Labels, cross_entropy, mean_cost, unit
 
 
@@ -45,12 +46,19 @@ def per_example(
         ... ).shape
         (100,)
     """
+    sharding = sharding_of(images)
 
-    def one(example: tuple[Array, Array]) -> Any:
-        x, y = example
-        return keep(jax.grad(mean_cost)(params, x[None], y[None], cost=cost, squash=squash))
+    @jax.jit
+    def all_of(params: Params, *examples: Array) -> Any:
+        def one(x: Array, y: Array) -> Any:
+            # In a shard_map: or the gradients of the devices' images would be added up.
+            own = vary_like(params, (x, y))
+            return keep(jax.grad(mean_cost)(own, x[None], y[None], cost=cost, squash=squash))
 
-    return jax.lax.map(one, (jnp.asarray(images), jnp.asarray(labels)), batch_size=batch_size)
+        with on_mesh_of(params, *examples):
+            return map_rows(one, examples, batch_size=batch_size, sharding=sharding)
+
+    return all_of(params, jnp.asarray(images), jnp.asarray(labels))
 
 
 def influence(

@@ -26,6 +26,7 @@ Devices = Sequence[jax.Device] | Mesh
 _PIECE, _TILE = 16_384, 2_048
 _OF_AN_ACCELERATOR = 65_536  # images a call; not measured
 _AHEAD = 3  # pieces on their way to an accelerator, through it, and back
+_ROUNDING = 1e-3  # beyond 0 and 1, as resizing a picture or half precision leaves it
 _ALIGNED = 64  # bytes; an array that begins at a multiple of it is read by a CPU where it lies
 
 
@@ -51,13 +52,15 @@ def classify(
     brightest: bool = False,
     devices: Devices | None = None,
     fused: bool = False,
+    check_range: bool = True,
 ) -> Answers:
     """Reads any number of images. Runs on the host; inside `jit`, use `jax.vmap(forward)`.
 
     Args:
         params: the network.
-        images: shape `(n, 784)`, in NumPy (memory-mapped, if they are many) or JAX; uint8
-            from 0 to 255, or floats from 0 to 1. Bytes reach the device as bytes.
+        images: shape `(n, 784)`, in NumPy (memory-mapped, if they are many), JAX or whatever
+            NumPy can read, such as a PyTorch tensor; uint8 from 0 to 255, or floats from 0 to 1.
+            Bytes reach the device as bytes.
         squash, last_squash: as in `forward`.
         precision: of the product with the image, where nearly all the work is; the rest is
             computed in the network's own type. "float32" keeps 23 bits of a neuron's largest
@@ -70,13 +73,16 @@ def classify(
         devices: divide each batch among these devices of this process, or those of a mesh.
         fused: on a GPU, read in one pass over the images, by `jaxnet.kernel`. It has been tested
             by Pallas' interpreter, and not been run on a GPU yet.
+        check_range: refuse floats that are not from 0 to 1. False for a network that was trained
+            on others, such as standardized ones.
 
     Returns:
-        A digit and ten activations for each image, in order, in NumPy.
+        A digit and ten activations for each image, in order, in NumPy. A network with one output
+        answers 1 where its logit is above 0, which is where its sigmoid is above one half.
 
     Raises:
-        TypeError, ValueError: no network, or images of another shape or type than it reads, or
-            another precision, or a fused program where there is no GPU.
+        TypeError, ValueError: no network; images of another shape, type or range than it reads;
+            another precision; or a fused program where there is no GPU.
 
     Example:
         >>> import jax, jaxnet
@@ -94,6 +100,7 @@ def classify(
         brightest=brightest,
         devices=devices,
         fused=fused,
+        check_range=check_range,
     )
     return answers
 
@@ -108,6 +115,7 @@ def stream(
     brightest: bool = False,
     devices: Devices | None = None,
     fused: bool = False,
+    check_range: bool = True,
 ) -> Iterator[Answers]:
     """Reads batch after batch, each of any number of images, holding one at a time.
 
@@ -115,7 +123,8 @@ def stream(
     a batch, the transfer of one piece, the work on another and the return of a third overlap.
 
     Args:
-        params, squash, last_squash, precision, brightest, devices, fused: as for `classify`.
+        params, squash, last_squash, precision, brightest, devices, fused, check_range: as for
+            `classify`.
         batches: images as `classify` takes them. They are read in pieces of one size, at most
             16,384 images on a CPU, for which the program is compiled once; smaller batches are
             padded. Only a larger batch than all before it may ask for larger pieces.
@@ -148,7 +157,8 @@ def stream(
         mesh=mesh,
     )
     layers = partial(_layers, params, precision, mesh, on_cpu=on_cpu, fused=fused)
-    return _stream(params, batches, program, layers, mesh, on_cpu=on_cpu)
+    check_piece = _check_range if check_range else None
+    return _stream(params, batches, program, layers, mesh, check_piece, on_cpu=on_cpu)
 
 
 def _stream(
@@ -157,6 +167,7 @@ def _stream(
     program: Callable[..., tuple[Array, Array]],
     layers: Callable[[bool], tuple[Floats | Bytes | Layer, Params]],
     mesh: Mesh | None,
+    check_piece: Callable[[Images, int], None] | None,
     *,
     on_cpu: bool,
 ) -> Iterator[Answers]:
@@ -168,6 +179,8 @@ def _stream(
         # where there are not so many, with black ones, which takes a copy.
         at = max(min(start, len(images) - size), 0)
         piece = images[at : at + size]
+        if check_piece and images.dtype != np.uint8:
+            check_piece(piece, at)
         if missing := size - len(piece):
             pad = jnp.pad if isinstance(piece, jax.Array) else np.pad
             piece = pad(piece, ((0, missing), (0, 0)))
@@ -179,9 +192,8 @@ def _stream(
     # One thread more than cores, so that none of these waits while answers are copied.
     with ThreadPoolExecutor(cores() + 1 if on_cpu else _AHEAD) as pool:
         for images in batches:
+            images = _as_array(images, on_cpu=on_cpu)
             check_images(params, images)
-            if on_cpu:
-                images = np.asarray(images)
             in_bytes = bool(images.dtype == np.uint8)
             if in_bytes not in ready:
                 ready[in_bytes] = layers(in_bytes)
@@ -231,6 +243,43 @@ def _with_settings(call: Callable[[int, int], Answers]) -> Callable[[int, int], 
             return call(start, stop)
 
     return same
+
+
+def _as_array(images: Any, *, on_cpu: bool) -> Any:
+    """In NumPy what NumPy can read; a JAX array only where a CPU computes, which shares it."""
+    if isinstance(images, jax.Array):
+        return np.asarray(images) if on_cpu and not isinstance(images, Tracer) else images
+    readable = hasattr(images, "__array__") and hasattr(images, "shape")
+    return np.asarray(images) if readable else images
+
+
+def _check_range(images: Images, start: int) -> None:
+    """Raises for floats that are not from 0 to 1, but for rounding."""
+    if isinstance(images, np.ndarray):
+        if not images.size or _is_within(images):
+            return
+        low, high = float(np.min(images)), float(np.max(images))
+    else:
+        low, high = (float(extreme) for extreme in _extremes(images))
+    if not (low >= -_ROUNDING and high <= 1 + _ROUNDING):
+        raise ValueError(
+            f"Expected images as floats from 0 (black) to 1 (white); got {low + 0:.4g} to {high + 0:.4g}, "
+            f"in images {start} to {start + len(images) - 1}. For floats from 0 to 255, divide by "
+            "255; for a network that was trained on other numbers, pass check_range=False."
+        )
+
+
+def _is_within(images: NDArray[Any]) -> bool:
+    """Whether all are from 0 to 1, in one fast pass; there may be others for which it is False."""
+    if images.dtype != np.float32 or not images.flags.c_contiguous:
+        return False
+    # As integers, positive floats are in the same order, and negative ones and NaN come after.
+    return bool(images.view(np.uint32).max() <= np.float32(1).view(np.uint32))
+
+
+@jax.jit
+def _extremes(images: Array) -> tuple[Array, Array]:
+    return images.min(initial=0), images.max(initial=0)
 
 
 def check_images(params: Params, images: Any) -> None:

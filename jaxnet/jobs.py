@@ -120,6 +120,7 @@ def _answered(job: Job, pieces: Generator[Rows]) -> Generator[tuple[Rows, infere
             **job.info.squashes,
             precision=job.precision,
             brightest=job.brightest,
+            check_range=False,  # each row has been, so that the bad ones have names
         )
         for answer in answers:
             yield waiting.pop(), answer

@@ -1,6 +1,6 @@
-"""What a device can do at most: bytes from memory, bytes on their way, operations; all measured.
+"""Measures a device's peak memory bandwidth, transfer bandwidth and arithmetic rate.
 
-The fastest of several rounds counts, as whatever else a machine does only slows it down.
+The fastest of several rounds counts, since whatever else a machine does only slows it down.
 
 Source: Williams, Waterman and Patterson, "Roofline", Communications of the ACM, 2009.
 """
@@ -15,6 +15,7 @@ from typing import NamedTuple, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import NDArray
 
 from jaxnet.cores import cores
 from jaxnet.program import PRECISIONS, times_bytes
@@ -23,17 +24,19 @@ Device: TypeAlias = jax.Device  # pyright: ignore[reportInvalidTypeForm]
 
 _LARGE = 2**28  # bytes, more than caches hold
 _ROUNDS = 5
-_PARTS = 3  # bytes, or bfloat16 numbers, that a float32 can be written in
+_PARTS = 3  # int8 or bfloat16 numbers that add up to a float32
+_PIECES = 4  # transfers per thread
 
 
 class Limits(NamedTuple):
-    """What a device can do at most.
+    """A device's measured peak rates.
 
     Attributes:
         device: its kind and number.
-        memory: bytes a second from its memory.
-        transfer: bytes a second on their way to it; None where its memory is the host's.
-        arithmetic: operations a second by precision, in a large product.
+        memory: memory bandwidth, in bytes per second.
+        transfer: bandwidth from the host's memory, in bytes per second; None if it is the
+            device's own.
+        arithmetic: operations per second in a large matrix product, by precision.
     """
 
     device: str
@@ -43,16 +46,16 @@ class Limits(NamedTuple):
 
 
 def measure_limits(device: Device, *, size: int = _LARGE, seconds: float = 0.3) -> Limits:
-    """What a device can do at most.
+    """Measures a device's peak rates.
 
     Args:
         device: one of `jax.devices()`.
-        size: bytes that go through its memory each time; more than its caches hold.
-        seconds: to spend on each number, about.
+        size: bytes to copy each time; more than its caches hold.
+        seconds: time to spend on each number, approximately.
 
     Returns:
-        Bandwidths, and a rate of operations for each precision. Where a product in another type
-        is faster, also if several are needed to be as precise, that one counts.
+        Bandwidths, and operations per second for each precision. If products of another type are
+        faster, even counting the several that are needed for the precision, their rate is given.
 
     Example:
         >>> import jax
@@ -76,33 +79,33 @@ def measure_limits(device: Device, *, size: int = _LARGE, seconds: float = 0.3) 
 
 
 def read_bandwidth(*, size: int = _LARGE, seconds: float = 0.3) -> float:
-    """Bytes a second that all cores together read from the host's memory, adding them up.
+    """Measures how fast all cores together read the host's memory, in a sum.
 
     Args:
         size, seconds: as for `measure_limits`.
 
     Returns:
-        Bytes a second.
+        Bytes per second.
 
     Example:
         >>> from jaxnet.limits import read_bandwidth
         >>> read_bandwidth(size=2**20, seconds=0.001) > 0
         True
     """
-    # Ones, not zeros: memory that nobody wrote to is one page of zeros, again and again.
+    # Not zeros: all pages that were never written to are one and the same page of memory.
     shares = np.array_split(np.ones(size // 8, np.uint64), cores())
     with ThreadPoolExecutor(len(shares)) as pool:
         return size / min(rounds(lambda: [*pool.map(np.sum, shares)], seconds))
 
 
 def copy_bandwidth(device: Device, *, size: int = _LARGE, seconds: float = 0.3) -> float:
-    """Bytes a second that a device reads from and writes to its own memory.
+    """Measures how fast a device reads and writes its own memory, in a copy.
 
     Args:
         device, size, seconds: as for `measure_limits`.
 
     Returns:
-        Bytes a second, those read and those written.
+        Bytes read and bytes written, per second.
 
     Example:
         >>> import jax
@@ -110,7 +113,7 @@ def copy_bandwidth(device: Device, *, size: int = _LARGE, seconds: float = 0.3) 
         >>> copy_bandwidth(jax.devices()[0], size=2**20, seconds=0.001) > 0
         True
     """
-    times = 8  # handed over at once, so that starting one does not count
+    times = 8  # dispatched at once, so that launches overlap with the work
     array = jnp.ones(size // 4, jnp.uint32, device=device)
     copy = jax.jit(lambda a: a + 1)
 
@@ -124,13 +127,16 @@ def copy_bandwidth(device: Device, *, size: int = _LARGE, seconds: float = 0.3) 
 
 
 def transfer_bandwidth(device: Device, *, size: int = _LARGE, seconds: float = 0.3) -> float:
-    """Bytes a second on their way from the host's memory into a device's.
+    """Measures how fast bytes get from the host's memory into a device's.
+
+    A driver copies ordinary, pageable memory into memory of its own first, which takes several
+    cores to keep up with the bus. So there is a thread for each core, as in `jaxnet.classify`.
 
     Args:
         device, size, seconds: as for `measure_limits`.
 
     Returns:
-        Bytes a second; on a CPU, of a copy.
+        Bytes per second; on a CPU, those of a copy.
 
     Example:
         >>> import jax
@@ -138,21 +144,24 @@ def transfer_bandwidth(device: Device, *, size: int = _LARGE, seconds: float = 0
         >>> transfer_bandwidth(jax.devices()[0], size=2**20, seconds=0.001) > 0
         True
     """
-    array = np.ones(size, np.uint8)
-    put = partial(jax.device_put, array, device, may_alias=False)
-    return size / min(rounds(lambda: put().block_until_ready(), seconds))
+    pieces = np.array_split(np.ones(size, np.uint8), _PIECES * cores())
+
+    def put(piece: NDArray[np.uint8]) -> None:
+        jax.device_put(piece, device, may_alias=False).block_until_ready()
+
+    with ThreadPoolExecutor(cores()) as pool:
+        return size / min(rounds(lambda: [*pool.map(put, pieces)], seconds))
 
 
 def product_rate(device: Device, dtype: str, *, seconds: float = 0.3) -> float:
-    """Operations a second in products of ever larger square matrices, the best of them.
+    """Measures the rate of arithmetic in matrix products: the best of ever larger squares.
 
     Args:
         device, seconds: as for `measure_limits`.
-        dtype: one of `jaxnet.inference.PRECISIONS`; int8 stands for bytes times signed bytes, as
-            images are multiplied by weights.
+        dtype: one of `jaxnet.inference.PRECISIONS`; for int8, uint8 images times int8 weights.
 
     Returns:
-        Multiplications and additions a second.
+        Multiplications and additions per second.
 
     Example:
         >>> import jax
@@ -164,7 +173,7 @@ def product_rate(device: Device, dtype: str, *, seconds: float = 0.3) -> float:
     floats = partial(jnp.matmul, precision="highest", preferred_element_type=jnp.float32)
     product = jax.jit(times_bytes if dtype == "int8" else floats)
     best, spent, side = 0.0, 0.0, 256
-    while side <= 8192 and spent < seconds / 20:  # then it is large enough to be fast
+    while side <= 8192 and spent < seconds / 20:  # then the product is large enough to be fast
         a, b = (jnp.ones((side, side), t, device=device) for t in (one, other))
         spent = min(rounds(lambda a=a, b=b: product(a, b).block_until_ready(), seconds / 3))
         best, side = max(best, 2 * side**3 / spent), 2 * side
@@ -184,14 +193,14 @@ def name_of(device: Device) -> str:
 
 
 def rounds(call: Callable[[], object], seconds: float) -> list[float]:
-    """How long a call takes, in five rounds: of each, the mean of as many calls as there is time.
+    """Times a call in five rounds, each the mean over as many calls as there is time for.
 
     Args:
-        call: waits for its own result. It is called twice before, to compile and to warm up.
-        seconds: to spend, about; each round has one call at least.
+        call: must wait for its own result. It is called twice first, to compile and to warm up.
+        seconds: time to spend, approximately; each round has at least one call.
 
     Returns:
-        Five times in seconds.
+        Five times, in seconds.
 
     Example:
         >>> import time

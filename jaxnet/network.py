@@ -14,10 +14,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 from jax.nn import identity, sigmoid
-from jax.nn.initializers import glorot_uniform
+from jax.nn.initializers import Initializer, glorot_uniform
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, Key
 
@@ -36,19 +37,32 @@ class Layer(NamedTuple):
     biases: Float[Array, " out"]
 
 
+jax.export.register_namedtuple_serialization(Layer, serialized_name="jaxnet.Layer")
+
 Params = tuple[Layer, ...]
 Image = Float[Array | np.ndarray, " pixels"]
 Squash = Callable[[Array], Array]
 
 
+def _glorot(key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
+    """Glorot's uniform weights of shape `(in, out)`, drawn as `(out, in)`."""
+    return glorot_uniform()(key, shape[::-1], dtype).T
+
+
 def init(
-    key: Key[Array, ""], sizes: Sequence[int] = SIZES, *, dtype: DTypeLike = jnp.float32
+    key: Key[Array, ""],
+    sizes: Sequence[int] = SIZES,
+    *,
+    initializer: Initializer = _glorot,
+    dtype: DTypeLike = jnp.float32,
 ) -> Params:
     """Draws a random network: weights uniform in ±sqrt(6 / (in + out)), biases zero.
 
     Args:
         key: from `jax.random.key`; used up by this call.
         sizes: neurons in each layer, the input first: two or more, none below one.
+        initializer: draws other weights, such as `jax.nn.initializers.he_normal()`, which suits
+            ReLU. It is asked for shape `(in, out)`, as JAX's expect, and the answer transposed.
         dtype: floating-point type of every array.
 
     Returns:
@@ -61,15 +75,18 @@ def init(
         >>> import jax, jaxnet
         >>> [layer.weights.shape for layer in jaxnet.init(jax.random.key(0))]
         [(16, 784), (16, 16), (10, 16)]
+        >>> he = jax.nn.initializers.he_normal()
+        >>> first, *_ = jaxnet.init(jax.random.key(0), initializer=he)
+        >>> float((first.weights.std() * (784 / 2) ** 0.5).round(1))  # a variance of 2 / in
+        1.0
 
     Source: Glorot and Bengio, AISTATS 2010, equation 16.
     """
     if len(sizes) < 2 or min(sizes) < 1:
         raise ValueError(f"Expected sizes of two or more layers, as {SIZES}; got {sizes}.")
-    draw = glorot_uniform(in_axis=-1, out_axis=-2)
     keys = jax.random.split(key, len(sizes) - 1)
     return tuple(
-        Layer(draw(k, (n_out, n_in), dtype), jnp.zeros(n_out, dtype))
+        Layer(initializer(k, (n_in, n_out), dtype).T, jnp.zeros(n_out, dtype))
         for k, n_in, n_out in zip(keys, sizes[:-1], sizes[1:], strict=True)
     )
 
@@ -144,7 +161,8 @@ def predict(params: Params, x: Image, *, squash: Squash = sigmoid) -> Int[Array,
     """The digit that the network reads: the index of its brightest output.
 
     Takes and raises what `forward` does. Returns a scalar integer, 0 to 9. Looks at the logits,
-    since in float32 two saturated sigmoids tie at 1.0.
+    since in float32 two saturated sigmoids tie at 1.0. A network with a single output answers 1
+    where that exceeds one half, and else 0.
 
     Example:
         >>> import jax, jaxnet
@@ -152,7 +170,22 @@ def predict(params: Params, x: Image, *, squash: Squash = sigmoid) -> Int[Array,
         >>> int(jaxnet.predict(jaxnet.pretrained(), x))
         7
     """
-    return jnp.argmax(logits(params, x, squash=squash))
+    return predicted(logits(params, x, squash=squash))
+
+
+def predicted(z: Float[Array, " out"]) -> Int[Array, ""]:
+    """The digit that logits stand for: the index of the largest.
+
+    A single logit stands for 1 above zero, where its sigmoid exceeds one half, and else for 0.
+
+    Example:
+        >>> import jax, jaxnet
+        >>> int(jaxnet.network.predicted(jax.numpy.array([-3.0, 0.5, 0.2])))
+        1
+        >>> int(jaxnet.network.predicted(jax.numpy.array([-3.0])))
+        0
+    """
+    return jnp.argmax(z) if z.size != 1 else (z[0] > 0).astype(int)
 
 
 def count(params: Params) -> int:

@@ -1,10 +1,11 @@
-"""The compiled program that reads many images in one call, and its first product's forms.
+"""The jitted classifier for one chunk of images, and the int8 form of its first layer.
 
-Nearly all the work is the product of the images with the first layer's weights. Bytes are exact
-in eight bits, and many processors multiply those and add them up many times faster than floats.
-So each weight is written as a sum of bytes, `w = s (q₀ + q₁ / 254 + q₂ / 254²)`, with one scale
-`s` for each neuron. The sums of these products are exact. With three parts a weight keeps 23 bits
-of the largest in its row, as many as a float32 of that size.
+Nearly all the work is the product of the images with the first layer's weights. GPUs and many
+CPUs multiply and accumulate bytes many times faster than floats, and a float copy of the images
+is four times as large as they are. So each weight is written as a sum of signed bytes,
+`w = s (q₀ + q₁ / 254 + q₂ / 254²)`, with one scale `s` for each neuron. The sums of these products
+are exact. With three parts a weight keeps 23 bits of the largest in its row, as many as a float32
+of that size.
 """
 
 from functools import cache, partial
@@ -24,15 +25,14 @@ from jaxnet.network import Layer, Params, Squash
 PRECISIONS = ("float32", "bfloat16", "int8")
 
 _STEPS = 254  # of a byte's scale, from -127 to 127
-# How many bytes each weight is written in; beyond so many times the mean of its row's others, a
-# weight leaves too few bits to them, and the row is multiplied as floats.
-_PARTS = {"float32": 3, "int8": 1}
+_PARTS = {"float32": 3, "int8": 1}  # bytes a weight
+# A weight this many times the mean of its row's others leaves too few bits to them: use floats.
 _OUTLIER = 1_000
 _MOST_PIXELS = (2**31 - 1) // (255 * 127)  # whose sums still fit 32 bits
 
 
 class Floats(NamedTuple):
-    """The first layer for images in floats, or in bytes if the weights are divided by 255.
+    """The first layer for floating-point images; for uint8 images, its weights divided by 255.
 
     Attributes:
         weights: shape `(pixels, out)`.
@@ -44,7 +44,7 @@ class Floats(NamedTuple):
 
 
 class Bytes(NamedTuple):
-    """The first layer for images in bytes, each weight a sum of bytes on its neuron's scale.
+    """The first layer for uint8 images, each weight a sum of signed bytes times a scale.
 
     Attributes:
         weights: shape `(pixels, parts × out)`, from -127 to 127; the coarsest part first.
@@ -58,17 +58,18 @@ class Bytes(NamedTuple):
 
 
 def prepare(layer: Layer, precision: str, *, in_bytes: bool, on_cpu: bool) -> Floats | Bytes:
-    """Brings the first layer into the form that the program multiplies by.
+    """Puts the first layer into the form that `read` multiplies by.
 
     Args:
         layer: the weights and biases, concrete.
-        precision: "float32", "bfloat16" or "int8", as `jaxnet.classify` explains them.
-        in_bytes: whether the images come in bytes, from 0 to 255.
-        on_cpu: whether a CPU reads them.
+        precision: "float32", "bfloat16" or "int8", as for `jaxnet.classify`.
+        in_bytes: whether the images are uint8, from 0 to 255.
+        on_cpu: whether they are classified on a CPU.
 
     Returns:
-        In NumPy: `Bytes` where these are asked for, or are as exact and faster; else `Floats`,
-        as also for weights that are not finite, or too many for sums of 32 bits.
+        NumPy arrays: `Bytes` for "int8", and for "float32" if that is faster and as exact, on
+        accelerators and on CPUs with int8 dot products; else `Floats`, also if weights are not
+        finite, or too many for 32-bit sums.
 
     Raises:
         ValueError: "int8" for images in floats.
@@ -83,8 +84,9 @@ def prepare(layer: Layer, precision: str, *, in_bytes: bool, on_cpu: bool) -> Fl
     if precision == "int8" and not in_bytes:
         raise ValueError("Expected images in uint8 for the precision int8; got floats instead.")
     if in_bytes and w.shape[1] <= _MOST_PIXELS and np.isfinite(w).all():
-        faster = on_cpu and multiplies_bytes() and w.dtype == np.float32 and _even(w)
-        if precision == "int8" or (precision == "float32" and faster):
+        faster = not on_cpu or multiplies_bytes()
+        as_exact = w.dtype == np.float32 and _even(w)
+        if precision == "int8" or (precision == "float32" and faster and as_exact):
             return _in_bytes(w, _PARTS[precision], b)
     weights = w.T / np.asarray(255, w.dtype) if in_bytes else w.T
     return Floats(weights.astype(jnp.bfloat16) if precision == "bfloat16" else weights, b)
@@ -92,7 +94,7 @@ def prepare(layer: Layer, precision: str, *, in_bytes: bool, on_cpu: bool) -> Fl
 
 @cache
 def multiplies_bytes() -> bool:
-    """Whether this CPU has an instruction that multiplies bytes and adds them up, and XLA uses it.
+    """Whether this CPU has int8 dot products that XLA uses: AVX-512 VNNI or AMX.
 
     Example:
         >>> import jaxnet
@@ -109,14 +111,14 @@ def multiplies_bytes() -> bool:
 def times_bytes(
     images: UInt8[Array, "n pixels"], weights: Int8[Array | np.ndarray, "pixels out"]
 ) -> Int32[Array, "n out"]:
-    """The product of bytes with signed bytes, exact, in 32 bits.
+    """Multiplies uint8 by int8 and accumulates in int32, exactly.
 
     Args:
         images: from 0 to 255.
-        weights: from -127 to 127; 66,311 pixels at most.
+        weights: from -127 to 127; at most 66,311 pixels.
 
     Returns:
-        The sums.
+        The sums of the products.
 
     Example:
         >>> import numpy, jaxnet
@@ -131,19 +133,45 @@ def times_bytes(
     )
 
     def as_they_are(images: Array, weights: Array) -> Array:
-        # Of two types: without an algorithm to name, JAX makes both int32 before the product.
+        # Without an explicit algorithm, JAX promotes operands of two types to int32 first.
         return product(images, weights, precision=jax.lax.DotAlgorithmPreset.DEFAULT)
 
     def signed(images: Array, weights: Array) -> Array:
-        x = jax.lax.bitcast_convert_type(images ^ 128, jnp.int8)  # less by 128
+        x = jax.lax.bitcast_convert_type(images ^ 128, jnp.int8)  # images - 128
         return product(x, weights) + 128 * weights.sum(0, keepdims=True, dtype=jnp.int32)
 
+    def by_rows(images: Array, weights: Array) -> Array:
+        # A GPU's int8 units take both operands with the pixels last in memory.
+        rows = jax.lax.optimization_barrier(weights.T)
+        sums = 128 * weights.sum(0, keepdims=True, dtype=jnp.int32)
+        return product(_minus_128(images), rows, dimension_numbers=(((1,), (1,)), ((), ()))) + sums
+
     on_cpu = as_they_are if multiplies_bytes() else signed
-    return jax.lax.platform_dependent(images, weights, cpu=on_cpu, default=signed)
+    return jax.lax.platform_dependent(images, weights, cpu=on_cpu, default=by_rows)
+
+
+def _floats(images: Array, dtype: Any) -> Array:
+    """Casts images to a floating-point type, all of which hold uint8 exactly."""
+    if images.dtype != jnp.uint8:
+        return images.astype(dtype)
+    return jax.lax.platform_dependent(
+        images,
+        cpu=lambda x: x.astype(dtype),
+        default=lambda x: _minus_128(x).astype(dtype) + jnp.asarray(128, dtype),
+    )
+
+
+def _minus_128(images: Array) -> Array:
+    """Subtracts 128 from uint8 images, as int8.
+
+    On a GPU, XLA fuses this sum, which wraps around, into the matrix product. For `images ^ 128`,
+    or a cast from uint8 to floats, it would write a copy of the images to memory first.
+    """
+    return jax.lax.bitcast_convert_type(images, jnp.int8) + jnp.int8(-128)
 
 
 def _even(rows: NDArray[Any]) -> bool:
-    """Whether no weight outweighs the others of its row so far that these would lose bits."""
+    """Whether no row has an outlier so large that its other weights would lose precision."""
     size = abs(rows)
     most = size.max(1)
     others = (size.sum(1) - most) / max(rows.shape[1] - 1, 1)
@@ -179,19 +207,20 @@ def read(
     tile: int | None = None,
     mesh: Mesh | None = None,
 ) -> tuple[Int32[Array, " n"], Float[Array, "n out"] | Float[Array, " n"]]:
-    """Reads a piece of images, on one device or on all of a mesh.
+    """Classifies a chunk of images, on one device or on all devices of a mesh.
 
     Args:
-        layer: from `prepare`; or as it is, for `jaxnet.kernel` to read in one pass.
+        layer: the first layer, from `prepare`; or as it is, to be run by `jaxnet.kernel`.
         rest: the layers after it.
-        images: as the layer wants them; on each device a multiple of the tile, or fewer than one.
+        images: of the type that `layer` was prepared for; on each device, a multiple of the
+            tile or less than one tile.
         squash, last_squash: as in `forward`.
-        brightest: give the activation of the brightest output alone.
-        tile: images whose copies in floats fit the cache together; all, if not given.
-        mesh: of one axis, over which the images are divided.
+        brightest: return only the largest activation.
+        tile: images to convert to floats at a time, so that these fit the cache; all if None.
+        mesh: a mesh of one axis, over which the images are sharded.
 
     Returns:
-        Digits of shape `(n,)` and activations of shape `(n, 10)`, or `(n,)` of the brightest.
+        Digits of shape `(n,)`, and activations of shape `(n, 10)`, or `(n,)` if `brightest`.
 
     Example:
         >>> import jax, jaxnet
@@ -206,7 +235,7 @@ def read(
     """
 
     def read_tile(layer: Floats | Bytes, rest: Params, images: Array) -> tuple[Array, Array]:
-        # Neurons first, images last: so that what is done to each image is done to many at once.
+        # Neurons first, images last, so that elementwise work is vectorized over images.
         z = _weighted_sums(layer, images)
         for w, b in rest:
             z = _times(w, jax.vmap(squash, 1, 1)(z)) + b[:, None]
@@ -219,7 +248,7 @@ def read(
         n, pixels = images.shape
         if isinstance(layer, Layer):
             return read_fused((layer, *rest), images)
-        if tile is None or n <= tile or isinstance(layer, Bytes):  # bytes are not copied
+        if tile is None or n <= tile or isinstance(layer, Bytes):  # which takes no float copy
             return read_tile(layer, rest, images)
         tiles = images.reshape(n // tile, tile, pixels)
         answers = jax.lax.map(partial(read_tile, layer, rest), tiles)
@@ -249,7 +278,7 @@ def _weighted_sums(layer: Floats | Bytes, images: Array) -> Array:
     """The weighted sums of the first layer, shape `(out, n)`."""
     if isinstance(layer, Floats):
         w, b = layer
-        z = _times(images.astype(w.dtype), w, preferred_element_type=b.dtype) + b[None]
+        z = _times(_floats(images, w.dtype), w, preferred_element_type=b.dtype) + b[None]
     else:
         b, scales = layer.biases, layer.scales
         sums = times_bytes(images, layer.weights).astype(scales.dtype)
@@ -257,5 +286,5 @@ def _weighted_sums(layer: Floats | Bytes, images: Array) -> Array:
         for part in coarser:
             z = part + z / _STEPS
         z = (z * scales[None] + b.astype(scales.dtype)[None]).astype(b.dtype)
-    # Without the barrier XLA turns the product instead, into one that it has no fast kernel for.
+    # Without this barrier XLA folds the transpose into the matmul, and falls off its fast path.
     return jax.lax.optimization_barrier(z).T

@@ -109,7 +109,7 @@ def write(
         "jaxnet": version("jaxnet"),
     }
     if h.held_out is not None:
-        words["held-out accuracy"] = f"{100 * h.held_out[-1, best]:.2f} %"
+        words["held-out accuracy"] = f"{100 * h.held_out.accuracy[-1, best]:.2f} %"
     if options.ensemble > 1:
         words["chosen from"] = f"{options.ensemble} starts, as number {best}"
     _write_members(progress, options, output.with_suffix(".members"))

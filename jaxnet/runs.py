@@ -31,7 +31,7 @@ from jaxnet.formats import checkpoints
 from jaxnet.formats.safetensors import SQUASHES
 from jaxnet.network import SIZES, Params, init
 from jaxnet.shuffling import shuffled
-from jaxnet.training import Augment, Cost, History, TrainState, evaluate, train_epoch
+from jaxnet.training import Augment, Cost, History, Score, TrainState, train_epoch
 
 OPTIMIZERS: Mapping[str, Callable[..., optax.GradientTransformation]] = {
     "adam": optax.adam,
@@ -109,7 +109,7 @@ class Progress(NamedTuple):
     def best(self) -> int:
         """The member that reads the images held out best; without those, of the least cost."""
         h = self.history
-        last = -h.cost[-1] if h.held_out is None else h.held_out[-1]
+        last = -h.cost[-1] if h.held_out is None else h.held_out.accuracy[-1]
         alive = np.isfinite(h.cost[-1]) & np.isfinite(last)
         return int(np.where(alive, last, -np.inf).argmax())
 
@@ -214,7 +214,7 @@ def begin(
     notes = identity(options, images, labels)
     start, epoch = _program(options, images, labels)
     none_yet: Any = np.empty((0, options.ensemble), np.float32)
-    history = History(none_yet, none_yet, none_yet if options.held_out else None)
+    history = History(none_yet, none_yet, Score(none_yet, none_yet) if options.held_out else None)
     seconds = 0.0
     if os.path.exists(checkpoint):
         if not resume:
@@ -289,7 +289,11 @@ def _program(options: Options, images: NDArray[Any], labels: NDArray[Any]) -> tu
             squash=squash,
             augment=AUGMENTS[options.augment],
         )
-        held_out = evaluate(state.params, *unseen, squash=squash) if n_held_out else None
+        held_out = (
+            training.score(state.params, *unseen, cost=COSTS[options.cost], squash=squash)
+            if n_held_out
+            else None
+        )
         finite = jnp.array([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params)])
         cost = jnp.where(finite.all(), score.cost, jnp.nan)
         return state, History(cost, score.accuracy, held_out)

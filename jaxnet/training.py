@@ -1,6 +1,6 @@
-"""Learning: the cost of a network's answers, and the steps, epochs and runs that lower it.
+"""Training: the cost of a network's answers, and the steps, epochs and runs that lower it.
 
-Every function is pure; optax supplies the optimiser. `fit` is a whole run, and runs as many
+Every function is pure, and optax supplies the optimizer. `fit` is a whole run, and trains as many
 networks as `jax.vmap` is given; what they do not share is an argument of the mapped function:
 
     def run(params, rate):
@@ -8,142 +8,68 @@ networks as `jax.vmap` is given; what they do not share is an argument of the ma
 
     states, history = jax.jit(jax.vmap(run))(ensemble, rates)
 
-These members share the key, and with it each batch, so that each is made only once and many
-thin products become one wide one. With a key for each member, each has an order of its own.
+These networks share the key, and with it each batch, so that each batch is made only once and many
+small products become one large one. Map over keys as well to give each its own data order.
+
+What `fit` leaves out is a few lines around `train_epoch`, under `jit` as well. Stop early with
+`jax.lax.while_loop`; keep what each step reports by `jax.lax.scan` over `train_step`; hear of each
+epoch of a compiled run by `jax.debug.callback`. `examples/own_loop.py` does all three.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax.nn import sigmoid
-from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Int, Key, Num
+from jax.sharding import NamedSharding
+from jaxtyping import Array, Float, Int, Key
 
-from jaxnet.network import Image, Params, Squash, check, init, logits
-from jaxnet.shuffling import shuffled
-
-Images = Num[Array | np.ndarray, "n pixels"]
-Labels = Num[Array | np.ndarray, "n ..."]
-Weights = Float[Array | np.ndarray, " n"]
-Cost = Callable[[Float[Array, " out"], Any], Float[Array, ""]]
-Augment = Callable[[Key[Array, ""], Image], Image]
-
-_BLOCK = 1_000  # images fetched at a time where batches are small: one gather for many steps
-
-
-class TrainState(NamedTuple):
-    """What a training step takes and gives back.
-
-    Attributes:
-        params: the network so far.
-        opt_state: what the optimiser remembers, from `optimizer.init(params)`.
-    """
-
-    params: Params
-    opt_state: optax.OptState
-
-
-class Score(NamedTuple):
-    """How well images were read, each before the step that learnt from it.
-
-    Attributes:
-        cost: the mean cost of an image.
-        accuracy: the share of images read rightly, from 0 to 1.
-    """
-
-    cost: Float[Array, "..."]
-    accuracy: Float[Array, "..."]
-
-
-class History(NamedTuple):
-    """How a run went, epoch by epoch.
-
-    Attributes:
-        cost: shape `(epochs,)`, the mean cost of a training image.
-        accuracy: shape `(epochs,)`, the share of the training images read rightly; of each
-            image, as augmented, before the step that learnt from it.
-        held_out: shape `(epochs,)`, the share of the images held out read rightly after
-            the epoch; None where none were.
-    """
-
-    cost: Float[Array, "..."]
-    accuracy: Float[Array, "..."]
-    held_out: Float[Array, "..."] | None
-
-
-def quadratic_cost(z: Float[Array, " out"], y: ArrayLike) -> Float[Array, ""]:
-    """The video's cost of one image: squared differences from the right outputs, summed.
-
-    The right outputs are 1 for the digit shown and 0 for the nine others.
-
-    Args:
-        z: the logits, shape `(10,)`.
-        y: the digit it shows.
-
-    Returns:
-        A scalar, 0 for a perfect answer.
-
-    Example:
-        >>> import jax, jaxnet
-        >>> params, x = jaxnet.init(jax.random.key(0)), jax.numpy.zeros(784)
-        >>> float(jaxnet.training.quadratic_cost(jaxnet.logits(params, x), 3)) > 1
-        True
-
-    Source: 3Blue1Brown, "Gradient descent, how neural networks learn", 2017.
-    """
-    return optax.squared_error(sigmoid(z), jax.nn.one_hot(y, z.size, dtype=z.dtype)).sum()
-
-
-def cross_entropy(z: Float[Array, " out"], y: ArrayLike) -> Float[Array, ""]:
-    """The surprise of one image's label, in nats: cross-entropy of the softmaxed logits.
-
-    Learns faster than `quadratic_cost`, which stalls where a sigmoid is saturated.
-
-    Args:
-        z: the logits, shape `(10,)`.
-        y: the digit it shows, or ten shares that sum to 1.
-
-    Returns:
-        A scalar, 0 for a perfect answer, ln 10 for a guess.
-
-    Example:
-        >>> import jax, jaxnet
-        >>> float(jaxnet.training.cross_entropy(jax.numpy.zeros(10), 3))
-        2.3025851249694824
-
-    Source: Bridle, "Probabilistic interpretation of feedforward classification network
-    outputs", 1990.
-    """
-    if jnp.ndim(y):
-        return optax.softmax_cross_entropy(z, y)
-    return optax.softmax_cross_entropy_with_integer_labels(z, y)
+from jaxnet import loops, optimizers
+from jaxnet.costs import Cost as Cost
+from jaxnet.costs import Images as Images
+from jaxnet.costs import Labels as Labels
+from jaxnet.costs import Weights as Weights
+from jaxnet.costs import check_examples, check_known_labels
+from jaxnet.costs import cross_entropy as cross_entropy
+from jaxnet.costs import quadratic_cost as quadratic_cost
+from jaxnet.costs import unit as unit
+from jaxnet.loops import Augment as Augment
+from jaxnet.loops import History as History
+from jaxnet.loops import Method, Network, itself
+from jaxnet.loops import Score as Score
+from jaxnet.loops import TrainState as TrainState
+from jaxnet.network import SIZES, Params, Squash
+from jaxnet.sharding import n_shares, sharding_of
 
 
 def mean_cost(
-    params: Params,
+    params: Any,
     images: Images,
     labels: Labels,
     *,
     cost: Cost = cross_entropy,
     squash: Squash = sigmoid,
+    network: Network = itself,
     sample_weights: Weights | None = None,
 ) -> Float[Array, ""]:
-    """The cost that learning lowers: one number that 13,002 weights and biases decide.
+    """The cost that training lowers: one number as a function of 13,002 weights and biases.
 
     Args:
         params: the network.
         images: shape `(n, 784)`; floats from 0 to 1, or uint8 from 0 to 255.
-        labels: the digits they show, shape `(n,)`; or whatever `cost` takes, a row an image.
+        labels: the digits they show, shape `(n,)`; or whatever `cost` takes, one row per image.
         cost: of one image, from its logits and its label; any of optax's losses, too.
         squash: of the hidden layers, as in `forward`.
+        network: makes the network of `params`, if they are something else: a low-rank change of
+            it, float32 weights to be rounded, numbers in a formula.
         sample_weights: how much each image counts, shape `(n,)`; 1 each, if not given.
 
     Returns:
         The sum over the images of their weights times their costs, divided by their number.
+
+    Raises:
+        TypeError, ValueError: as `train_epoch`.
 
     Example:
         >>> import jax, jaxnet
@@ -152,9 +78,9 @@ def mean_cost(
         >>> slope[0].weights.shape
         (16, 784)
     """
-    _check(images, labels, sample_weights)
-    score = _score(params, images, labels, sample_weights, cost=cost, squash=squash)
-    return score.cost
+    check_examples(images, labels, sample_weights)
+    method = Method(cost, squash, network)
+    return loops.score(method, params, images, labels, sample_weights).cost
 
 
 def train_step(
@@ -165,17 +91,24 @@ def train_step(
     optimizer: optax.GradientTransformation,
     cost: Cost = cross_entropy,
     squash: Squash = sigmoid,
+    network: Network = itself,
     sample_weights: Weights | None = None,
 ) -> tuple[TrainState, Score]:
     """Moves the network one step down the mean cost of a batch.
 
+    In a `jax.shard_map` whose devices have images of their own but the same params, the step is
+    that of all images together.
+
     Args:
-        state: the network and the optimiser's memory.
-        images, labels, cost, squash, sample_weights: as for `mean_cost`.
-        optimizer: any optax transformation; static under `jit`, as are `cost` and `squash`.
+        state: the network and the optimizer's memory.
+        images, labels, cost, squash, network, sample_weights: as for `mean_cost`.
+        optimizer: any optax transformation; static under `jit`, as are the functions.
 
     Returns:
         The new state, and the score of the batch before the step.
+
+    Raises:
+        TypeError, ValueError: as `train_epoch`.
 
     Example:
         >>> import jax, jaxnet, optax
@@ -187,24 +120,9 @@ def train_step(
         >>> score.cost.shape
         ()
     """
-    _check(images, labels, sample_weights)
-
-    def batch_cost(params: Params) -> tuple[Float[Array, ""], Score]:
-        score = _score(params, images, labels, sample_weights, cost=cost, squash=squash)
-        return score.cost, score
-
-    (value, score), gradient = jax.value_and_grad(batch_cost, has_aux=True)(state.params)
-    updates, opt_state = optax.with_extra_args_support(optimizer).update(
-        gradient,
-        state.opt_state,
-        state.params,
-        # What optimisers with a line search ask for; others pass it by.
-        value=value,
-        grad=gradient,
-        value_fn=lambda params: batch_cost(params)[0],
-    )
-    params = cast(Params, optax.apply_updates(state.params, updates))
-    return TrainState(params, opt_state), score
+    check_examples(images, labels, sample_weights)
+    method = Method(cost, squash, network, optimizer)
+    return loops.step(method, state, images, labels, sample_weights)
 
 
 def train_epoch(
@@ -217,26 +135,37 @@ def train_epoch(
     batch_size: int,
     cost: Cost = cross_entropy,
     squash: Squash = sigmoid,
+    network: Network = itself,
     augment: Augment | None = None,
     sample_weights: Weights | None = None,
+    sharding: NamedSharding | None = None,
 ) -> tuple[TrainState, Score]:
     """Takes a step for each batch of the shuffled images, as one `jax.lax.scan`.
+
+    Called in a plain loop it is compiled once, as long as the optimizer and the functions it is
+    given are the same objects each time: make them before the loop.
 
     The images left over when `n` is no multiple of `batch_size` sit this epoch out; each
     epoch's key chooses others.
 
     Args:
         key: from `jax.random.key`; shuffles and augments.
-        state, images, labels, optimizer, cost, squash, sample_weights: as for `train_step`.
+        state, images, labels, optimizer, cost, squash, network, sample_weights: as for
+            `train_step`.
         batch_size: images a step, at most `n`.
         augment: changes an image under a key, such as `jaxnet.data.warp.affine`.
+        sharding: divides each batch among devices as it divides its first axis; as `images` are
+            divided, if not given. Under `jit` JAX does not tell how that is on a mesh of Auto
+            axes: pass `images.sharding`. Small sets of images are best left whole, on every
+            device, and only the batches divided.
 
     Returns:
         The new state, and the mean score over the epoch.
 
     Raises:
-        TypeError, ValueError: images or labels of another type or shape, a `batch_size` that
-            is not between 1 and `n`; while tracing.
+        TypeError, ValueError: images or labels of another type or shape, labels beyond the
+            outputs, or a `batch_size` that is not between 1 and `n`. Shapes are checked while
+            tracing, values only outside `jit`.
 
     Example:
         >>> import jax, jaxnet, optax
@@ -244,42 +173,18 @@ def train_epoch(
         >>> params = jaxnet.init(jax.random.key(0))
         >>> state = jaxnet.training.TrainState(params, optimizer.init(params))
         >>> images, labels = jaxnet.data.strokes.sample(jax.random.key(1), 100)
-        >>> state, score = jaxnet.training.train_epoch(
-        ...     jax.random.key(2), state, images, labels, optimizer=optimizer, batch_size=10
-        ... )
+        >>> for key in jax.random.split(jax.random.key(2), 3):
+        ...     state, score = jaxnet.training.train_epoch(
+        ...         key, state, images, labels, optimizer=optimizer, batch_size=10
+        ...     )
         >>> score.accuracy.shape
         ()
     """
-    images, labels = jnp.asarray(images), jnp.asarray(labels)
-    n = _check(images, labels, sample_weights)
-    if not 1 <= batch_size <= n:
-        raise ValueError(f"Expected batch_size from 1 to the {n} images; got {batch_size} instead.")
-    n_steps = n // batch_size
-    # Small batches are fetched many at a time: a gather costs more than a step of ten images.
-    per_block = max(d for d in range(1, max(_BLOCK // batch_size, 1) + 1) if n_steps % d == 0)
-    key_order, key_augment = jax.random.split(key)
-    order = shuffled(key_order, n)[: n_steps * batch_size]
-
-    def block(
-        state: TrainState, part: tuple[Key[Array, ""], Int[Array, "steps batch"]]
-    ) -> tuple[TrainState, Score]:
-        k, i = part
-        x = images.at[i.ravel()].get(mode="promise_in_bounds")
-        if augment is not None:
-            x = jax.vmap(augment)(jax.random.split(k, i.size), unit(x))
-        weights = None if sample_weights is None else jnp.asarray(sample_weights)[i]
-        return jax.lax.scan(step, state, (x.reshape(*i.shape, -1), labels[i], weights))
-
-    def step(state: TrainState, batch: Any) -> tuple[TrainState, Score]:
-        x, y, weights = batch
-        return train_step(
-            state, x, y, optimizer=optimizer, cost=cost, squash=squash, sample_weights=weights
-        )
-
-    n_blocks = n_steps // per_block
-    blocks = jax.random.split(key_augment, n_blocks), order.reshape(n_blocks, per_block, -1)
-    state, scores = jax.lax.scan(block, state, blocks)
-    return state, jax.tree.map(jnp.mean, scores)
+    sharding = sharding or sharding_of(images)
+    _check_batch_size(batch_size, check_examples(images, labels, sample_weights), sharding)
+    method = Method(cost, squash, network, optimizer, augment, batch_size, sharding=sharding)
+    _check_values(method, state.params, labels)
+    return loops.epoch(method, key, state, images, labels, sample_weights)
 
 
 def fit(
@@ -290,83 +195,134 @@ def fit(
     *,
     epochs: int,
     batch_size: int,
-    params: Params | None = None,
+    params: Any = None,
+    state: TrainState | None = None,
+    first_epoch: int | Int[Array, ""] = 0,
     cost: Cost = cross_entropy,
     squash: Squash = sigmoid,
+    network: Network = itself,
     augment: Augment | None = None,
     sample_weights: Weights | None = None,
     held_out: tuple[Images, Labels] | None = None,
+    sharding: NamedSharding | None = None,
 ) -> tuple[TrainState, History]:
     """Trains a network from the first step to the last, as one pure function.
 
-    Its time to compile does not depend on the number of epochs, of images or of members. Under
-    `vmap`, members that share the key and the images share each batch (see the module).
+    Compilation takes the longer part of a short run, and does not depend on the number of epochs,
+    of images or of networks. Outside `jit`, calls with the same optimizer and functions compile
+    once; `optax.adam(0.01)` is another optimizer each time it is written. Under `vmap`, networks
+    that share the key and the images share each batch (see the module).
+
+    Any transformation of optax will do, as a test holds for each. With schedule-free and lookahead
+    optimizers, use `evaluation_params(state)` rather than `state.params`; lookahead is given
+    `params=optax.LookaheadParams.init_synced(...)`. SAM's two halves are steps of their own unless
+    it is opaque. In float16, Adam's epsilon must be larger than its default.
 
     Args:
         key: from `jax.random.key`; draws the network unless `params` is given, then shuffles
             and augments.
-        images, labels, cost, squash, augment, sample_weights: as for `train_epoch`.
+        images, labels, cost, squash, network, augment, sample_weights, sharding: as for
+            `train_epoch`.
         optimizer: any optax transformation; one made inside a mapped function may depend on
             its arguments, as in `optax.adam(rate)`.
-        epochs: times that the images are gone through, one at least.
+        epochs: passes over the images, one at least.
         batch_size: images a step.
-        params: the network to begin with.
-        held_out: images and labels to score after each epoch, and never to learn from.
+        params: the network to begin with, or whatever `network` makes it of.
+        state: what an earlier call returned, to continue from it, instead of `params`.
+        first_epoch: epochs done before. With the same key, six epochs and then four from the
+            sixth are the same as ten, to the last bit.
+        held_out: validation images and labels, scored after each epoch and never learned from.
 
     Returns:
-        The state after the last step, and the history of all epochs.
+        The state after the last step, and the history of these epochs.
 
     Raises:
-        TypeError, ValueError: as `train_epoch`; or `epochs` below one.
+        TypeError, ValueError: as `train_epoch`; `epochs` below one, or `held_out` that is no
+            pair.
 
     Example:
         >>> import jax, jaxnet, optax
         >>> images, labels = jaxnet.data.strokes.sample(jax.random.key(0), 2_000)
+        >>> key, adam = jax.random.key(1), optax.adam(0.01)
         >>> state, history = jaxnet.training.fit(
-        ...     jax.random.key(1), images, labels, optax.adam(0.01), epochs=5, batch_size=50
+        ...     key, images, labels, adam, epochs=5, batch_size=50
         ... )
         >>> history.cost.shape, bool(history.accuracy[-1] > 0.9)
         ((5,), True)
+        >>> state, history = jaxnet.training.fit(
+        ...     key, images, labels, adam, epochs=5, batch_size=50, state=state, first_epoch=5
+        ... )
+        >>> bool(history.accuracy[-1] > 0.95)
+        True
     """
     if epochs < 1:
         raise ValueError(f"Expected one epoch or more; got {epochs} instead.")
-    images, labels = jnp.asarray(images), jnp.asarray(labels)
-    key_init, key_epochs = jax.random.split(key)
-    if params is None:
-        params = init(key_init)
+    if params is not None and state is not None:
+        raise ValueError("Expected params to begin with or a state to continue from; got both.")
+    n = check_examples(images, labels, sample_weights)
+    sharding = sharding or sharding_of(images)
+    _check_batch_size(batch_size, n, sharding)
+    method = Method(cost, squash, network, optimizer, augment, batch_size, epochs, sharding)
+    begin = params if state is None else state.params
+    _check_values(method, begin, labels)
+    if held_out is not None:
+        _check_held_out(held_out)
+        _check_values(method, begin, held_out[1])
+    first = jnp.asarray(first_epoch, jnp.uint32)
+    return loops.fit(method, key, params, state, first, images, labels, sample_weights, held_out)
 
-    def epoch(state: TrainState, key: Key[Array, ""]) -> tuple[TrainState, History]:
-        state, score = train_epoch(
-            key,
-            state,
-            images,
-            labels,
-            optimizer=optimizer,
-            batch_size=batch_size,
-            cost=cost,
-            squash=squash,
-            augment=augment,
-            sample_weights=sample_weights,
-        )
-        unseen = None if held_out is None else evaluate(state.params, *held_out, squash=squash)
-        return state, History(*score, unseen)
 
-    state = TrainState(params, optimizer.init(params))
-    return jax.lax.scan(epoch, state, jax.random.split(key_epochs, epochs))
+def score(
+    params: Any,
+    images: Images,
+    labels: Labels,
+    *,
+    cost: Cost = cross_entropy,
+    squash: Squash = sigmoid,
+    network: Network = itself,
+) -> Score:
+    """The mean cost and the accuracy on any number of images, a tile at a time.
+
+    Args:
+        params, images, labels, cost, squash, network: as for `mean_cost`.
+
+    Returns:
+        Two scalars, float32 or wider; NaN for no images.
+
+    Raises:
+        TypeError, ValueError: as `train_epoch`.
+
+    Example:
+        >>> import jax, jaxnet
+        >>> images, labels = jaxnet.data.strokes.sample(jax.random.key(1), 1000)
+        >>> score = jaxnet.training.score(jaxnet.pretrained(), images, labels)
+        >>> bool(score.cost < 0.3), bool(score.accuracy > 0.9)
+        (True, True)
+    """
+    check_examples(images, labels)
+    method = Method(cost, squash, network, sharding=sharding_of(images))
+    _check_values(method, params, labels)
+    return loops.score_all(method, params, images, labels)
 
 
 def evaluate(
-    params: Params, images: Images, labels: Labels, *, squash: Squash = sigmoid
+    params: Any,
+    images: Images,
+    labels: Labels,
+    *,
+    squash: Squash = sigmoid,
+    network: Network = itself,
 ) -> Float[Array, ""]:
-    """The share of images that the network reads rightly.
+    """The accuracy: the share of images that the network classifies correctly.
 
     Args:
-        params: the network.
-        images, labels: as for `mean_cost`; any number, read a tile at a time.
-        squash: of the hidden layers, as in `forward`.
+        params, images, labels, squash, network: as for `score`.
 
     Returns:
-        A scalar from 0 to 1; NaN for no images.
+        A scalar from 0 to 1, float32 or wider; NaN for no images.
+
+    Raises:
+        TypeError, ValueError: as `train_epoch`.
 
     Example:
         >>> import jax, jaxnet
@@ -374,77 +330,56 @@ def evaluate(
         >>> bool(jaxnet.training.evaluate(jaxnet.pretrained(), images, labels) > 0.9)
         True
     """
-
-    def right(example: tuple[Array, Array]) -> Array:
-        x, y = example
-        return _reads(logits(params, unit(x), squash=squash), y)
-
-    return jax.lax.map(right, (images, labels), batch_size=1024).mean()
+    no_cost = loops.no_cost
+    return score(params, images, labels, cost=no_cost, squash=squash, network=network).accuracy
 
 
-def _score(
-    params: Params,
-    images: Images,
-    labels: Labels,
-    sample_weights: Weights | None,
-    *,
-    cost: Cost,
-    squash: Squash,
-) -> Score:
-    z = _columns(params, unit(images), squash)
-    costs = jax.vmap(cost)(z, labels)
-    if sample_weights is not None:
-        costs *= sample_weights
-    return Score(costs.mean(), jax.vmap(_reads)(z, jnp.asarray(labels)).mean(dtype=z.dtype))
+def evaluation_params(state: TrainState, *, network: Network = itself) -> Params:
+    """The network that a state stands for, after training.
 
-
-def _columns(params: Params, images: Float[Array, "n pixels"], squash: Squash) -> Array:
-    """`logits` of all images, each a column of the products, which are faster so than in rows."""
-    check(params, jax.ShapeDtypeStruct(images.shape[1:], images.dtype))
-    *hidden, (w_last, b_last) = params
-    a = images.T
-    for w, b in hidden:
-        a = jax.vmap(squash, in_axes=1, out_axes=1)(w @ a + b[:, None])
-    return (w_last @ a + b_last[:, None]).T
-
-
-def _reads(z: Float[Array, " out"], y: Num[Array, "..."]) -> Array:
-    """Whether the brightest output is the digit, or the greatest share, of the label."""
-    return jnp.argmax(z) == (y.argmax() if y.ndim else y.astype(int))
-
-
-def _check(images: Images, labels: Labels, sample_weights: Weights | None) -> int:
-    n = len(images)
-    if images.ndim != 2 or labels.shape[:1] != (n,):
-        raise ValueError(
-            "Expected images of shape (n, 784) and a label for each; "
-            f"got {images.shape} and {labels.shape} instead."
-        )
-    if sample_weights is not None and sample_weights.shape != (n,):
-        raise ValueError(
-            f"Expected a weight for each of the {n} images; got {sample_weights.shape} instead."
-        )
-    return n
-
-
-def unit(images: Num[Array | np.ndarray, "..."]) -> Float[Array, "..."]:
-    """Bytes from 0 to 255 as floats from 0 to 1; floats as they are.
+    That is `network(state.params)`, but for optimizers that train one set of weights and mean
+    another to be used: the average of schedule-free ones, the slow weights of lookahead.
 
     Args:
-        images: any shape.
+        state: from `fit` or `train_epoch`.
+        network: as given to them.
 
     Returns:
-        The same shape, in float32 where they were bytes.
-
-    Raises:
-        TypeError: other types.
+        The network.
 
     Example:
-        >>> import jax, jaxnet
-        >>> jaxnet.training.unit(jax.numpy.array([0, 255], "uint8")).tolist()
-        [0.0, 1.0]
+        >>> import jax, jaxnet, optax
+        >>> params = jaxnet.init(jax.random.key(0))
+        >>> optimizer = optax.contrib.schedule_free_sgd(1.0)
+        >>> state = jaxnet.training.TrainState(params, optimizer.init(params))
+        >>> jaxnet.count(jaxnet.training.evaluation_params(state))
+        13002
     """
-    if images.dtype != jnp.uint8 and not jnp.issubdtype(images.dtype, jnp.floating):
-        raise TypeError(f"Expected images in uint8 or floats; got {images.dtype} instead.")
-    images = jnp.asarray(images)
-    return images.astype(jnp.float32) / 255 if images.dtype == jnp.uint8 else images
+    return network(optimizers.evaluated(state.params, state.opt_state))
+
+
+def _check_batch_size(batch_size: int, n: int, sharding: NamedSharding | None) -> None:
+    if not 1 <= batch_size <= n:
+        raise ValueError(f"Expected batch_size from 1 to the {n} images; got {batch_size} instead.")
+    if batch_size % (k := n_shares(sharding)):
+        raise ValueError(
+            f"Expected a batch_size that {k} devices can share evenly; got {batch_size} instead. "
+            "To have each of them work on whole batches, pass as sharding one of PartitionSpec()."
+        )
+
+
+def _check_held_out(held_out: Any) -> None:
+    if not isinstance(held_out, (tuple, list)) or len(held_out) != 2:
+        got = type(held_out).__name__
+        raise TypeError(f"Expected held_out as a pair, (images, labels); got {got} instead.")
+    check_examples(*held_out)
+
+
+def _check_values(method: Method, params: Any, labels: Any) -> None:
+    """Raises for labels that these costs have no output for, where their values are known."""
+    if method.cost in (cross_entropy, quadratic_cost):
+        n_out = SIZES[-1]
+        if params is not None:
+            made = jax.eval_shape(lambda: method.network(optimizers.trained(params)))
+            n_out = made[-1][1].size
+        check_known_labels(labels, n_out)

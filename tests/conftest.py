@@ -9,7 +9,7 @@ import pytest
 from jaxnet.data import load_mnist
 from jaxnet.files import FileError
 
-jax.config.update("jax_num_cpu_devices", 2)
+jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_default_matmul_precision", "highest")  # a GPU's default is coarser

@@ -319,7 +319,7 @@ def test_each_device_has_its_share_of_the_work(params, many):
             layer, params[1:], many[:4096], **squashes, brightest=False, tile=1024, mesh=mesh
         )
         compiled = lowered.compile().as_text()
-        assert "[2048,784]" in compiled
+        assert "[1024,784]" in compiled
         assert "[4096,784]" not in compiled
         assert not [op for op in ("all-reduce", "all-gather", "all-to-all") if op in compiled]
 
@@ -382,3 +382,76 @@ def test_an_ensemble_is_refused_with_the_right_call(params, many):
     ensemble = jax.tree.map(lambda leaf: leaf[None], params)
     with pytest.raises(ValueError, match=r"in_axes=\(0, None\)"):
         jaxnet.classify(ensemble, many[:5])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda x: 255 * x, r"got 0 to 255, in images 0 to 99\. For floats from 0 to 255, divide"),
+        (lambda x: (x - 0.1307) / 0.3081, r"got -0\.424[23] to 2\.82[12].* pass check_range=False"),
+        (lambda x: -x, "got -1 to 0"),
+        (lambda x: np.where(x > 0.5, np.nan, x), "got nan to nan"),
+    ],
+)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        np.float32,
+        np.float64,
+        np.float16,
+        jnp.asarray,
+        lambda x: np.asfortranarray(x, np.float32),
+        lambda x: np.float32(x)[::-1],
+        lambda x: np.repeat(np.float32(x), 2, axis=1)[:, ::2],
+    ],
+)
+def test_floats_beyond_the_range_are_refused(params, many, spoil, says, kind):
+    images = many[:100].astype(np.float32) / 255
+    images[0, :2] = 0, 1
+    jaxnet.classify(params, kind(images))
+    with pytest.raises(ValueError, match=says):
+        jaxnet.classify(params, kind(spoil(images)))
+    spoiled = jaxnet.classify(params, kind(spoil(images)), check_range=False)
+    assert len(spoiled.digits) == 100
+
+
+def test_a_bad_image_far_into_a_batch_is_found(params, many):
+    images = many.astype(np.float32) / 255
+    images[30_000, 17] = 1.5
+    with pytest.raises(ValueError, match=r"0 to 1\.5, in images"):
+        jaxnet.classify(params, images)
+
+
+def test_rounding_beyond_the_range_is_let_pass(params, many):
+    images = (many[:50] / 255).astype(np.float32)
+    images[3, 5], images[4, 6], images[5, 7] = -1e-6, 1 + 1e-6, -0.0
+    jaxnet.classify(params, images)
+
+
+def test_tensors_of_pytorch(params, many):
+    torch = pytest.importorskip("torch")
+    expected = jaxnet.classify(params, many[:50])
+    for tensor in (torch.tensor(many[:50]), torch.tensor(many[:50]) / 255):
+        got = jaxnet.classify(params, tensor)
+        np.testing.assert_array_equal(got.digits, expected.digits)
+    with pytest.raises(ValueError, match="uint8 or floats; got int64"):
+        jaxnet.classify(params, torch.tensor(many[:50]).long())
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize("brightest", [False, True])
+def test_a_single_output_is_told_by_its_threshold(many, dtype, brightest):
+    params = jaxnet.init(jax.random.key(3), (784, 16, 1))
+    images = many[:3_000] if dtype == np.uint8 else many[:3_000] / np.float32(255)
+    a = matrix_form(params, many[:3_000] / 255)[-1][:, 0]
+    params = (params[0], params[1]._replace(biases=-np.log(np.median(a / (1 - a)))[None]))
+    params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), params)
+    a = matrix_form(params, many[:3_000] / 255)[-1][:, 0]
+    answers = jaxnet.classify(params, images, brightest=brightest)
+    sure = abs(a - 0.5) > 1e-5
+    assert 0.4 < (a > 0.5).mean() < 0.6
+    np.testing.assert_array_equal(answers.digits[sure], a[sure] > 0.5)
+    np.testing.assert_allclose(answers.activations.ravel(), a, atol=2e-6)
+    for n in range(5):
+        x = jnp.asarray(many[n], jnp.float32) / 255
+        assert jaxnet.predict(params, x) == (a[n] > 0.5)

@@ -7,10 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.nn import identity, relu, softmax
+from jax.sharding import AbstractDevice, AbstractMesh
 
 import jaxnet
 from jaxnet import kernel
 from tests.helpers import float64, matrix_form
+
+pytestmark = pytest.mark.filterwarnings("ignore:The Pallas Triton backend is deprecated")
+KINDS = {"cuda": "NVIDIA H100 80GB HBM3", "rocm": "gfx942"}
 
 
 def read(params, images, **options):
@@ -19,9 +23,11 @@ def read(params, images, **options):
 
 
 def lowered(params, images, platform="cuda", **options):
-    """What is handed to the GPU's compiler, which takes no GPU to make."""
-    trace = jax.jit(partial(kernel.read, **options)).trace(params, images)
-    return trace.lower(lowering_platforms=(platform,)).as_text()
+    """The program that XLA's GPU compiler is given; lowering needs no GPU."""
+    device = AbstractDevice(device_kind=KINDS[platform], num_cores=None, platform="gpu")
+    with jax.sharding.use_abstract_mesh(AbstractMesh((), (), abstract_device=device)):
+        trace = jax.jit(partial(kernel.read, **options)).trace(params, images)
+        return trace.lower(lowering_platforms=(platform,)).as_text()
 
 
 def network(*sizes, seed=0):
@@ -50,21 +56,19 @@ def test_drawn_digits_are_read_as_float64_reads_them():
 
 
 @pytest.mark.parametrize(
-    ("sizes", "n", "block", "dtype"),
+    ("sizes", "n"),
     [
-        ((784, 16, 16, 10), 256, 128, "float32"),
-        ((784, 100, 10), 100, 64, "uint8"),
-        ((6, 4, 3), 33, 16, "uint8"),
-        ((784, 10), 1, 128, "uint8"),
-        ((64, 128, 17, 1), 129, 128, "float32"),
+        ((784, 16, 16, 10), 256),
+        ((784, 60, 10), 100),
+        ((6, 4, 3), 33),
+        ((784, 10), 1),
+        ((64, 64, 17, 1), 129),
     ],
 )
-def test_any_sizes_and_any_number_of_images(sizes, n, block, dtype):
+def test_any_sizes_and_any_number_of_images(sizes, n):
     params, images = network(*sizes), pixels(n, sizes[0])
     expected = matrix_form(params, images / 255)[-1]
-    if dtype == "float32":
-        images = images / np.float32(255)
-    digits, activations = read(params, images, block=block)
+    digits, activations = read(params, images)
     assert digits.shape == (n,)
     assert activations.shape == (n, sizes[-1])
     np.testing.assert_allclose(activations, expected, atol=2e-6)
@@ -114,37 +118,52 @@ def test_a_squash_that_has_no_value_at_zero_does_not_see_the_padding():
     np.testing.assert_allclose(activations, z, rtol=1e-4)
 
 
-def test_bytes_are_multiplied_as_exactly_as_float32():
+def test_bytes_are_multiplied_more_exactly_than_float32():
     """One pixel at a time, so that nothing is added up: all that is lost is in the product."""
     random = np.random.default_rng(0)
-    w = jnp.asarray(random.normal(size=(16, 100)) * 2.0 ** random.integers(-20, 20, (16, 100)))
+    w = random.normal(size=(16, 100)) * 2.0 ** random.integers(-20, 1, (16, 100))
+    layer = jaxnet.Layer(jnp.asarray(w, "float32"), jnp.zeros(16))
     images = np.diag(np.arange(1, 101, dtype=np.uint8))
-    z = read((jaxnet.Layer(w, jnp.zeros(16)),), images, last_squash=identity)[1]
-    np.testing.assert_allclose(z, images / 255 @ np.asarray(w, np.float64).T, rtol=2.0**-22)
+    z = read((layer,), images, last_squash=identity)[1]
+    expected = images / 255 @ np.asarray(layer.weights, np.float64).T
+    np.testing.assert_allclose(z, expected, rtol=2.0**-22, atol=2.0**-31 * abs(w).max())
 
 
-def test_an_infinite_weight_is_infinite():
-    w = jnp.array([[np.inf, 1.0], [0.5, -np.inf], [1.0, 2.0]], jnp.float32)
-    z = read((jaxnet.Layer(w, jnp.zeros(3)),), np.full((4, 2), 255, np.uint8))[1]
-    np.testing.assert_allclose(z, [[1, 0, 1 / (1 + np.exp(-3))]] * 4, atol=1e-6)
+def test_a_large_weight_takes_no_precision_from_the_others():
+    params, images = network(784, 16, 10), pixels(50)
+    images[:, 0] = 0  # or its product would round the sum itself
+    large = params[0].weights.at[:, 0].set(2000)
+    params = (params[0]._replace(weights=large), params[1])
+    expected = matrix_form(params, images / 255)[-1]
+    np.testing.assert_allclose(read(params, images)[1], expected, atol=2e-5)
 
 
-def test_images_in_other_floats_and_64_bits():
+def test_a_weight_that_is_not_finite_is_seen_in_every_answer():
+    w = jnp.array([[np.inf, 1.0], [0.5, np.nan], [1.0, 2.0]], jnp.float32)
+    a = read((jaxnet.Layer(w, jnp.zeros(3)),), np.full((4, 2), 255, np.uint8))[1]
+    np.testing.assert_allclose(a, [[np.nan, np.nan, 1 / (1 + np.exp(-3))]] * 4, atol=1e-6)
+
+
+def test_weights_of_zero():
+    params = (jaxnet.Layer(jnp.zeros((3, 6)), jnp.array([0.0, 2.0, 1.0])),)
+    digits, a = read(params, pixels(5, 6))
+    assert digits.tolist() == [1] * 5
+    np.testing.assert_allclose(a, [1 / (1 + np.exp([0.0, -2.0, -1.0]))] * 5, atol=1e-6)
+
+
+def test_64_bits_may_be_enabled():
     params, images = network(784, 16, 10), pixels(20)
     expected = matrix_form(params, images / 255)[-1]
     with jax.enable_x64(True):
-        digits, activations = read(params, images / 255)
+        digits, activations = read(params, images)
         assert (digits.dtype, activations.dtype) == (jnp.int32, jnp.float32)
         np.testing.assert_allclose(activations, expected, atol=2e-6)
-    halves = (images / 255).astype(np.float16)
-    expected = matrix_form(params, halves)[-1]
-    np.testing.assert_allclose(read(params, halves)[1], expected, atol=2e-6)
 
 
 def test_an_ensemble():
     members = [network(30, 5, 4, seed=seed) for seed in range(3)]
     ensemble, images = jax.tree.map(lambda *a: jnp.stack(a), *members), pixels(20, 30)
-    answers = jax.vmap(partial(read, block=16), in_axes=(0, None))(ensemble, images)
+    answers = jax.vmap(read, in_axes=(0, None))(ensemble, images)
     for params, digits, activations in zip(members, *answers, strict=True):
         expected = matrix_form(params, images / 255)[-1]
         np.testing.assert_allclose(activations, expected, atol=2e-6)
@@ -152,7 +171,7 @@ def test_an_ensemble():
 
 
 def test_other_weights_and_images_compile_nothing_anew():
-    compiled = jax.jit(partial(kernel.read, block=16, interpret=not kernel.available()))
+    compiled = jax.jit(partial(kernel.read, interpret=not kernel.available()))
     for seed in range(3):
         compiled(network(6, 4, 3, seed=seed), pixels(20, 6) + np.uint8(seed))
     assert compiled._cache_size() == 1
@@ -160,14 +179,13 @@ def test_other_weights_and_images_compile_nothing_anew():
 
 @pytest.mark.parametrize(
     ("sizes", "platform"),
-    [((784, 16, 16, 10), "cuda"), ((784, 16, 16, 10), "rocm"), ((6, 100, 3), "cuda")],
+    [((784, 16, 16, 10), "cuda"), ((784, 16, 16, 10), "rocm"), ((6, 64, 3), "cuda")],
 )
 def test_it_is_made_for_gpus_and_makes_no_float_copy_of_the_bytes(sizes, platform):
     text = lowered(network(*sizes), pixels(300, sizes[0]), platform)
     assert text.count("__gpu$xla.gpu.triton") == 1
     assert f"tensor<300x{sizes[0]}xui8>" in text
     assert f"tensor<300x{sizes[0]}xf32>" not in text
-    assert text.count("reduce_precision") == 3  # casts in its place pass all tests on a CPU
 
 
 @pytest.mark.parametrize("squash", [relu, jnp.tanh, jax.nn.gelu, jax.nn.softplus, jax.nn.elu])
@@ -177,16 +195,15 @@ def test_other_squashes_are_made_for_gpus(squash):
 
 
 def test_the_precision_is_that_of_float32_whatever_the_setting():
-    def program(precision, dtype):
-        images = jax.ShapeDtypeStruct((16, 784), dtype)
+    def program(precision):
+        images = jax.ShapeDtypeStruct((16, 784), "uint8")
         with jax.default_matmul_precision(precision):
             return str(jax.make_jaxpr(kernel.read)(network(784, 16, 10), images))
 
-    for dtype in ("uint8", "float32"):
-        exact = program("highest", dtype)
-        assert "dot_general" in exact
-        assert program("bfloat16", dtype) == exact
-        assert program("tensorfloat32", dtype) == exact
+    exact = program("highest")
+    assert "dot_general" in exact
+    assert program("bfloat16") == exact
+    assert program("tensorfloat32") == exact
 
 
 def mixed(z):
@@ -197,17 +214,18 @@ def mixed(z):
     ("changes", "says"),
     [
         ({"images": np.zeros((5, 28, 28), np.uint8)}, r"\(n, pixels\) .* got uint8\[5, 28, 28\]"),
-        ({"images": np.zeros((5, 784), np.int32)}, "in uint8 or floats; got int32"),
+        ({"images": np.zeros((5, 784), np.float32)}, "in uint8; got float32"),
         ({"images": np.zeros((5, 783), np.uint8)}, r"shape \(784,\) .* got float32\[783\]"),
         ({"images": jax.ShapeDtypeStruct((2**22, 784), jnp.uint8)}, r"fewer than 2\*\*31 pixels"),
+        (
+            {"params": network(70_000, 2), "images": jax.ShapeDtypeStruct((5, 70_000), jnp.uint8)},
+            "66052 pixels an image at most",
+        ),
         ({"params": jaxnet.init(jax.random.key(0), dtype="bfloat16")}, "float32; got bfloat16"),
-        ({"params": jaxnet.init(jax.random.key(0), (784, 129, 10))}, "128 .* one of 129"),
-        ({"block": 100}, "power of two from 16 to 256; got 100"),
-        ({"block": 8}, "power of two from 16 to 256; got 8"),
-        ({"block": 512}, "power of two from 16 to 256; got 512"),
-        ({"squash": softmax}, "each neuron by itself; got softmax"),
-        ({"squash": jnp.cumsum}, "each neuron by itself; got cumsum"),
-        ({"squash": mixed}, "each neuron by itself; got mixed"),
+        ({"params": jaxnet.init(jax.random.key(0), (784, 65, 10))}, "64 .* one of 65"),
+        ({"squash": softmax}, "elementwise; got softmax"),
+        ({"squash": jnp.cumsum}, "elementwise; got cumsum"),
+        ({"squash": mixed}, "elementwise; got mixed"),
     ],
 )
 def test_what_it_cannot_read_is_refused(changes, says):

@@ -10,11 +10,13 @@ import optax
 import pytest
 
 import jaxnet
+from jaxnet import training
 from jaxnet.data.warp import affine
 from jaxnet.training import (
     TrainState,
     cross_entropy,
     evaluate,
+    evaluation_params,
     fit,
     mean_cost,
     quadratic_cost,
@@ -185,7 +187,7 @@ def test_fifteen_epochs_of_mnist_reach_94_percent(mnist, adam):
     optimizer = optax.adam(optax.cosine_decay_schedule(0.01, n_steps))
     learn = jax.jit(partial(fit, optimizer=optimizer, epochs=15, batch_size=100))
     _, history = learn(jax.random.key(0), *mnist["train"], held_out=tuple(mnist["test"]))
-    assert history.held_out[-1] > 0.94
+    assert history.held_out.accuracy[-1] > 0.94
 
 
 @pytest.mark.parametrize("n", [1, 1023, 1024, 1025, 3000])
@@ -256,6 +258,9 @@ def test_images_that_are_neither_bytes_nor_floats_are_refused(params, dtype):
         evaluate(params, np.zeros((5, 784), dtype), np.zeros(5, int))
 
 
+SMALL = optax.chain(optax.contrib.normalize(), optax.sgd(0.05))
+
+
 def few(n, key=0):
     images, labels = jaxnet.data.strokes.sample(jax.random.key(key), n)
     return np.asarray((255 * images).astype(jnp.uint8)), np.asarray(labels)
@@ -276,7 +281,7 @@ def test_a_run_is_its_epochs_one_after_another(digits, adam):
         np.testing.assert_allclose(history.accuracy[n], score.accuracy, atol=2e-3)
     same(state.params, one.params, atol=1e-3)
     np.testing.assert_allclose(
-        history.held_out[-1], evaluate(state.params, *few(200, key=1)), atol=6e-3
+        history.held_out.accuracy[-1], evaluate(state.params, *few(200, key=1)), atol=6e-3
     )
 
 
@@ -315,6 +320,8 @@ def test_injected_hyperparameters_are_part_of_the_state(digits):
     "optimizer",
     [
         optax.lbfgs(),
+        optax.contrib.sophia(0.01),
+        optax.chain(optax.clip(1.0), optax.contrib.sam(optax.sgd(0.5), SMALL, opaque_mode=True)),
         optax.chain(optax.clip_by_global_norm(1.0), optax.add_noise(0.01, 0.5, 1), optax.sgd(0.5)),
         optax.contrib.schedule_free_sgd(0.5),
         optax.lion(3e-3),
@@ -323,7 +330,7 @@ def test_injected_hyperparameters_are_part_of_the_state(digits):
             lambda params: [("learns", "stays")] * len(params),
         ),
     ],
-    ids=["lbfgs", "noisy", "schedule-free", "lion", "weights-only"],
+    ids=["lbfgs", "sophia", "opaque sam", "noisy", "schedule-free", "lion", "weights-only"],
 )
 def test_any_transformation_of_optax_goes_in(optimizer):
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
@@ -454,3 +461,233 @@ def test_weights_in_a_column_do_not_broadcast(digits):
     params = start(optax.sgd(1)).params
     with pytest.raises(ValueError, match=r"got \(1000, 1\)"):
         mean_cost(params, *digits, sample_weights=np.ones((1000, 1), np.float32))
+
+
+@pytest.mark.parametrize("optimizer", [optax.sgd(0.5, momentum=0.9), optax.lion(3e-3)])
+def test_six_epochs_and_four_are_ten(digits, optimizer):
+    """To the last bit: the optimizer's memory, the schedule and the shuffles go on."""
+    run = partial(fit, jax.random.key(3), *digits, optimizer, batch_size=50, augment=affine)
+    ten, history = run(epochs=10)
+    six, before = run(epochs=6)
+    four, after = run(epochs=4, state=six, first_epoch=6)
+    jax.tree.map(np.testing.assert_array_equal, four, ten)
+    np.testing.assert_array_equal(np.concatenate([before.cost, after.cost]), history.cost)
+
+
+def test_a_schedule_goes_on(digits):
+    rates = optax.piecewise_constant_schedule(1.0, {20: 0.0})  # one epoch, then nothing
+    run = partial(fit, jax.random.key(3), *digits, optax.sgd(rates), batch_size=50)
+    with jax.numpy_dtype_promotion("standard"):
+        one, _ = run(epochs=1)
+        two, _ = run(epochs=1, state=one, first_epoch=1)
+    same(two.params, one.params)
+
+
+def test_params_and_a_state_are_one_too_many(digits):
+    state = start(optax.sgd(1))
+    run = partial(fit, jax.random.key(0), *digits, optax.sgd(1), epochs=1, batch_size=50)
+    with pytest.raises(ValueError, match="state to continue from; got both"):
+        run(params=state.params, state=state)
+
+
+def test_what_is_trained_may_be_other_than_the_network(digits):
+    """One number, by which the weights are multiplied: its gradient against the network's."""
+    images, labels = digits
+    params = jaxnet.init(jax.random.key(1))
+
+    def scaled(factor):
+        return jax.tree.map(lambda leaf: factor * leaf, params)
+
+    run = partial(fit, jax.random.key(0), images, labels, optax.sgd(0.1), epochs=1)
+    state, history = run(batch_size=1_000, params=jnp.float32(1), network=scaled)
+    slope = jax.grad(mean_cost)(params, images, labels)
+    by_hand = sum(
+        (s * p).sum() for s, p in zip(*map(jax.tree.leaves, (slope, params)), strict=True)
+    )
+    np.testing.assert_allclose(state.params, 1 - 0.1 * by_hand, rtol=1e-5)
+    np.testing.assert_allclose(history.cost[0], mean_cost(params, images, labels), rtol=1e-5)
+    accuracy = evaluate(state.params, images, labels, network=scaled)
+    np.testing.assert_allclose(accuracy, evaluate(scaled(state.params), images, labels))
+
+
+def test_bfloat16_within_float32_masters(digits):
+    """Many more digits of the weights are kept than the network computes with."""
+
+    def halved(params):
+        return jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), params)
+
+    images, labels = digits[0].astype(jnp.bfloat16) / jnp.bfloat16(255), digits[1]
+    run = partial(fit, optimizer=optax.sgd(1.0), epochs=20, batch_size=20, network=halved)
+    state, history = jax.jit(run)(jax.random.key(0), images, labels)
+    assert state.params[0].weights.dtype == jnp.float32
+    assert history.cost.dtype == history.accuracy.dtype == jnp.float32
+    assert history.accuracy[-1] > 0.9
+
+
+def test_accuracy_has_all_its_digits_in_bfloat16():
+    """997 of 1,000 right are not 1, the nearest that bfloat16 has."""
+    params = (jaxnet.Layer(jnp.eye(2, dtype=jnp.bfloat16), jnp.zeros(2, jnp.bfloat16)),)
+    images = jnp.tile(jnp.array([[1, 0]], jnp.bfloat16), (1_000, 1))
+    labels = (jnp.arange(1_000) < 3).astype(jnp.int32)
+    assert evaluate(params, images, labels) == jnp.float32(0.997)
+    state = TrainState(params, ())
+    _, score = train_step(state, images, labels, optimizer=optax.set_to_zero())
+    assert score.accuracy == jnp.float32(0.997)
+    assert score.cost.dtype == jnp.float32
+
+
+def test_adam_in_float16_says_what_to_do(digits):
+    params = jaxnet.init(jax.random.key(0), dtype=jnp.float16)
+    images = digits[0].astype(jnp.float16) / jnp.float16(255)
+    run = partial(fit, jax.random.key(0), images, digits[1], epochs=1, batch_size=100)
+    with jax.numpy_dtype_promotion("standard"):
+        with pytest.raises(ValueError, match=r"its epsilon underflows.* eps=1e-4"):
+            run(optax.adam(0.01), params=params)
+        state, _ = run(optax.adam(0.01, eps=1e-4), params=params)
+    assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "start_of"),
+    [
+        (optax.contrib.schedule_free_sgd(0.5), lambda params: params),
+        (optax.lookahead(optax.sgd(0.5), 7, 0.5), optax.LookaheadParams.init_synced),
+        (
+            optax.chain(optax.clip(1.0), optax.contrib.schedule_free_sgd(0.5)),
+            lambda params: params,
+        ),
+    ],
+    ids=["schedule-free", "lookahead", "in a chain"],
+)
+def test_the_weights_to_be_used_are_the_ones_scored(digits, optimizer, start_of):
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        params = start_of(jaxnet.init(jax.random.key(1)))
+        run = partial(fit, optimizer=optimizer, epochs=3, batch_size=20, params=params)
+        state, history = jax.jit(run)(jax.random.key(0), *digits, held_out=few(200, key=1))
+        used = evaluation_params(state)
+        trained = getattr(state.params, "fast", state.params)
+        assert abs(used[0].weights - trained[0].weights).max() > 1e-4
+        np.testing.assert_allclose(
+            history.held_out.cost[-1], mean_cost(used, *few(200, key=1)), rtol=1e-4
+        )
+
+
+def test_gradients_are_bounded_one_by_one(digits):
+    """Without noise, against each image's gradient clipped and averaged by hand."""
+    images, labels = (part[:40] for part in digits)
+    private = optax.contrib.differentially_private_aggregate(0.1, 0.0, jax.random.key(0))
+    optimizer = optax.chain(private, optax.sgd(1.0))
+    params = jaxnet.init(jax.random.key(1))
+    with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
+        state = TrainState(params, optimizer.init(params))
+        after, score = train_step(state, images, labels, optimizer=optimizer)
+    total = jax.tree.map(jnp.zeros_like, params)
+    for n in range(40):
+        slope = jax.grad(mean_cost)(params, images[n : n + 1], labels[n : n + 1])
+        shrink = min(1.0, 0.1 / float(optax.tree.norm(slope)))
+        total = jax.tree.map(lambda t, s: t + shrink * s / 40, total, slope)  # noqa: B023
+    same(after.params, jax.tree.map(jnp.subtract, params, total), atol=1e-6)
+    np.testing.assert_allclose(score.cost, mean_cost(params, images, labels), rtol=1e-5)
+
+
+def test_loops_outside_of_jit_compile_once(digits):
+    optimizer, traces = optax.sgd(0.1), []
+
+    def counted(z, y):
+        traces.append(1)
+        return cross_entropy(z, y)
+
+    state = start(optimizer)
+    for key in jax.random.split(jax.random.key(0), 3):
+        state, _ = train_epoch(
+            key, state, *digits, optimizer=optimizer, batch_size=100, cost=counted
+        )
+    once = len(traces)
+    for n in range(3):
+        state, _ = train_epoch(
+            jax.random.key(n), state, *digits, optimizer=optimizer, batch_size=100, cost=counted
+        )
+    assert len(traces) == once <= 4  # scan traces its body a few times
+
+
+def test_functions_that_hold_arrays_are_taken(digits):
+    """They have no hash, and no cache can hold them."""
+    cost = jax.tree_util.Partial(lambda by, z, y: by * cross_entropy(z, y), jnp.float32(2))
+    state = start(optax.sgd(0.1))
+    _, score = train_step(state, *digits, optimizer=optax.sgd(0.1), cost=cost)
+    np.testing.assert_allclose(score.cost, 2 * mean_cost(state.params, *digits), rtol=1e-6)
+
+
+def test_no_tracer_is_kept(digits):
+    rates = jnp.array([0.1, 0.5])
+
+    def run(rate):
+        run = partial(fit, jax.random.key(0), *digits, optax.sgd(rate), epochs=1)
+        return run(batch_size=100)[1].cost
+
+    with jax.checking_leaks():
+        mapped, compiled = jax.vmap(run)(rates), jax.jit(jax.vmap(run))(rates)
+    np.testing.assert_allclose(mapped, compiled, rtol=1e-5)
+
+
+def test_other_initializers_see_inputs_as_inputs():
+    """He's variance is 2 / in, LeCun's 1 / in; Glorot's would not tell in from out."""
+    make = jax.nn.initializers
+    for initializer, factor in ((make.he_normal(), 2), (make.lecun_uniform(), 1)):
+        first, second = jaxnet.init(jax.random.key(0), (1_000, 50, 400), initializer=initializer)
+        np.testing.assert_allclose(first.weights.var(), factor / 1_000, rtol=0.05)
+        np.testing.assert_allclose(second.weights.var(), factor / 50, rtol=0.05)
+    glorot = jaxnet.init(jax.random.key(0), initializer=make.glorot_uniform())
+    assert abs(glorot[0].weights).max() <= (6 / 800) ** 0.5
+
+
+WRONG_LABELS = {
+    "a column": (lambda y: y[:, None], r"got int32\[1\] instead.* pass labels\[:, 0\]"),
+    "floats": (lambda y: y.astype(jnp.float32), r"as an integer, its digit.* got float32\[\]"),
+    "too large": (lambda y: y.at[7].set(10), "from 0 to 9, .* got 10 for image 7"),
+    "negative": (lambda y: y.at[3].set(-1), "got -1 for image 3"),
+    "a list": (
+        lambda y: y.tolist(),
+        r"labels as an array; got list .* jax.numpy.asarray\(labels\)",
+    ),
+    "too few": (lambda y: y[:-1], r"got \(1000, 784\) and \(999,\)"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG_LABELS)
+@pytest.mark.parametrize("cost", [cross_entropy, quadratic_cost])
+def test_wrong_labels_are_told(digits, what, cost):
+    spoil, says = WRONG_LABELS[what]
+    images, labels = digits[0], spoil(digits[1])
+    state, optimizer = start(optax.sgd(0.1)), optax.sgd(0.1)
+    run = partial(fit, jax.random.key(0), optimizer=optimizer, epochs=1, batch_size=100, cost=cost)
+    for call in (
+        lambda: run(images, labels),
+        lambda: run(*digits, held_out=(images, labels)),
+        lambda: train_epoch(
+            jax.random.key(0), state, images, labels, optimizer=optimizer, batch_size=9, cost=cost
+        ),
+        lambda: training.score(state.params, images, labels, cost=cost),
+    ):
+        with pytest.raises((TypeError, ValueError), match=says):
+            call()
+
+
+def test_validation_images_without_labels_are_told(digits):
+    with pytest.raises(TypeError, match=r"a pair, \(images, labels\); got"):
+        fit(jax.random.key(0), *digits, optax.sgd(1), epochs=1, batch_size=9, held_out=digits[0])
+
+
+def test_a_network_with_one_output_learns_two_classes(digits):
+    """By a cost of one logit; accuracy is that of the threshold at one half."""
+    images, labels = digits[0], (digits[1] == 7).astype(jnp.float32)
+
+    def cost(z, y):
+        return optax.sigmoid_binary_cross_entropy(z[0], y.reshape(()))
+
+    params = jaxnet.init(jax.random.key(0), (784, 16, 1))
+    run = partial(fit, jax.random.key(0), images, optimizer=optax.sgd(2.0), epochs=30, cost=cost)
+    for y in (labels, labels[:, None]):
+        state, history = run(y, batch_size=20, params=params)
+        assert history.accuracy[-1] > 0.98
+        assert evaluate(state.params, images, y) > 0.98

@@ -17,9 +17,10 @@ from jax.sharding import PartitionSpec as P
 from scipy.special import expit, log_softmax
 
 import jaxnet
-from jaxnet import attribution, design, ensembles, gradients, landscape, shuffling, training
+from jaxnet import attribution, costs, design, ensembles, gradients, landscape, shuffling, training
 from jaxnet.data import strokes, warp
 from jaxnet.network import Layer
+from jaxnet.pretrained import PATH
 from tests import kit
 from tests.helpers import backpropagation, matrix_form
 from tests.kit import Case
@@ -27,11 +28,12 @@ from tests.kit import Case
 SIZES = (6, 5, 4)
 SIDE = 4  # of images that are warped
 PURE = (
-    *(jaxnet.network, training, gradients, landscape, attribution, ensembles, shuffling),
+    *(jaxnet.network, costs, training, gradients, landscape, attribution, ensembles, shuffling),
     *(strokes, warp, design),
 )
 ON_THE_HOST = {
     *("network.count", "network.check", "attribution.check_neuron"),  # of shapes, not of values
+    *("costs.check_examples", "costs.check_known_labels", "training.evaluation_params"),
     *("attribution.exciting_images", "landscape.matched", "ensembles.spread"),  # run on the host
 }
 
@@ -150,12 +152,12 @@ CASES = {
     "network.predict": Case(
         jaxnet.predict, one_image, lambda p, x: matrix_form(p, x)[-1].argmax(), smooth=False
     ),
-    "training.quadratic_cost": Case(
+    "costs.quadratic_cost": Case(
         training.quadratic_cost,
         lambda rng: (rng.normal(size=4), rng.integers(4, dtype=np.int32)),
         quadratic_cost,
     ),
-    "training.cross_entropy": Case(
+    "costs.cross_entropy": Case(
         training.cross_entropy,
         lambda rng: (rng.normal(size=4), rng.integers(4, dtype=np.int32)),
         cross_entropy,
@@ -164,8 +166,21 @@ CASES = {
     "training.train_step": Case(stepped, batch, long=True),
     "training.train_epoch": Case(with_key(epoch), run, smooth=False, long=True),
     "training.fit": Case(with_key(fitted), run, smooth=False, long=True),
+    "network.predicted": Case(
+        jaxnet.network.predicted,
+        lambda rng: (rng.normal(size=4),),
+        lambda z: z.argmax(),
+        smooth=False,
+    ),
+    "network.predicted, of one output": Case(
+        jaxnet.network.predicted,
+        lambda rng: (rng.normal(size=1),),
+        lambda z: int(z[0] > 0),
+        smooth=False,
+    ),
+    "training.score": Case(training.score, batch, smooth=False),
     "training.evaluate": Case(training.evaluate, batch, smooth=False),
-    "training.unit": Case(training.unit, lambda rng: (rng.random(5),), lambda x: x),
+    "costs.unit": Case(costs.unit, lambda rng: (rng.random(5),), lambda x: x),
     "gradients.per_example": Case(
         partial(gradients.per_example, batch_size=2, cost=training.quadratic_cost),
         batch,
@@ -299,8 +314,8 @@ def test_forward_under_every_pair_of_transformations():
 @pytest.mark.parametrize(
     "name",
     [
-        *("network.forward", "network.logits", "network.activations", "training.quadratic_cost"),
-        *("training.cross_entropy", "training.mean_cost", "attribution.contributions"),
+        *("network.forward", "network.logits", "network.activations", "costs.quadratic_cost"),
+        *("costs.cross_entropy", "attribution.contributions"),
         *("attribution.weighted_sum", "attribution.saliency", "gradients.per_example"),
     ],
 )
@@ -345,16 +360,53 @@ def test_jit_divides_the_work_as_the_images_are_divided(params, images, n_device
     np.testing.assert_allclose(answers, matrix_form(params, images[:6])[-1], atol=1e-6)
 
 
+# The types of an optimizer's memory are optax's, and the user's to register.
+jax.export.register_namedtuple_serialization(optax.EmptyState, serialized_name="optax.EmptyState")
+
+
+def exported(f, *arguments):
+    """What another process would make of the serialized function."""
+    return jax.export.deserialize(jax.export.export(jax.jit(f))(*arguments).serialize())
+
+
 def test_export_with_any_batch_size(params, images):
-    jax.export.register_namedtuple_serialization(Layer, serialized_name="jaxnet.Layer")
     (n,) = jax.export.symbolic_shape("n")
-    arguments = (params, jax.ShapeDtypeStruct((n, 784), jnp.float32))
     over_images = jax.vmap(jaxnet.forward, in_axes=(None, 0))
-    exported = jax.export.export(jax.jit(over_images))(*arguments)
-    again = jax.export.deserialize(exported.serialize())
+    again = exported(over_images, params, jax.ShapeDtypeStruct((n, 784), jnp.float32))
     for k in (1, 7):
         got = again.call(params, images[:k])
         np.testing.assert_allclose(got, matrix_form(params, images[:k])[-1], atol=1e-6)
+
+
+def test_export_of_training_with_any_batch_size(params, images):
+    (n,) = jax.export.symbolic_shape("n")
+    some = jax.ShapeDtypeStruct((n, 784), jnp.float32), jax.ShapeDtypeStruct((n,), jnp.int32)
+    labels = jnp.arange(len(images), dtype=jnp.int32)
+
+    def step(state, images, labels):
+        return training.train_step(state, images, labels, optimizer=sgd)
+
+    for f, first in (
+        (training.mean_cost, params),
+        (jax.grad(training.mean_cost), params),
+        (training.score, params),
+        (step, training.TrainState(params, sgd.init(params))),
+    ):
+        again = exported(f, first, *some)
+        for k in (1, 7):
+            got = again.call(first, images[:k], labels[:k])
+            expected = f(first, images[:k], labels[:k])
+            assert type(got) is type(expected)
+            jax.tree.map(partial(np.testing.assert_allclose, atol=1e-6), got, expected)
+
+
+def test_networks_are_loaded_while_tracing(x):
+    for make in (jaxnet.pretrained, jaxnet.handmade, lambda: jaxnet.load(PATH)[0]):
+        expected = jaxnet.forward(make(), x)
+        got = jax.jit(lambda x, make=make: jaxnet.forward(make(), x))(x)
+        np.testing.assert_allclose(got, expected, atol=1e-6)
+        assert jaxnet.count(jax.eval_shape(make)) == 13_002
+        assert len(jax.make_jaxpr(make)().jaxpr.outvars) == 6
 
 
 def test_reused_keys_would_be_caught():

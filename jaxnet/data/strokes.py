@@ -17,6 +17,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, Key
 from numpy.typing import NDArray
 
+from jaxnet.sharding import lacks_mesh, on_mesh_of, pick
+
 # For each digit the ways to write it, for each way its strokes, for each stroke the points
 # that the pen passes, x to the right and y downwards. A point given twice is a corner.
 _GLYPHS = (
@@ -106,16 +108,7 @@ def draw(key: Key[Array, ""], digit: ArrayLike) -> Float[Array, "784"]:
     """
     if isinstance(digit, (int, np.integer)) and not 0 <= digit <= 9:
         raise ValueError(f"Expected a digit, 0 to 9; got {digit} instead.")
-    low, high = np.array([*_HAND.values()], np.float32).T
-    hand = dict(zip(_HAND, jax.random.uniform(key, low.shape, jnp.float32, low, high), strict=True))
-    ways = jnp.asarray(_pieces())[digit]
-    x, y = _bend(hand, *ways[(hand["way"] * len(ways)).astype(int)])
-
-    size = hand["size"] * (20 - hand["pen"]) / jnp.maximum(jnp.ptp(x), jnp.ptp(y))
-    x, y = size * x, size * y
-    lengths = jnp.hypot(x[1] - x[0], y[1] - y[0])
-    mass_x, mass_y = (lengths @ (v[0] + v[1]) / lengths.sum() / 2 for v in (x, y))
-    return _ink(x - mass_x + 14 + hand["right"], y - mass_y + 14 + hand["down"], hand["pen"])
+    return (jax.jit(_draw) if lacks_mesh(key, digit) else _draw)(key, digit)
 
 
 def sample(key: Key[Array, ""], n: int) -> tuple[Float[Array, "n 784"], Int[Array, " n"]]:
@@ -135,6 +128,22 @@ def sample(key: Key[Array, ""], n: int) -> tuple[Float[Array, "n 784"], Int[Arra
         ((100, 784), (100,))
     """
     return _sample(key, n)
+
+
+def _draw(key: Key[Array, ""], digit: ArrayLike) -> Array:
+    with on_mesh_of(key, digit):
+        low, high = np.array([*_HAND.values()], np.float32).T
+        hand = dict(
+            zip(_HAND, jax.random.uniform(key, low.shape, jnp.float32, low, high), strict=True)
+        )
+        ways = pick(jnp.asarray(_pieces()), jnp.asarray(digit))
+        x, y = _bend(hand, *pick(ways, (hand["way"] * len(ways)).astype(int)))
+
+        size = hand["size"] * (20 - hand["pen"]) / jnp.maximum(jnp.ptp(x), jnp.ptp(y))
+        x, y = size * x, size * y
+        lengths = jnp.hypot(x[1] - x[0], y[1] - y[0])
+        mass_x, mass_y = (lengths @ (v[0] + v[1]) / lengths.sum() / 2 for v in (x, y))
+        return _ink(x - mass_x + 14 + hand["right"], y - mass_y + 14 + hand["down"], hand["pen"])
 
 
 @partial(jax.jit, static_argnames="n")  # apart, since what `jit` returns shows no types

@@ -155,8 +155,17 @@ def _graph(onnx: Any, params: Params, info: Info, image_dtype: np.dtype[Any], ba
         nodes.append(node("Gemm", [a, f"{n}.weights", f"{n}.biases"], [z], transB=1))
         a = "activations" if n == len(params) - 1 else f"{n}.activations"
         nodes += _squash(node, squash, z, a)
-    nodes.append(node("ArgMax", [f"{len(params) - 1}.sums"], ["digits"], axis=1, keepdims=0))
     n_in, *_, n_out = info.sizes
+    sums = f"{len(params) - 1}.sums"
+    if n_out == 1:
+        nodes += [
+            node("Greater", [sums, "threshold"], ["above"]),
+            node("Cast", ["above"], ["column"], to=onnx.TensorProto.INT64),
+            node("Squeeze", ["column", "axis"], ["digits"]),
+        ]
+        constants += [tensor(np.float32(0), "threshold"), tensor(np.int64([1]), "axis")]
+    else:
+        nodes.append(node("ArgMax", [sums], ["digits"], axis=1, keepdims=0))
     value, types = onnx.helper.make_tensor_value_info, onnx.TensorProto
     shape = batch or "n"
     return onnx.helper.make_graph(

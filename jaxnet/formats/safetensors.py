@@ -146,12 +146,16 @@ def load(path: str | os.PathLike[str]) -> tuple[Params, Info]:
     if fault := _fault(tensors, header):
         raise FileError(f"{path}: not a network of jaxnet: {fault}.")
     with np.errstate(over="ignore"):
-        params = tuple(
-            Layer(jnp.asarray(tensors[f"{n}.weights"]), jnp.asarray(tensors[f"{n}.biases"]))
-            for n in range(len(tensors) // 2)
-        )
-    if not all(np.isfinite(a).all() for a in jax.tree.leaves(params)):
+        # In NumPy, whose numbers can be looked at also while JAX traces.
+        tensors = {
+            name: a.astype(jax.dtypes.canonicalize_dtype(a.dtype)) for name, a in tensors.items()
+        }
+    if not all(np.isfinite(a).all() for a in tensors.values()):
         raise FileError(f"{path}: not a network of jaxnet: its numbers are too large for float32.")
+    params = tuple(
+        Layer(jnp.asarray(tensors[f"{n}.weights"]), jnp.asarray(tensors[f"{n}.biases"]))
+        for n in range(len(tensors) // 2)
+    )
     sizes = _sizes(params)
     if (said := header.pop("sizes", None)) not in (None, in_words(sizes)):
         raise FileError(

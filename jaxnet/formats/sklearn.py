@@ -17,7 +17,7 @@ def to_sklearn(params: Params, *, squash: str = "sigmoid", last_squash: str = "s
     """Makes the network as scikit-learn has it, to read with and not to learn further.
 
     Args:
-        params: the network, of three outputs or more.
+        params: the network, of three outputs or more; or of one, under sigmoid, for two classes.
         squash: of the hidden layers: sigmoid, relu, tanh or identity.
         last_squash: of the last layer: sigmoid, softmax or identity.
 
@@ -27,7 +27,7 @@ def to_sklearn(params: Params, *, squash: str = "sigmoid", last_squash: str = "s
         add up to 1, as those of a classifier that scikit-learn fitted would.
 
     Raises:
-        TypeError, ValueError: not one network of finite floats, fewer outputs, or another squash.
+        TypeError, ValueError: not one network of finite floats, other outputs, or another squash.
         ModuleNotFoundError: scikit-learn is not installed.
 
     Example:
@@ -39,15 +39,18 @@ def to_sklearn(params: Params, *, squash: str = "sigmoid", last_squash: str = "s
     neural_network = package("sklearn.neural_network", "pip install scikit-learn")
     preprocessing = package("sklearn.preprocessing", "pip install scikit-learn")
     params, info = network(params, squash, last_squash)
-    if info.sizes[-1] < 3:
-        raise ValueError(f"Expected three outputs or more; got {info.sizes[-1]} instead.")
+    n_out = info.sizes[-1]
+    if n_out == 2 or (n_out == 1 and last_squash != "sigmoid"):
+        raise ValueError(
+            f"Expected three outputs or more, or one under sigmoid; got {n_out}, {last_squash}."
+        )
     model = neural_network.MLPClassifier(info.sizes[1:-1], activation=_theirs(_NAMES, squash))
     model.out_activation_ = _theirs(_LAST_NAMES, last_squash)
     model.coefs_ = [np.array(w, np.float64).T for w, _ in params]
     model.intercepts_ = [np.array(b, np.float64) for _, b in params]
-    model.n_layers_, model.n_outputs_ = len(info.sizes), info.sizes[-1]
+    model.n_layers_, model.n_outputs_ = len(info.sizes), n_out
     model.n_features_in_ = info.sizes[0]
-    model.classes_ = np.arange(info.sizes[-1])
+    model.classes_ = np.arange(max(n_out, 2))
     model._label_binarizer = preprocessing.LabelBinarizer().fit(model.classes_)
     return model
 

@@ -29,7 +29,7 @@ from jaxnet.formats.optional import package
 from jaxnet.formats.parts import network
 from jaxnet.formats.safetensors import SQUASHES, in_words
 from jaxnet.inference import Images
-from jaxnet.network import Params, logits
+from jaxnet.network import Params, logits, predicted
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 _KNOWN = {*PLATFORMS, "rocm"}
@@ -99,7 +99,7 @@ def export(
         x = images.astype(params[0].weights.dtype)
         x = x / 255 if dtype == jnp.uint8 else x
         z = jax.vmap(lambda x: logits(params, x, squash=SQUASHES[squash]))(x)
-        return z.argmax(1), jax.vmap(SQUASHES[last_squash])(z)
+        return jax.vmap(predicted)(z), jax.vmap(SQUASHES[last_squash])(z)
 
     (n,) = jax.export.symbolic_shape(str(batch or "n"))
     images = jax.ShapeDtypeStruct((n, info.sizes[0]), dtype)

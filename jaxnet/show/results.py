@@ -42,7 +42,7 @@ def confusion(
         'read as'
     """
     labels = _labels(answers, labels)
-    n = answers.activations.shape[1]
+    n = max(answers.activations.shape[1], 2)  # a single output tells 1 from 0
     counts = np.zeros((n, n), int)
     np.add.at(counts, (labels, answers.digits), 1)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
@@ -107,7 +107,9 @@ def misread(
             f"Expected images of shape ({len(labels)}, pixels); got {images.shape} instead."
         )
     (wrong,) = np.nonzero(answers.digits != labels)
-    sure = answers.activations[wrong, answers.digits[wrong]]
+    a = answers.activations
+    a = np.hstack([1 - a, a]) if a.shape[1] == 1 else a
+    sure = a[wrong, answers.digits[wrong]]
     wrong = wrong[np.argsort(-sure, kind="stable")]
     title = f"{len(wrong):,} of {len(labels):,} images misread"
     if not len(wrong):
@@ -146,7 +148,8 @@ def learning_curves(history: History, *, figure: Sheet | None = None) -> Figure:
     _draw(left, epochs, history.cost, SEEN, "as it learns")
     _draw(right, epochs, 1 - np.asarray(history.accuracy), SEEN, "images learnt from")
     if history.held_out is not None:
-        _draw(right, epochs, 1 - np.asarray(history.held_out), UNSEEN, "images held out")
+        _draw(left, epochs, history.held_out.cost, UNSEEN, "images held out")
+        _draw(right, epochs, 1 - np.asarray(history.held_out.accuracy), UNSEEN, "images held out")
     left.set_ylabel("mean cost of an image")
     right.set_ylabel("share misread")
     for ax, form in ((left, "{:.3g}"), (right, "{:.3g} %")):
@@ -185,7 +188,7 @@ def _labels(answers: Answers, labels: Any) -> NDArray[Any]:
     if not n or labels.shape != (n,) or labels.dtype.kind not in "ui":
         got = f"{labels.dtype} of shape {labels.shape} for {n} answers"
         raise ValueError(f"Expected a label for each answer, one at least; got {got} instead.")
-    outputs = answers.activations.shape[1]
+    outputs = max(answers.activations.shape[1], 2)
     if not 0 <= labels.min() <= labels.max() < outputs:
         raise ValueError(
             f"Expected labels from 0 to {outputs - 1}; got {labels.min()} to {labels.max()}."

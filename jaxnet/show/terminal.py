@@ -264,9 +264,9 @@ def epoch_line(history: History, epochs: int) -> str:
 
 def _means(history: History) -> tuple[NDArray[Any], NDArray[Any], str]:
     """Cost and share read rightly, each epoch's mean over the members that learn, and of what."""
-    share, what = history.held_out, "images held out"
-    if share is None:
-        share, what = history.accuracy, "images learnt from"
+    share, what = history.accuracy, "images learnt from"
+    if history.held_out is not None:
+        share, what = history.held_out.accuracy, "images held out"
     alive = np.isfinite(history.cost)
     n = np.maximum(alive.sum(1), 1)
     cost, read = (np.where(alive, a, 0).sum(1) / n for a in (history.cost, share))

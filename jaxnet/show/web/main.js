@@ -5,7 +5,7 @@ import { diagram } from "./diagram.js";
 import { bytes, download, fromFragment, fromSafetensors, toFragment, toSafetensors } from "./files.js";
 import { grey, liftPen, number, pen } from "./grids.js";
 import { history } from "./history.js";
-import { brightest, count, predict, random, row, run, sizes, unshared, zero } from "./network.js";
+import { count, predict, predicted, random, row, run, sizes, unshared, zero } from "./network.js";
 import { inspector } from "./neuron.js";
 
 const PIXELS = SIDE * SIDE;
@@ -73,7 +73,7 @@ function tell() {
   const { a } = layers.at(-1);
   const answer = read();
   byId("said").textContent =
-    answer === null ? "Nothing is read." : `Read as ${answer}, with an activation of ${number(a[answer])}.`;
+    answer === null ? "Nothing is read." : `Read as ${answer}, with an activation of ${number(a[Math.min(answer, a.length - 1)])}.`;
   picture.describe(names, layers, chosen);
 }
 const say = (sentence) => (byId("said").textContent = sentence);
@@ -81,7 +81,8 @@ const say = (sentence) => (byId("said").textContent = sentence);
 /** The digit that is read; null where nothing is drawn, or all outputs are the same. */
 function read() {
   const { z } = layers.at(-1);
-  return isBlank(drawing.now) || z.every((v) => v === z[0]) ? null : brightest(z);
+  const tie = z.length > 1 && z.every((v) => v === z[0]);
+  return isBlank(drawing.now) || tie ? null : predicted(z);
 }
 
 /** A button that does nothing now keeps the focus. */

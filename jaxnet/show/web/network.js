@@ -51,7 +51,10 @@ export function run(net, image) {
 /** The index of the largest, the first of equals: of logits, since saturated outputs tie. */
 export const brightest = (z) => z.reduce((best, v, n) => (v > z[best] ? n : best), 0);
 
-export const predict = (net, image) => brightest(run(net, image).at(-1).z);
+/** A single output stands for 1 where its logit exceeds zero, and else for 0. */
+export const predicted = (z) => (z.length === 1 ? Number(z[0] > 0) : brightest(z));
+
+export const predict = (net, image) => predicted(run(net, image).at(-1).z);
 
 /** The same network with one layer's arrays copied, to be written into. */
 export function unshared(net, n) {

@@ -1,0 +1,155 @@
+"""The cost of one image's answer, and the arrays that a mean cost is taken over."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.core import Tracer
+from jax.nn import sigmoid
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Num
+
+Images = Num[Array | np.ndarray, "n pixels"]
+Labels = Num[Array | np.ndarray, "n ..."]
+Weights = Float[Array | np.ndarray, " n"]
+Cost = Callable[[Float[Array, " out"], Any], Float[Array, ""]]
+
+
+def quadratic_cost(z: Float[Array, " out"], y: ArrayLike) -> Float[Array, ""]:
+    """The video's cost of one image: squared differences from the right outputs, summed.
+
+    The right outputs are 1 for the digit shown and 0 for the nine others.
+
+    Args:
+        z: the logits, shape `(10,)`.
+        y: the digit it shows.
+
+    Returns:
+        A scalar, 0 for a perfect answer.
+
+    Example:
+        >>> import jax, jaxnet
+        >>> params, x = jaxnet.init(jax.random.key(0)), jax.numpy.zeros(784)
+        >>> float(jaxnet.training.quadratic_cost(jaxnet.logits(params, x), 3)) > 1
+        True
+
+    Source: 3Blue1Brown, "Gradient descent, how neural networks learn", 2017.
+    """
+    _check_label(z, y, shares=False)
+    return optax.squared_error(sigmoid(z), jax.nn.one_hot(y, z.size, dtype=z.dtype)).sum()
+
+
+def cross_entropy(z: Float[Array, " out"], y: ArrayLike) -> Float[Array, ""]:
+    """The surprise of one image's label, in nats: cross-entropy of the softmaxed logits.
+
+    Learns faster than `quadratic_cost`, which stalls where a sigmoid is saturated.
+
+    Args:
+        z: the logits, shape `(10,)`.
+        y: the digit it shows, or ten shares that sum to 1.
+
+    Returns:
+        A scalar, 0 for a perfect answer, ln 10 for a guess.
+
+    Example:
+        >>> import jax, jaxnet
+        >>> float(jaxnet.training.cross_entropy(jax.numpy.zeros(10), 3))
+        2.3025851249694824
+
+    Source: Bridle, "Probabilistic interpretation of feedforward classification network
+    outputs", 1990.
+    """
+    _check_label(z, y, shares=True)
+    if jnp.ndim(y):
+        return optax.softmax_cross_entropy(z, y)
+    return optax.softmax_cross_entropy_with_integer_labels(z, y)
+
+
+def unit(images: Num[Array | np.ndarray, "..."]) -> Float[Array, "..."]:
+    """Bytes from 0 to 255 as floats from 0 to 1; floats as they are.
+
+    Args:
+        images: any shape.
+
+    Returns:
+        The same shape, in float32 where they were bytes.
+
+    Raises:
+        TypeError: other types.
+
+    Example:
+        >>> import jax, jaxnet
+        >>> jaxnet.training.unit(jax.numpy.array([0, 255], "uint8")).tolist()
+        [0.0, 1.0]
+    """
+    if images.dtype != jnp.uint8 and not jnp.issubdtype(images.dtype, jnp.floating):
+        raise TypeError(f"Expected images in uint8 or floats; got {images.dtype} instead.")
+    images = jnp.asarray(images)
+    return images.astype(jnp.float32) / 255 if images.dtype == jnp.uint8 else images
+
+
+def check_examples(images: Any, labels: Any, sample_weights: Any = None) -> Any:
+    """Raises for arrays that do not go together; returns the number of images.
+
+    Example:
+        >>> import numpy, jaxnet
+        >>> jaxnet.costs.check_examples(numpy.zeros((5, 784)), numpy.zeros(5, int))
+        5
+    """
+    for name, array in (("images", images), ("labels", labels), ("sample_weights", sample_weights)):
+        if not hasattr(array, "shape") and array is not None:
+            raise TypeError(
+                f"Expected {name} as an array; got {type(array).__name__} instead. "
+                f"Use jax.numpy.asarray({name})."
+            )
+    n = images.shape[0] if images.shape else 0
+    if images.ndim != 2 or labels.shape[:1] != (n,):
+        raise ValueError(
+            "Expected images of shape (n, 784) and a label for each; "
+            f"got {images.shape} and {labels.shape} instead."
+        )
+    if sample_weights is not None and sample_weights.shape != (n,):
+        raise ValueError(
+            f"Expected a weight for each of the {n} images; got {sample_weights.shape} instead."
+        )
+    return n
+
+
+def check_known_labels(labels: Any, n_out: int) -> None:
+    """Raises for labels that no output stands for, where their values are known.
+
+    Example:
+        >>> import numpy, jaxnet
+        >>> jaxnet.costs.check_known_labels(numpy.array([7, 10]), 10)
+        Traceback (most recent call last):
+        ValueError: Expected labels from 0 to 9, one for each output; got 10 for image 1 instead.
+    """
+    known = isinstance(labels, np.ndarray) or (
+        isinstance(labels, jax.Array)
+        and not isinstance(labels, Tracer)
+        and labels.is_fully_addressable
+    )
+    if known and labels.ndim == 1:
+        values = np.asarray(labels)
+        outside = (values < 0) | (values >= n_out)
+        if outside.any():
+            at = outside.argmax()
+            raise ValueError(
+                f"Expected labels from 0 to {n_out - 1}, one for each output; "
+                f"got {values[at]} for image {at} instead."
+            )
+
+
+def _check_label(z: Array, y: Any, *, shares: bool) -> None:
+    """Raises for what is neither a digit nor, where these are taken, a share of each."""
+    shape, integer = jnp.shape(y), not jnp.issubdtype(jnp.result_type(y), jnp.floating)
+    if not (integer if shape == () else shares and shape == z.shape):
+        also = f", or the share of each output, shape {z.shape}" if shares else ""
+        got = f"{jnp.result_type(y)}{list(shape)}"
+        raise ValueError(
+            f"Expected each image's label as an integer, its digit{also}; got {got} instead. "
+            "For labels of shape (n, 1), pass labels[:, 0]."
+        )

@@ -1,0 +1,296 @@
+"""What training compiles: a step, an epoch, a run, and a score of any number of images."""
+
+from collections.abc import Callable
+from functools import partial, wraps
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
+
+import jax
+import jax.export
+import jax.numpy as jnp
+import optax
+from jax.extend.core import get_opaque_trace_state
+from jax.sharding import NamedSharding
+from jaxtyping import Array, Float, Key, Num
+
+from jaxnet import optimizers
+from jaxnet.costs import Cost, Images, Labels, Weights, unit
+from jaxnet.network import Image, Params, Squash, check, init, logits, predicted
+from jaxnet.sharding import (
+    divided,
+    lacks_mesh,
+    map_rows,
+    on_mesh_of,
+    sharding_of,
+    take,
+    vary_like,
+    varying,
+    whole,
+)
+from jaxnet.shuffling import shuffled
+
+Augment = Callable[[Key[Array, ""], Image], Image]
+Network = Callable[[Any], Params]
+
+_BLOCK = 1_000  # images fetched at a time where batches are small: one gather for many steps
+_TILE = 1_024  # images scored at a time, so that their copies in floats fit a cache
+
+
+class TrainState(NamedTuple):
+    """What a training step takes and returns.
+
+    Registered for `jax.export`, as are `Score`, `History` and `jaxnet.Layer`. The types of an
+    optimizer's own state are optax's: register those that yours uses in the same way, with
+    `jax.export.register_namedtuple_serialization(optax.EmptyState, serialized_name=...)`.
+
+    Attributes:
+        params: the network so far, or whatever `network` makes it of.
+        opt_state: the optimizer's memory, from `optimizer.init(params)`.
+    """
+
+    params: Any
+    opt_state: optax.OptState
+
+
+class Score(NamedTuple):
+    """How well images were classified. During training, each before the step that learned from it.
+
+    Attributes:
+        cost: the mean cost of an image, in float32 or wider.
+        accuracy: the share of images classified correctly, from 0 to 1; likewise.
+    """
+
+    cost: Float[Array, "..."]
+    accuracy: Float[Array, "..."]
+
+
+class History(NamedTuple):
+    """How a run went, epoch by epoch.
+
+    Attributes:
+        cost: shape `(epochs,)`, the mean cost of a training image.
+        accuracy: shape `(epochs,)`, the share of the training images classified correctly; of
+            each image, as augmented, before the step that learned from it.
+        held_out: the cost and accuracy on the validation images after each epoch, each of shape
+            `(epochs,)`; None if there were none.
+    """
+
+    cost: Float[Array, "..."]
+    accuracy: Float[Array, "..."]
+    held_out: Score | None
+
+
+for _type in (TrainState, Score, History):
+    jax.export.register_namedtuple_serialization(
+        _type, serialized_name=f"jaxnet.training.{_type.__name__}"
+    )
+
+
+class Method(NamedTuple):
+    """What a step, an epoch or a run is told besides arrays: static under `jit`."""
+
+    cost: Cost
+    squash: Squash
+    network: Network
+    optimizer: Any = None
+    augment: Augment | None = None
+    batch_size: int = 0
+    epochs: int = 0
+    sharding: NamedSharding | None = None
+
+
+def itself(params: Any) -> Params:
+    """What is trained, where that is the network."""
+    return params
+
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+
+def _on_own_mesh(
+    f: Callable[Concatenate[Method, Arguments], Result],
+) -> Callable[Concatenate[Method, Arguments], Result]:
+    """Runs `f` on the mesh of its arguments, and compiles it once where nothing is traced."""
+
+    @wraps(f)
+    def traced(method: Method, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        with on_mesh_of(args, kwargs):
+            return f(method, *args, **kwargs)
+
+    compiled = jax.jit(traced, static_argnums=0)
+
+    @wraps(f)
+    def call(method: Method, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        if _is_hashable(method) and not _is_tracing():
+            return compiled(method, *args, **kwargs)
+        # A function in `method` may hold a tracer, which the cache of `compiled` must not keep.
+        if lacks_mesh(args, kwargs):
+            return jax.jit(partial(traced, method))(*args, **kwargs)
+        return f(method, *args, **kwargs)
+
+    return call
+
+
+def _is_tracing() -> bool:
+    with jax.core.eval_context():
+        outside = get_opaque_trace_state(convention="jaxnet")
+    return get_opaque_trace_state(convention="jaxnet") != outside
+
+
+def _is_hashable(method: Method) -> bool:
+    try:
+        hash(method)
+    except TypeError:  # a callable that holds arrays, say
+        return False
+    return True
+
+
+@_on_own_mesh
+def fit(
+    method: Method,
+    key: Array,
+    params: Any,
+    state: TrainState | None,
+    first_epoch: Array,
+    images: Images,
+    labels: Labels,
+    sample_weights: Weights | None,
+    held_out: tuple[Images, Labels] | None,
+) -> tuple[TrainState, History]:
+    images, labels = jnp.asarray(images), jnp.asarray(labels)
+    key_init, key_epochs = jax.random.split(key)
+
+    def one_epoch(state: TrainState, n: Array) -> tuple[TrainState, History]:
+        key = jax.random.fold_in(key_epochs, n)
+        state, score = epoch(method, key, state, images, labels, sample_weights)
+        if held_out is None:
+            return state, History(*score, None)
+        best = optimizers.evaluated(state.params, state.opt_state)
+        unseen = method._replace(sharding=sharding_of(held_out[0]))
+        return state, History(*score, score_all(unseen, best, *held_out))
+
+    if state is None:
+        params = init(key_init) if params is None else params
+        state = TrainState(params, method.optimizer.init(params))
+    optimizers.check_float16(method.optimizer, state.params)
+    state = vary_like(state, state.params)
+    return jax.lax.scan(one_epoch, state, first_epoch + jnp.arange(method.epochs, dtype="uint32"))
+
+
+@_on_own_mesh
+def epoch(
+    method: Method,
+    key: Array,
+    state: TrainState,
+    images: Images,
+    labels: Labels,
+    sample_weights: Weights | None,
+) -> tuple[TrainState, Score]:
+    images, labels = jnp.asarray(images), jnp.asarray(labels)
+    n, size = images.shape[0], method.batch_size
+    n_steps = n // size
+    # Small batches are fetched many at a time: a gather costs more than a step of ten images.
+    per_block = max(d for d in range(1, max(_BLOCK // size, 1) + 1) if n_steps % d == 0)
+    n_blocks = n_steps // per_block
+    key_order, key_augment = jax.random.split(key)
+    order = shuffled(key_order, n)[: n_steps * size]
+
+    def block(state: TrainState, part: tuple[Array, Array]) -> tuple[TrainState, Score]:
+        k, i = part
+        x, y = take(images, i, method.sharding), take(labels, i, method.sharding)
+        if method.augment is not None:
+            keys = divided(jax.random.split(k, i.shape), 1, method.sharding)
+            x = jax.vmap(jax.vmap(method.augment))(keys, unit(x))
+        w = sample_weights
+        w = None if w is None else take(jnp.asarray(w), i, method.sharding)
+        return jax.lax.scan(lambda state, batch: step(method, state, *batch), state, (x, y, w))
+
+    blocks = jax.random.split(key_augment, n_blocks), order.reshape(n_blocks, per_block, size)
+    state = vary_like(state, state.params)
+    state, scores = jax.lax.scan(block, state, blocks)
+    return state, jax.tree.map(jnp.mean, scores)
+
+
+@_on_own_mesh
+def step(
+    method: Method, state: TrainState, images: Images, labels: Labels, weights: Weights | None
+) -> tuple[TrainState, Score]:
+    params, opt_state = state
+    # In a shard_map: the axes over which images differ and params do not.
+    shared = tuple(sorted(varying((images, labels, weights)) - varying(params)))
+
+    def batch_cost(trained: Any, x: Any, y: Any, w: Any) -> tuple[Array, Score]:
+        mean = score(method, trained, x, y, w)
+        if shared:
+            mean = Score(*jax.lax.pmean(tuple(mean), shared))
+        return mean.cost, mean
+
+    def cost_of(params: Any) -> Array:
+        return batch_cost(optimizers.trained(params), images, labels, weights)[0]
+
+    gradient_of = jax.value_and_grad(batch_cost, has_aux=True)
+    batch = images, labels, weights
+    if optimizers.wants_each_gradient(opt_state):
+        one_each = jax.tree.map(lambda a: jnp.asarray(a)[:, None], batch)
+        each = jax.vmap(gradient_of, in_axes=(None, 0, 0, 0))
+        (costs, scores), gradient = each(optimizers.trained(params), *one_each)
+        value, mean = jax.tree.map(jnp.mean, (costs, scores))
+    else:
+        (value, mean), gradient = gradient_of(optimizers.trained(params), *batch)
+    updates, opt_state = optimizers.update(
+        method.optimizer, gradient, opt_state, params, value=value, cost_of=cost_of
+    )
+    return TrainState(optax.apply_updates(params, updates), opt_state), mean
+
+
+@_on_own_mesh
+def score_all(method: Method, params: Any, images: Images, labels: Labels) -> Score:
+    """The score of any number of images, a tile at a time."""
+
+    def score_one(x: Array, y: Array) -> tuple[Array, Array]:
+        z = whole(logits(network, unit(x), squash=method.squash))
+        return _wide(method.cost(z, y)), _is_right(z, y)
+
+    network = method.network(params)
+    examples = jnp.asarray(images), jnp.asarray(labels)
+    costs, right = map_rows(score_one, examples, batch_size=_TILE, sharding=method.sharding)
+    return Score(costs.mean(), right.mean(dtype=costs.dtype))
+
+
+@_on_own_mesh
+def score(
+    method: Method, params: Any, images: Images, labels: Labels, weights: Weights | None
+) -> Score:
+    """The score of a batch."""
+    labels = jnp.asarray(labels)
+    z = whole(_columns(method.network(params), unit(images), method.squash))
+    costs = _wide(jax.vmap(method.cost)(z, labels))
+    if weights is not None:
+        costs *= jnp.asarray(weights).astype(costs.dtype)
+    return Score(costs.mean(), jax.vmap(_is_right)(z, labels).mean(dtype=costs.dtype))
+
+
+def _columns(params: Params, images: Float[Array, "n pixels"], squash: Squash) -> Array:
+    """`logits` of all images, each a column of the products, which are faster so than in rows."""
+    check(params, jax.ShapeDtypeStruct(images.shape[1:], images.dtype))
+    *hidden, (w_last, b_last) = params
+    a = images.T
+    for w, b in hidden:
+        a = jax.vmap(squash, in_axes=1, out_axes=1)(w @ a + b[:, None])
+    return (w_last @ a + b_last[:, None]).T
+
+
+def _wide(a: Array) -> Array:
+    """In float32 at least, in which a sum over many images keeps its digits."""
+    return a.astype(jnp.float32) if jnp.finfo(a.dtype).bits < 32 else a
+
+
+def no_cost(z: Array, y: Array) -> Array:
+    return jnp.zeros_like(z, shape=())
+
+
+def _is_right(z: Float[Array, " out"], y: Num[Array, "..."]) -> Array:
+    """Whether the logits are those of the label, or of the largest of its shares."""
+    if not y.ndim:
+        return predicted(z) == y.astype(int)
+    return predicted(z) == (predicted(y - 0.5) if y.size == 1 else y.argmax())

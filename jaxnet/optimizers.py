@@ -1,0 +1,127 @@
+"""What some of optax's transformations need beyond the gradient of a batch.
+
+Nearly all take the mean gradient and the weights. Some ask for the cost function too, one for the
+gradient of each image, and two train weights other than those they are evaluated with.
+
+Source: the docstrings of `optax` and `optax.contrib`, which say what each expects.
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+
+def update(
+    optimizer: Any,
+    gradient: Any,
+    opt_state: Any,
+    params: Any,
+    *,
+    value: Any,
+    cost_of: Callable[[Any], Any],
+) -> tuple[Any, Any]:
+    """Calls `optimizer.update` with the extra arguments that it takes, and no others.
+
+    Args:
+        optimizer: an optax transformation.
+        gradient, opt_state, params: its usual arguments.
+        value: the cost at `params`.
+        cost_of: the cost of the same batch at other params.
+
+    Returns:
+        The updates and the new state.
+
+    Example:
+        >>> import jax, jaxnet, optax
+        >>> polyak, x = optax.polyak_sgd(), jax.numpy.array(2.0)  # asks for the cost
+        >>> square = lambda x: x**2
+        >>> updates, _ = jaxnet.optimizers.update(
+        ...     polyak, jax.grad(square)(x), polyak.init(x), x, value=square(x), cost_of=square
+        ... )
+        >>> float(x + updates)  # Polyak's step, value / |gradient|², is 4 / 16 of the gradient
+        1.0
+    """
+    offered: dict[str, Any] = {"value": value, "grad": gradient, "value_fn": cost_of}
+    # These take no others, even inside a chain; and line searches refuse theirs.
+    if _find(opt_state, optax.contrib.SAMState):
+        offered = {"grad_fn": lambda params, _: jax.grad(cost_of)(params)}
+    elif _find(opt_state, optax.contrib.HutchinsonState):
+        offered = {"obj_fn": cost_of}
+    takes = inspect.signature(optimizer.update).parameters
+    if not any(p.kind is p.VAR_KEYWORD for p in takes.values()):
+        offered = {name: extra for name, extra in offered.items() if name in takes}
+    return optimizer.update(gradient, opt_state, params, **offered)
+
+
+def wants_each_gradient(opt_state: Any) -> bool:
+    """Whether an optimizer takes the gradient of each image, to bound what one can teach.
+
+    Example:
+        >>> import jax, jaxnet, optax
+        >>> private = optax.contrib.dpsgd(0.1, 1.0, 1.0, jax.random.key(0))
+        >>> jaxnet.optimizers.wants_each_gradient(private.init(jax.numpy.zeros(3)))
+        True
+    """
+    return bool(_find(opt_state, optax.contrib.DifferentiallyPrivateAggregateState))
+
+
+def trained(params: Any) -> Any:
+    """The weights that a gradient is taken with respect to: all, or lookahead's fast ones.
+
+    Example:
+        >>> import jaxnet, optax
+        >>> jaxnet.optimizers.trained(optax.LookaheadParams(fast=1.0, slow=2.0))
+        1.0
+    """
+    return params.fast if isinstance(params, optax.LookaheadParams) else params
+
+
+def evaluated(params: Any, opt_state: Any) -> Any:
+    """The weights that an optimizer means to be used: lookahead's slow ones, averages, or all.
+
+    Example:
+        >>> import jaxnet, optax
+        >>> jaxnet.optimizers.evaluated(optax.LookaheadParams(fast=1.0, slow=2.0), ())
+        2.0
+    """
+    if isinstance(params, optax.LookaheadParams):
+        return params.slow
+    for averages in _find(opt_state, optax.contrib.ScheduleFreeState):
+        return optax.contrib.schedule_free_eval_params(averages, params)
+    return params
+
+
+def check_float16(optimizer: Any, params: Any) -> None:
+    """Raises where an optimizer divides zero by zero, as Adam does in float16.
+
+    Example:
+        >>> import jax, jaxnet, optax
+        >>> half = jax.numpy.zeros(3, "float16")
+        >>> jaxnet.optimizers.check_float16(optax.adam(0.01, eps=1e-4), half)
+    """
+    leaves = jax.tree.leaves(params)
+    if not any(leaf.dtype == jnp.float16 for leaf in leaves):
+        return
+    with jax.core.eval_context():  # at once, also where `fit` is being traced
+        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), params)
+        try:
+            updates, _ = optimizer.update(trained(zeros), optimizer.init(zeros), zeros)
+            nan = any(bool(jnp.isnan(leaf).any()) for leaf in jax.tree.leaves(updates))
+        except (TypeError, ValueError, jax.errors.UnexpectedTracerError):
+            return  # it takes more than a gradient, or what it was made of is not known yet
+    if nan:
+        raise ValueError(
+            "Expected an optimizer that works in float16; this one turns a gradient of zero into "
+            "NaN, since its epsilon underflows. Use a larger one, as optax.adam(rate, eps=1e-4), "
+            "or bfloat16; or train in float32, and use `network` to compute in float16."
+        )
+
+
+def _find(tree: Any, kind: type) -> list[Any]:
+    """The parts of a tree that are of some type."""
+    leaves = jax.tree.leaves(tree, is_leaf=lambda part: isinstance(part, kind))
+    return [leaf for leaf in leaves if isinstance(leaf, kind)]

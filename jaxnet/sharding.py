@@ -1,0 +1,217 @@
+"""Arrays divided over a mesh: how one is divided, and others divided like it.
+
+On a mesh of Explicit axes, which `jax.make_mesh` makes by default, the type of an array says how
+it is divided, and JAX asks for the same of each result that it cannot infer. Auto axes are XLA's
+to decide, with a hint. Manual axes, those of `jax.shard_map`, appear as axes over which the
+values of an array vary.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar, cast
+
+import jax
+from jax.core import Tracer
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, Int
+
+Tree = TypeVar("Tree")
+
+
+def sharding_of(a: Any) -> NamedSharding | None:
+    """How an array is divided over a mesh, as far as JAX tells; under `jit`, not for Auto axes.
+
+    Example:
+        >>> import jax, jaxnet
+        >>> from jax.sharding import NamedSharding, PartitionSpec as P
+        >>> halves = NamedSharding(jax.make_mesh((1,), ("batch",)), P("batch"))
+        >>> jaxnet.sharding.sharding_of(jax.device_put(jax.numpy.zeros(4), halves)).spec
+        PartitionSpec('batch',)
+    """
+    concrete = isinstance(a, jax.Array) and not isinstance(a, Tracer)
+    sharding: Any = a.sharding if concrete else cast(Any, jax.typeof(a)).sharding
+    return sharding if isinstance(sharding, NamedSharding) and not sharding.mesh.empty else None
+
+
+def lacks_mesh(*trees: Any) -> bool:
+    """Whether arrays are divided over Explicit axes, and no mesh has been set.
+
+    Some of JAX's own functions, and derivatives, fail then.
+
+    Example:
+        >>> import jax, jaxnet
+        >>> jaxnet.sharding.lacks_mesh(jax.numpy.zeros(4))
+        False
+    """
+    ambient = jax.sharding.get_abstract_mesh()
+    return ambient.empty and _explicit_mesh(jax.tree.leaves(trees)) is not None
+
+
+@contextmanager
+def on_mesh_of(*trees: Any) -> Iterator[None]:
+    """Sets the mesh of arrays divided over Explicit axes, while tracing, where none is set.
+
+    Example:
+        >>> import jax, jaxnet
+        >>> with jaxnet.sharding.on_mesh_of(jax.numpy.zeros(4)):
+        ...     jax.sharding.get_abstract_mesh().empty
+        True
+    """
+    if lacks_mesh(*trees):
+        with jax.sharding.use_abstract_mesh(_explicit_mesh(jax.tree.leaves(trees))):
+            yield
+    else:
+        yield
+
+
+def take(a: Array, i: Int[Array, "..."], sharding: NamedSharding | None) -> Array:
+    """The rows `a[i]`, whose last axis of indices is divided as `sharding` divides its first.
+
+    Example:
+        >>> import jax, jaxnet
+        >>> jaxnet.sharding.take(jax.numpy.arange(10), jax.numpy.array([7, 3]), None).tolist()
+        [7, 3]
+    """
+    spec = P(*[None] * (i.ndim - 1), _rows(sharding), *[None] * (a.ndim - 1))
+    rows = a.at[i]
+    if _explicit_mesh([a, i]) is not None or (sharding and _is_explicit(sharding.mesh)):
+        return rows.get(mode="promise_in_bounds", out_sharding=cast(Any, spec))
+    return _hint(rows.get(mode="promise_in_bounds"), sharding, spec)
+
+
+def pick(a: Array, i: Int[Array, ""]) -> Array:
+    """The one row `a[i]`, whole on each device.
+
+    Example:
+        >>> import jax, jaxnet
+        >>> int(jaxnet.sharding.pick(jax.numpy.arange(10), jax.numpy.array(7)))
+        7
+    """
+    if _explicit_mesh([a, i]) is None:
+        return a[i]
+    # By an array of one index: for a scalar, `vmap` would lose `out_sharding`.
+    return a.at[i[None]].get(out_sharding=cast(Any, P(*[None] * a.ndim)))[0]
+
+
+def divided(a: Array, axis: int, sharding: NamedSharding | None) -> Array:
+    """The array with one axis divided as `sharding` divides its first.
+
+    Example:
+        >>> import jax, jaxnet
+        >>> jaxnet.sharding.divided(jax.numpy.zeros((3, 4)), 1, None).shape
+        (3, 4)
+    """
+    spec = P(*[None] * axis, _rows(sharding), *[None] * (a.ndim - axis - 1))
+    if _explicit_mesh([a]) is not None or (sharding and _is_explicit(sharding.mesh)):
+        return jax.sharding.reshard(a, spec)
+    return _hint(a, sharding, spec)
+
+
+def whole(a: Array) -> Array:
+    """The array with its last axis whole on each device; Auto and Manual axes stay as they are.
+
+    Example:
+        >>> import jax, jaxnet
+        >>> jaxnet.sharding.whole(jax.numpy.zeros((3, 4))).shape
+        (3, 4)
+    """
+    *others, last = cast(Any, jax.typeof(a)).sharding.spec
+    return a if last is None else jax.sharding.reshard(a, P(*others, None))
+
+
+def n_shares(sharding: NamedSharding | None) -> int:
+    """In how many parts a sharding divides the first axis of an array.
+
+    Example:
+        >>> import jaxnet
+        >>> jaxnet.sharding.n_shares(None)
+        1
+    """
+    axes = _rows(sharding)
+    names = axes if isinstance(axes, tuple) else () if axes is None else (axes,)
+    return math.prod(cast(Any, sharding).mesh.shape[name] for name in names)
+
+
+def map_rows(
+    f: Callable[..., Any], rows: tuple[Any, ...], *, batch_size: int, sharding: NamedSharding | None
+) -> Any:
+    """`f` of each row, several at a time; each device goes through its own share of the rows.
+
+    Example:
+        >>> import jax, jaxnet
+        >>> rows = jax.numpy.arange(5.0), jax.numpy.ones(5)
+        >>> jaxnet.sharding.map_rows(jax.numpy.add, rows, batch_size=2, sharding=None).tolist()
+        [1.0, 2.0, 3.0, 4.0, 5.0]
+    """
+    k = n_shares(sharding)
+    if k == 1:
+        return jax.lax.map(lambda row: f(*row), rows, batch_size=batch_size)
+
+    def one_of_each(a: Array) -> Array:
+        """From `(n, …)` to `(n / k, k, …)`: each row holds one of each device's."""
+        return divided(a.reshape(k, -1, *a.shape[1:]), 0, sharding).swapaxes(0, 1)
+
+    def in_order(a: Array) -> Array:
+        return divided(a.swapaxes(0, 1).reshape(-1, *a.shape[2:]), 0, sharding)
+
+    each = max(batch_size // k, 1)
+    answers = jax.lax.map(
+        lambda row: jax.vmap(f)(*row), jax.tree.map(one_of_each, rows), batch_size=each
+    )
+    return jax.tree.map(in_order, answers)
+
+
+def varying(tree: Any) -> frozenset[str]:
+    """The Manual axes over which any array of a tree varies: those of a `jax.shard_map`.
+
+    Example:
+        >>> import jax, jaxnet
+        >>> jaxnet.sharding.varying(jax.numpy.zeros(3))
+        frozenset()
+    """
+    types: Sequence[Any] = [jax.typeof(leaf) for leaf in jax.tree.leaves(tree)]
+    return frozenset().union(*(t.manual_axis_type.varying for t in types))
+
+
+def vary_like(tree: Tree, like: Any) -> Tree:
+    """The same values, said to vary over the Manual axes that others vary over, for `scan`.
+
+    Example:
+        >>> import jax, jaxnet
+        >>> jaxnet.sharding.vary_like({"count": jax.numpy.zeros(())}, jax.numpy.ones(3))
+        {'count': Array(0., dtype=float32)}
+    """
+    axes = varying(like)
+
+    def cast_leaf(leaf: Any) -> Any:
+        missing = tuple(sorted(axes - varying(leaf)))
+        return jax.lax.pcast(leaf, missing, to="varying") if missing else leaf
+
+    return jax.tree.map(cast_leaf, tree)
+
+
+def _rows(sharding: NamedSharding | None) -> Any:
+    """The axes that divide the first dimension."""
+    return sharding.spec[0] if sharding and len(sharding.spec) else None
+
+
+def _hint(a: Array, sharding: NamedSharding | None, spec: P) -> Array:
+    """Tells XLA how to divide an array over Auto axes."""
+    if _rows(sharding) is None:
+        return a
+    return jax.lax.with_sharding_constraint(a, NamedSharding(cast(Any, sharding).mesh, spec))
+
+
+def _explicit_mesh(leaves: Sequence[Any]) -> Any:
+    """The first mesh with an Explicit axis that any of these lies on; None if there is none."""
+    for leaf in leaves:
+        mesh = cast(Any, jax.typeof(leaf)).sharding.mesh
+        if _is_explicit(mesh):
+            return mesh
+    return None
+
+
+def _is_explicit(mesh: Mesh | Any) -> bool:
+    return AxisType.Explicit in mesh.axis_types
