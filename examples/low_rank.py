@@ -7,18 +7,21 @@ as soon as the deltas are left out.
 Source: Hu and others, "LoRA: low-rank adaptation of large language models", 2021.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
 
 import jaxnet
-from jaxnet.training import evaluate, mean_cost
+from jaxnet.training import evaluate, fit
 
-key_images, key_deltas = jax.random.split(jax.random.key(0))
+key_images, key_deltas, key_fit = jax.random.split(jax.random.key(0), 3)
 params = jaxnet.pretrained()
 images, labels = jaxnet.data.strokes.sample(key_images, 6_000)
 mirrored = images.reshape(-1, 28, 28)[:, :, ::-1].reshape(-1, 784)
+unseen = mirrored[5_000:], labels[5_000:]
 Deltas = tuple[tuple[Array, Array], ...]
 
 
@@ -39,26 +42,12 @@ def adapted(deltas: Deltas) -> jaxnet.Params:
     return jax.tree.map(jnp.add, params, products)
 
 
-# %% Adam on the deltas alone.
-@jax.jit
-def learn(deltas: Deltas) -> Deltas:
-    """The deltas after ten times through 5,000 mirrored digits, 100 at a time."""
-    optimizer = optax.adam(0.01)
+# %% Adam on the deltas alone: they are what `fit` trains, and `adapted` makes the network of them.
+learn = partial(fit, optimizer=optax.adam(0.01), epochs=10, batch_size=100, network=adapted)
 
-    def step(carry: tuple[Deltas, optax.OptState], n: Array):
-        deltas, state = carry
-        x, y = (jax.lax.dynamic_slice_in_dim(a, 100 * (n % 50), 100) for a in (mirrored, labels))
-        slope = jax.grad(lambda deltas: mean_cost(adapted(deltas), x, y))(deltas)
-        updates, state = optimizer.update(slope, state)
-        return (optax.tree.add(deltas, updates), state), None
-
-    return jax.lax.scan(step, (deltas, optimizer.init(deltas)), jnp.arange(500))[0][0]
-
-
-unseen = mirrored[5_000:], labels[5_000:]
 print(f"as it is, the network reads {evaluate(params, *unseen):.1%} of mirrored digits")
 for rank in (1, 4):
-    deltas = learn(no_deltas(rank))
+    deltas = learn(key_fit, mirrored[:5_000], labels[:5_000], params=no_deltas(rank))[0].params
     size = sum(leaf.size for leaf in jax.tree.leaves(deltas))
     share = evaluate(adapted(deltas), *unseen)
     print(f"with deltas of rank {rank}, {size:,} numbers: {share:.1%}")

@@ -8,6 +8,7 @@ neurons for conditional computation", 2013.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -15,11 +16,10 @@ import optax
 from jax import Array
 
 import jaxnet
-from jaxnet.training import evaluate, mean_cost
+from jaxnet.training import evaluate, fit
 
-key_start, key_images = jax.random.split(jax.random.key(0))
+key_fit, key_images = jax.random.split(jax.random.key(0))
 images, labels = jaxnet.data.strokes.sample(key_images, 4_000)
-batches = images[:3_000].reshape(30, 100, 784), labels[:3_000].reshape(30, 100)
 
 
 # %% Two weights a layer: as large as they are on average, and with their signs.
@@ -42,25 +42,14 @@ def use(change: Callable[[Array], Array], params: jaxnet.Params) -> jaxnet.Param
     return tuple(jaxnet.Layer(change(w), b) for w, b in params)
 
 
-# %% The network is used in one way, and what learns is the weights behind it.
-def learn(change: Callable[[Array], Array]) -> jaxnet.Params:
-    """The weights after ten epochs of Adam."""
-    optimizer, params = optax.adam(0.01), jaxnet.init(key_start)
-
-    def step(carry: tuple[jaxnet.Params, optax.OptState], batch: tuple[Array, Array]):
-        params, state = carry
-        slope = jax.grad(lambda params: mean_cost(use(change, params), *batch))(params)
-        updates, state = optimizer.update(slope, state)
-        return (optax.tree.add(params, updates), state), None
-
-    epochs = jax.tree.map(lambda a: jnp.concatenate([a] * 10), batches)
-    return jax.lax.scan(step, (params, optimizer.init(params)), epochs)[0][0]
-
+# %% What is trained are the weights behind the network that is used.
+learn = partial(fit, optimizer=optax.adam(0.01), epochs=10, batch_size=100)
 
 for name, change in {
     "signs only after learning": lambda w: w,
     "signs, with the slope they have": sign,
     "signs, straight through": straight_sign,
 }.items():
-    params = use(sign, jax.jit(learn, static_argnums=0)(change))
-    print(f"{name}: reads {evaluate(params, images[3_000:], labels[3_000:]):.1%}")
+    state, _ = learn(key_fit, images[:3_000], labels[:3_000], network=partial(use, change))
+    share = evaluate(use(sign, state.params), images[3_000:], labels[3_000:])
+    print(f"{name}: reads {share:.1%}")

@@ -24,8 +24,8 @@ Devices = Sequence[jax.Device] | Mesh
 
 # On a CPU: images a thread takes at a time, and those whose copies fit its cache together.
 _PIECE, _TILE = 16_384, 2_048
-_OF_AN_ACCELERATOR = 65_536  # images a call; not measured
-_AHEAD = 3  # pieces on their way to an accelerator, through it, and back
+# On an accelerator: images a call, and calls at a time, as each thread copies images on its own.
+_OF_AN_ACCELERATOR, _AHEAD = 65_536, 16
 _ROUNDING = 1e-3  # beyond 0 and 1, as resizing a picture or half precision leaves it
 _ALIGNED = 64  # bytes; an array that begins at a multiple of it is read by a CPU where it lies
 
@@ -51,7 +51,6 @@ def classify(
     precision: str = "float32",
     brightest: bool = False,
     devices: Devices | None = None,
-    fused: bool = False,
     check_range: bool = True,
 ) -> Answers:
     """Reads any number of images. Runs on the host; inside `jit`, use `jax.vmap(forward)`.
@@ -71,8 +70,6 @@ def classify(
             read rightly instead of 97.44 %.
         brightest: give the activation of the brightest output alone; less to write, and faster.
         devices: divide each batch among these devices of this process, or those of a mesh.
-        fused: on a GPU, read in one pass over the images, by `jaxnet.kernel`. It has been tested
-            by Pallas' interpreter, and not been run on a GPU yet.
         check_range: refuse floats that are not from 0 to 1. False for a network that was trained
             on others, such as standardized ones.
 
@@ -82,7 +79,7 @@ def classify(
 
     Raises:
         TypeError, ValueError: no network; images of another shape, type or range than it reads;
-            another precision; or a fused program where there is no GPU.
+            or another precision.
 
     Example:
         >>> import jax, jaxnet
@@ -99,7 +96,6 @@ def classify(
         precision=precision,
         brightest=brightest,
         devices=devices,
-        fused=fused,
         check_range=check_range,
     )
     return answers
@@ -114,7 +110,6 @@ def stream(
     precision: str = "float32",
     brightest: bool = False,
     devices: Devices | None = None,
-    fused: bool = False,
     check_range: bool = True,
 ) -> Iterator[Answers]:
     """Reads batch after batch, each of any number of images, holding one at a time.
@@ -123,8 +118,7 @@ def stream(
     a batch, the transfer of one piece, the work on another and the return of a third overlap.
 
     Args:
-        params, squash, last_squash, precision, brightest, devices, fused, check_range: as for
-            `classify`.
+        params, squash, last_squash, precision, brightest, devices, check_range: as for `classify`.
         batches: images as `classify` takes them. They are read in pieces of one size, at most
             16,384 images on a CPU, for which the program is compiled once; smaller batches are
             padded. Only a larger batch than all before it may ask for larger pieces.
@@ -144,8 +138,6 @@ def stream(
     """
     if precision not in PRECISIONS:
         raise ValueError(f"Expected a precision of {', '.join(PRECISIONS)}; got {precision!r}.")
-    if fused:
-        _check_fused(precision)
     mesh = None if devices is None else _mesh(devices)
     on_cpu = _platform(params, mesh) == "cpu"
     program = partial(
@@ -156,7 +148,7 @@ def stream(
         tile=_TILE if on_cpu else None,
         mesh=mesh,
     )
-    layers = partial(_layers, params, precision, mesh, on_cpu=on_cpu, fused=fused)
+    layers = partial(_layers, params, precision, mesh, on_cpu=on_cpu)
     check_piece = _check_range if check_range else None
     return _stream(params, batches, program, layers, mesh, check_piece, on_cpu=on_cpu)
 
@@ -165,14 +157,14 @@ def _stream(
     params: Params,
     batches: Iterable[Images],
     program: Callable[..., tuple[Array, Array]],
-    layers: Callable[[bool], tuple[Floats | Bytes | Layer, Params]],
+    layers: Callable[[bool], tuple[Floats | Bytes, Params]],
     mesh: Mesh | None,
     check_piece: Callable[[Images, int], None] | None,
     *,
     on_cpu: bool,
 ) -> Iterator[Answers]:
     n_devices, size = mesh.size if mesh else 1, 0
-    ready: dict[bool, tuple[Floats | Bytes | Layer, Params]] = {}
+    ready: dict[bool, tuple[Floats | Bytes, Params]] = {}
 
     def read_piece(images: Images, start: int, stop: int) -> Answers:
         # A short piece is filled up with images before or behind it, which are read once more; only
@@ -190,7 +182,7 @@ def _stream(
         return Answers(*(np.asarray(part)[start - at : stop - at] for part in answers))
 
     # One thread more than cores, so that none of these waits while answers are copied.
-    with ThreadPoolExecutor(cores() + 1 if on_cpu else _AHEAD) as pool:
+    with ThreadPoolExecutor(cores() + 1 if on_cpu else min(cores(), _AHEAD)) as pool:
         for images in batches:
             images = _as_array(images, on_cpu=on_cpu)
             check_images(params, images)
@@ -211,11 +203,11 @@ def _stream(
 
 
 def _layers(
-    params: Params, precision: str, mesh: Mesh | None, in_bytes: bool, *, on_cpu: bool, fused: bool
-) -> tuple[Floats | Bytes | Layer, Params]:
+    params: Params, precision: str, mesh: Mesh | None, in_bytes: bool, *, on_cpu: bool
+) -> tuple[Floats | Bytes, Params]:
     """The network as the program wants it, on the devices where it is run."""
     layer, *rest = (Layer(*pair) for pair in params)
-    first = layer if fused else prepare(layer, precision, in_bytes=in_bytes, on_cpu=on_cpu)
+    first = prepare(layer, precision, in_bytes=in_bytes, on_cpu=on_cpu)
     w: Any = params[0][0]
     chosen = isinstance(w, jax.Array) and w.committed and len(w.devices()) == 1
     place = NamedSharding(mesh, P()) if mesh else w.device if chosen else None
@@ -262,10 +254,11 @@ def _check_range(images: Images, start: int) -> None:
     else:
         low, high = (float(extreme) for extreme in _extremes(images))
     if not (low >= -_ROUNDING and high <= 1 + _ROUNDING):
+        found = f"{low + 0:.4g} to {high + 0:.4g}"
         raise ValueError(
-            f"Expected images as floats from 0 (black) to 1 (white); got {low + 0:.4g} to {high + 0:.4g}, "
-            f"in images {start} to {start + len(images) - 1}. For floats from 0 to 255, divide by "
-            "255; for a network that was trained on other numbers, pass check_range=False."
+            f"Expected images as floats from 0 (black) to 1 (white); got {found}, in images {start} "
+            f"to {start + len(images) - 1}. For floats from 0 to 255, divide by 255; for a "
+            "network that was trained on other numbers, pass check_range=False."
         )
 
 
@@ -359,17 +352,6 @@ def _starts(images: Images, size: int) -> list[int]:
             size,
         )
     return [0, *range(lead, n, size)]
-
-
-def _check_fused(precision: str) -> None:
-    from jaxnet import kernel  # Pallas takes a while to import
-
-    if precision != "float32":
-        raise ValueError(f"Expected the precision float32 for fused=True; got {precision}.")
-    if not kernel.available():
-        raise ValueError(
-            f"Expected a GPU for fused=True; got {jax.default_backend()}. Leave it out elsewhere."
-        )
 
 
 def _mesh(devices: Any) -> Mesh:

@@ -161,7 +161,9 @@ def _kernel(
         real = (_iota(z.shape[1]) < size)[None, :]
         z = _times(jnp.where(real, squash(z), 0), w[...], "highest", jnp.float32) + b[...][None, :]
     real = (_iota(z.shape[1]) < sizes[-1])[None, :]
-    digit = jax.lax.argmax(jnp.where(real, z, -jnp.inf), 1, jnp.int32)
+    digit = jax.lax.argmax(jnp.where(real, z, -jnp.inf if sizes[-1] > 1 else 0), 1, jnp.int32)
+    if sizes[-1] == 1:  # the first padding is the zero that a single output is compared with
+        digit = jnp.where(digit > 0, 0, 1)
     triton.store(digits.at[:], digit, mask=rows[:, 0])
     triton.store(activations.at[...], last_squash(z), mask=rows & real)
 

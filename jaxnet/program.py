@@ -197,7 +197,7 @@ _times = partial(jnp.matmul, precision="highest")
 
 @partial(jax.jit, static_argnames=("squash", "last_squash", "brightest", "tile", "mesh"))
 def read(
-    layer: Floats | Bytes | Layer,
+    layer: Floats | Bytes,
     rest: Params,
     images: Float[Array, "n pixels"] | UInt8[Array, "n pixels"],
     *,
@@ -210,7 +210,7 @@ def read(
     """Classifies a chunk of images, on one device or on all devices of a mesh.
 
     Args:
-        layer: the first layer, from `prepare`; or as it is, to be run by `jaxnet.kernel`.
+        layer: the first layer, from `prepare`.
         rest: the layers after it.
         images: of the type that `layer` was prepared for; on each device, a multiple of the
             tile or less than one tile.
@@ -239,32 +239,20 @@ def read(
         z = _weighted_sums(layer, images)
         for w, b in rest:
             z = _times(w, jax.vmap(squash, 1, 1)(z)) + b[:, None]
+        a = jax.vmap(last_squash, 1, 1)(z)
+        if len(z) == 1:  # as `predicted` has it
+            return (z[0] > 0).astype(jnp.int32), a[0] if brightest else a.T
         numbers = jnp.arange(len(z), dtype=jnp.int32)[:, None]
         digits = jnp.where(z < z.max(0, keepdims=True), len(z), numbers).min(0)  # argmax is slower
-        a = jax.vmap(last_squash, 1, 1)(z)
         return digits, jnp.where(numbers == digits[None], a, 0).sum(0) if brightest else a.T
 
-    def read_all(layer: Floats | Bytes | Layer, rest: Params, images: Array) -> tuple[Array, Array]:
+    def read_all(layer: Floats | Bytes, rest: Params, images: Array) -> tuple[Array, Array]:
         n, pixels = images.shape
-        if isinstance(layer, Layer):
-            return read_fused((layer, *rest), images)
         if tile is None or n <= tile or isinstance(layer, Bytes):  # which takes no float copy
             return read_tile(layer, rest, images)
         tiles = images.reshape(n // tile, tile, pixels)
         answers = jax.lax.map(partial(read_tile, layer, rest), tiles)
         return jax.tree.map(lambda a: a.reshape(n, *a.shape[2:]), answers)
-
-    def read_fused(params: Params, images: Array) -> tuple[Array, Array]:
-        from jaxnet import kernel  # Pallas takes a while to import
-
-        digits, a = kernel.read(
-            params,
-            images,
-            squash=squash,
-            last_squash=last_squash,
-            interpret=not kernel.available(),
-        )
-        return digits, jnp.take_along_axis(a, digits[:, None], 1)[:, 0] if brightest else a
 
     if mesh is None:
         return read_all(layer, rest, images)

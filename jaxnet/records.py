@@ -113,6 +113,9 @@ def write(
     if options.ensemble > 1:
         words["chosen from"] = f"{options.ensemble} starts, as number {best}"
     _write_members(progress, options, output.with_suffix(".members"))
+    numbers = {"cost": h.cost, "accuracy": h.accuracy}
+    if h.held_out is not None:
+        numbers |= {"held_out": h.held_out.accuracy, "held_out_cost": h.held_out.cost}
     record = {
         **words,
         "options": options._asdict(),

@@ -38,6 +38,12 @@ def matrix_form(params, images):
     return layers
 
 
+def digits_of(activations):
+    """The digit of each row: its largest output, or whether a single one exceeds one half."""
+    single = activations.shape[1] == 1
+    return (activations[:, 0] > 0.5).astype(int) if single else activations.argmax(1)
+
+
 def backpropagation(params, x, y):
     """Gradients of the quadratic cost, by hand: Nielsen, chapter 2, equations BP1 to BP4.
 

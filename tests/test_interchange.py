@@ -210,6 +210,26 @@ def test_scikit_learn_reads_the_digits_that_jaxnet_reads():
         formats.to_sklearn(jaxnet.init(jax.random.key(0), (20, 2)))
 
 
+def test_one_output_means_the_same_to_each():
+    """By its threshold, in scikit-learn, ONNX Runtime, StableHLO and here."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    params = jaxnet.init(jax.random.key(3), (784, 16, 1))
+    images, _ = jaxnet.data.strokes.sample(jax.random.key(0), 200)
+    z = jax.vmap(jaxnet.logits, in_axes=(None, 0))(params, images)
+    params = (params[0], jaxnet.Layer(params[1].weights, -jnp.median(z)[None]))
+    expected = (jax.vmap(jaxnet.forward, in_axes=(None, 0))(params, images)[:, 0] > 0.5).astype(int)
+    assert 0.4 < expected.mean() < 0.6
+    images = np.asarray(images)
+    np.testing.assert_array_equal(jaxnet.classify(params, images).digits, expected)
+    np.testing.assert_array_equal(formats.to_sklearn(params).predict(images), expected)
+    again, _ = formats.from_sklearn(formats.to_sklearn(params))
+    np.testing.assert_array_equal(jaxnet.classify(again, images).digits, expected)
+    session = onnxruntime.InferenceSession(formats.onnx.export(params))
+    np.testing.assert_array_equal(session.run(["digits"], {"images": images})[0], expected)
+    program = jax.export.deserialize(bytearray(formats.stablehlo.export(params)))
+    np.testing.assert_array_equal(program.call(images)[0], expected)
+
+
 def test_gradients_are_the_same_there(x):
     params = jaxnet.init(jax.random.key(0), (20, 7, 5))
     y = jax.random.uniform(jax.random.key(1), (9, 5))

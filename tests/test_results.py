@@ -80,9 +80,11 @@ def test_few_misread_leave_room_for_the_captions(drawn, n):
 def test_the_curves_are_the_historys():
     cost = np.array([[2.0, 4.0, 9.0], [1.0, 2.0, np.nan]])
     right = np.array([[0.5, 0.25, 0], [0.75, 0.5, 1]])
-    left, other = results.learning_curves(jaxnet.training.History(cost, right, right)).axes
-    np.testing.assert_array_equal(left.lines[-1].get_ydata(), [4, 1.5])  # the medians
+    history = jaxnet.training.History(cost, right, jaxnet.training.Score(2 * cost, right))
+    left, other = results.learning_curves(history).axes
+    np.testing.assert_array_equal(left.lines[3].get_ydata(), [4, 1.5])  # the medians
     np.testing.assert_array_equal(left.lines[0].get_ydata(), [2, 1])
+    np.testing.assert_array_equal(left.lines[-1].get_ydata(), [8, 3])
     np.testing.assert_array_equal(other.lines[-1].get_ydata(), [0.75, 0.375])  # without a zero
     assert [t.get_text() for t in other.get_legend().get_texts()] == [
         "images learnt from",

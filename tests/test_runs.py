@@ -112,7 +112,9 @@ def test_images_held_out_are_not_learnt_from(tmp_path, digits):
 
 def test_the_best_member_is_chosen_and_never_one_that_diverged():
     history = jaxnet.training.History(
-        np.array([[0.1, np.nan, 0.3]]), np.ones((1, 3)), np.array([[0.7, 0.9, 0.8]])
+        np.array([[0.1, np.nan, 0.3]]),
+        np.ones((1, 3)),
+        jaxnet.training.Score(np.ones((1, 3)), np.array([[0.7, 0.9, 0.8]])),
     )
     assert runs.Progress((), history, 0.0).best == 2
     assert runs.Progress((), history._replace(cost=np.full((1, 3), np.nan)), 0.0).best == 0

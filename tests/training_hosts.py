@@ -1,4 +1,4 @@
-"""One of two hosts that train an ensemble together: run by `tests/test_ensembles.py`."""
+"""One of two hosts that train together: run by `tests/test_ensembles.py`."""
 
 import sys
 from pathlib import Path
@@ -7,6 +7,8 @@ import jax
 import numpy as np
 import optax
 from jax.experimental import multihost_utils
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
 
 import jaxnet
 
@@ -35,6 +37,21 @@ def train(spread):
     return jax.jit(jax.vmap(run))(spread(starts), spread(rates))
 
 
+def train_one(mesh):
+    """One small network, each of whose batches is divided over a mesh."""
+    images = np.asarray(jax.random.uniform(jax.random.key(0), (60, 6)))
+    labels = (3 * images.mean(1)).astype(np.int32)
+    divided = NamedSharding(mesh, P("batch"))
+    images, labels = (
+        jax.make_array_from_callback(a.shape, divided, lambda i, a=a: a[i])
+        for a in (images, labels)
+    )
+    params = jax.device_put(jaxnet.init(jax.random.key(1), (6, 4, 3)), NamedSharding(mesh, P()))
+    return jaxnet.training.fit(
+        jax.random.key(2), images, labels, optax.sgd(0.3), params=params, epochs=3, batch_size=10
+    )
+
+
 def main(process_id, n_processes, port, folder):
     jax.config.update("jax_num_cpu_devices", 1)
     jax.distributed.initialize(
@@ -48,6 +65,9 @@ def main(process_id, n_processes, port, folder):
     leaves = jax.tree.leaves(multihost_utils.process_allgather(result, tiled=True))
     if process_id == 0:
         np.savez(Path(folder) / "hosts.npz", *leaves)
+    together = train_one(jax.make_mesh((2,), ("batch",)))
+    if process_id == 0:
+        np.savez(Path(folder) / "one.npz", *jax.tree.leaves(jax.device_get(together)))
     jax.distributed.shutdown()
 
 

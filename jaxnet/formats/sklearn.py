@@ -41,9 +41,7 @@ def to_sklearn(params: Params, *, squash: str = "sigmoid", last_squash: str = "s
     params, info = network(params, squash, last_squash)
     n_out = info.sizes[-1]
     if n_out == 2 or (n_out == 1 and last_squash != "sigmoid"):
-        raise ValueError(
-            f"Expected three outputs or more, or one under sigmoid; got {n_out}, {last_squash}."
-        )
+        raise ValueError(f"Expected three outputs or more; got {n_out}. One will do under sigmoid.")
     model = neural_network.MLPClassifier(info.sizes[1:-1], activation=_theirs(_NAMES, squash))
     model.out_activation_ = _theirs(_LAST_NAMES, last_squash)
     model.coefs_ = [np.array(w, np.float64).T for w, _ in params]
