@@ -15,5 +15,5 @@ unseen = jaxnet.data.strokes.sample(key_unseen, 10_000)
 learn = jax.jit(partial(fit, optimizer=optax.adam(0.01), epochs=10, batch_size=100))
 state, history = learn(key_fit, images, labels, held_out=unseen)
 
-for epoch, (cost, share) in enumerate(zip(history.cost, history.held_out, strict=True), 1):
+for epoch, (cost, share) in enumerate(zip(history.cost, history.held_out.accuracy, strict=True), 1):
     print(f"epoch {epoch}: cost {cost:.3f}, reads {share:.1%} of digits not seen before")

@@ -6,7 +6,7 @@ Whatever takes one network takes a hundred by `jax.vmap`; `jaxnet.training` trai
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -62,7 +62,7 @@ def consult(
     return Verdict(activations.argmax(), activations, votes, 1 - (votes**2).sum())
 
 
-def spread(members: Members, devices: Sequence[jax.Device] | Mesh | None = None) -> Members:
+def spread(members: Members, devices: Sequence[Any] | Mesh | None = None) -> Members:
     """Shards an ensemble across devices; what `jax.jit` then computes of it stays there.
 
     Where the members are trained, nothing needs to pass between devices: each has its own share
@@ -99,5 +99,5 @@ def spread(members: Members, devices: Sequence[jax.Device] | Mesh | None = None)
                 f"Expected a number of members that {mesh.size} devices can share evenly; "
                 f"got {leaf.shape[0]} instead."
             )
-    axes = mesh.axis_names if len(mesh.axis_names) > 1 else mesh.axis_names[0]
+    axes: Any = mesh.axis_names
     return jax.device_put(members, NamedSharding(mesh, PartitionSpec(axes)))

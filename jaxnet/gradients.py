@@ -10,8 +10,8 @@ from jax.scipy.sparse.linalg import cg
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from jaxnet._sharding import map_rows, on_mesh_of, sharding_of, vary_like
 from jaxnet.network import Image, Params, Squash, logits
-from jaxnet.sharding import map_rows, on_mesh_of, sharding_of, vary_like
 from jaxnet.training import Cost, Images, Labels, cross_entropy, mean_cost, unit
 
 

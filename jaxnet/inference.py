@@ -256,8 +256,8 @@ def _check_range(images: Images, start: int) -> None:
     if not (low >= -_ROUNDING and high <= 1 + _ROUNDING):
         found = f"{low + 0:.4g} to {high + 0:.4g}"
         raise ValueError(
-            f"Expected images as floats from 0 (black) to 1 (white); got {found}, in images {start} "
-            f"to {start + len(images) - 1}. For floats from 0 to 255, divide by 255; for a "
+            f"Expected images as floats from 0 (black) to 1 (white); got {found}, in images "
+            f"{start} to {start + len(images) - 1}. For floats from 0 to 255, divide by 255; for a "
             "network that was trained on other numbers, pass check_range=False."
         )
 

@@ -18,7 +18,7 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 from jax.nn import identity, sigmoid
-from jax.nn.initializers import Initializer, glorot_uniform
+from jax.nn.initializers import glorot_uniform
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, Key
 
@@ -42,9 +42,10 @@ jax.export.register_namedtuple_serialization(Layer, serialized_name="jaxnet.Laye
 Params = tuple[Layer, ...]
 Image = Float[Array | np.ndarray, " pixels"]
 Squash = Callable[[Array], Array]
+Initializer = Callable[[Key[Array, ""], tuple[int, int], DTypeLike], Array]
 
 
-def _glorot(key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
+def _glorot(key: Array, shape: tuple[int, int], dtype: DTypeLike) -> Array:
     """Glorot's uniform weights of shape `(in, out)`, drawn as `(out, in)`."""
     return glorot_uniform()(key, shape[::-1], dtype).T
 

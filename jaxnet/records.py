@@ -113,14 +113,14 @@ def write(
     if options.ensemble > 1:
         words["chosen from"] = f"{options.ensemble} starts, as number {best}"
     _write_members(progress, options, output.with_suffix(".members"))
-    numbers = {"cost": h.cost, "accuracy": h.accuracy}
+    numbers: dict[str, Any] = {"cost": h.cost, "accuracy": h.accuracy}
     if h.held_out is not None:
         numbers |= {"held_out": h.held_out.accuracy, "held_out_cost": h.held_out.cost}
     record = {
         **words,
         "options": options._asdict(),
         "best": best,
-        "history": {name: _rows(a) for name, a in h._asdict().items() if a is not None},
+        "history": {name: _rows(a) for name, a in numbers.items()},
         "seconds": round(progress.seconds, 3),
         "device": jax.devices()[0].device_kind,
         "versions": {name: version(name) for name in ("jax", "jaxlib", "optax", "numpy")},

@@ -25,7 +25,13 @@ from jax.nn import sigmoid
 from jax.sharding import NamedSharding
 from jaxtyping import Array, Float, Int, Key
 
-from jaxnet import loops, optimizers
+from jaxnet import _loops, _optimizers
+from jaxnet._loops import Augment as Augment
+from jaxnet._loops import History as History
+from jaxnet._loops import Method, Network, itself
+from jaxnet._loops import Score as Score
+from jaxnet._loops import TrainState as TrainState
+from jaxnet._sharding import n_shares, sharding_of
 from jaxnet.costs import Cost as Cost
 from jaxnet.costs import Images as Images
 from jaxnet.costs import Labels as Labels
@@ -34,13 +40,7 @@ from jaxnet.costs import check_examples, check_known_labels
 from jaxnet.costs import cross_entropy as cross_entropy
 from jaxnet.costs import quadratic_cost as quadratic_cost
 from jaxnet.costs import unit as unit
-from jaxnet.loops import Augment as Augment
-from jaxnet.loops import History as History
-from jaxnet.loops import Method, Network, itself
-from jaxnet.loops import Score as Score
-from jaxnet.loops import TrainState as TrainState
 from jaxnet.network import SIZES, Params, Squash
-from jaxnet.sharding import n_shares, sharding_of
 
 
 def mean_cost(
@@ -80,7 +80,7 @@ def mean_cost(
     """
     check_examples(images, labels, sample_weights)
     method = Method(cost, squash, network)
-    return loops.score(method, params, images, labels, sample_weights).cost
+    return _loops.score(method, params, images, labels, sample_weights).cost
 
 
 def train_step(
@@ -122,7 +122,7 @@ def train_step(
     """
     check_examples(images, labels, sample_weights)
     method = Method(cost, squash, network, optimizer)
-    return loops.step(method, state, images, labels, sample_weights)
+    return _loops.step(method, state, images, labels, sample_weights)
 
 
 def train_epoch(
@@ -184,7 +184,7 @@ def train_epoch(
     _check_batch_size(batch_size, check_examples(images, labels, sample_weights), sharding)
     method = Method(cost, squash, network, optimizer, augment, batch_size, sharding=sharding)
     _check_values(method, state.params, labels)
-    return loops.epoch(method, key, state, images, labels, sample_weights)
+    return _loops.epoch(method, key, state, images, labels, sample_weights)
 
 
 def fit(
@@ -269,7 +269,7 @@ def fit(
         _check_held_out(held_out)
         _check_values(method, begin, held_out[1])
     first = jnp.asarray(first_epoch, jnp.uint32)
-    return loops.fit(method, key, params, state, first, images, labels, sample_weights, held_out)
+    return _loops.fit(method, key, params, state, first, images, labels, sample_weights, held_out)
 
 
 def score(
@@ -302,7 +302,7 @@ def score(
     check_examples(images, labels)
     method = Method(cost, squash, network, sharding=sharding_of(images))
     _check_values(method, params, labels)
-    return loops.score_all(method, params, images, labels)
+    return _loops.score_all(method, params, images, labels)
 
 
 def evaluate(
@@ -330,7 +330,7 @@ def evaluate(
         >>> bool(jaxnet.training.evaluate(jaxnet.pretrained(), images, labels) > 0.9)
         True
     """
-    no_cost = loops.no_cost
+    no_cost = _loops.no_cost
     return score(params, images, labels, cost=no_cost, squash=squash, network=network).accuracy
 
 
@@ -355,7 +355,7 @@ def evaluation_params(state: TrainState, *, network: Network = itself) -> Params
         >>> jaxnet.count(jaxnet.training.evaluation_params(state))
         13002
     """
-    return network(optimizers.evaluated(state.params, state.opt_state))
+    return network(_optimizers.evaluated(state.params, state.opt_state))
 
 
 def _check_batch_size(batch_size: int, n: int, sharding: NamedSharding | None) -> None:
@@ -380,6 +380,6 @@ def _check_values(method: Method, params: Any, labels: Any) -> None:
     if method.cost in (cross_entropy, quadratic_cost):
         n_out = SIZES[-1]
         if params is not None:
-            made = jax.eval_shape(lambda: method.network(optimizers.trained(params)))
+            made = jax.eval_shape(lambda: method.network(_optimizers.trained(params)))
             n_out = made[-1][1].size
         check_known_labels(labels, n_out)

@@ -28,7 +28,7 @@ COMMANDS = [line for kind, block in BLOCKS if kind == "sh" for line in block.spl
 MODULES = [
     name
     for _, name, _ in pkgutil.walk_packages(jaxnet.__path__, "jaxnet.")
-    if not name.endswith("__main__")
+    if not name.endswith("__main__") and "._" not in name
 ]
 
 

@@ -17,7 +17,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, Key
 from numpy.typing import NDArray
 
-from jaxnet.sharding import lacks_mesh, on_mesh_of, pick
+from jaxnet._sharding import lacks_mesh, on_mesh_of, pick
 
 # For each digit the ways to write it, for each way its strokes, for each stroke the points
 # that the pen passes, x to the right and y downwards. A point given twice is a corner.

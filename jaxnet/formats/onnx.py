@@ -163,7 +163,7 @@ def _graph(onnx: Any, params: Params, info: Info, image_dtype: np.dtype[Any], ba
             node("Cast", ["above"], ["column"], to=onnx.TensorProto.INT64),
             node("Squeeze", ["column", "axis"], ["digits"]),
         ]
-        constants += [tensor(np.float32(0), "threshold"), tensor(np.int64([1]), "axis")]
+        constants += [tensor(np.float32(0), "threshold"), tensor(np.array([1], np.int64), "axis")]
     else:
         nodes.append(node("ArgMax", [sums], ["digits"], axis=1, keepdims=0))
     value, types = onnx.helper.make_tensor_value_info, onnx.TensorProto

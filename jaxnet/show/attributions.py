@@ -142,7 +142,8 @@ def saliency(
         'What speaks for a 7, and what against it'
     """
     if digit is None:
-        digit = int(network.predict(params, x, squash=squash))
+        # A single output speaks for 1 and against 0.
+        digit = min(int(network.predict(params, x, squash=squash)), len(params[-1][1]) - 1)
     slopes = np.asarray(attribution.saliency(params, x, digit, squash=squash), float)
     seen, grid = np.asarray(x, float), values.folded(x)
     rows, columns = grid.shape

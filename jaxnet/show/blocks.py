@@ -174,7 +174,8 @@ def saliency(
         green positive, red negative, brightest at 2
     """
     if digit is None:
-        digit = int(network.predict(params, x, squash=squash))
+        # A single output speaks for 1 and against 0.
+        digit = min(int(network.predict(params, x, squash=squash)), len(params[-1][1]) - 1)
     return signed(attribution.saliency(params, x, digit, squash=squash), colours=colours)
 
 

@@ -7,7 +7,7 @@ values of an array vary.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
@@ -21,17 +21,9 @@ Tree = TypeVar("Tree")
 
 
 def sharding_of(a: Any) -> NamedSharding | None:
-    """How an array is divided over a mesh, as far as JAX tells; under `jit`, not for Auto axes.
-
-    Example:
-        >>> import jax, jaxnet
-        >>> from jax.sharding import NamedSharding, PartitionSpec as P
-        >>> halves = NamedSharding(jax.make_mesh((1,), ("batch",)), P("batch"))
-        >>> jaxnet.sharding.sharding_of(jax.device_put(jax.numpy.zeros(4), halves)).spec
-        PartitionSpec('batch',)
-    """
+    """How an array is divided over a mesh, as far as JAX tells; under `jit`, not for Auto axes."""
     concrete = isinstance(a, jax.Array) and not isinstance(a, Tracer)
-    sharding: Any = a.sharding if concrete else cast(Any, jax.typeof(a)).sharding
+    sharding: Any = a.sharding if concrete else jax.typeof(a).sharding
     return sharding if isinstance(sharding, NamedSharding) and not sharding.mesh.empty else None
 
 
@@ -39,26 +31,14 @@ def lacks_mesh(*trees: Any) -> bool:
     """Whether arrays are divided over Explicit axes, and no mesh has been set.
 
     Some of JAX's own functions, and derivatives, fail then.
-
-    Example:
-        >>> import jax, jaxnet
-        >>> jaxnet.sharding.lacks_mesh(jax.numpy.zeros(4))
-        False
     """
     ambient = jax.sharding.get_abstract_mesh()
     return ambient.empty and _explicit_mesh(jax.tree.leaves(trees)) is not None
 
 
 @contextmanager
-def on_mesh_of(*trees: Any) -> Iterator[None]:
-    """Sets the mesh of arrays divided over Explicit axes, while tracing, where none is set.
-
-    Example:
-        >>> import jax, jaxnet
-        >>> with jaxnet.sharding.on_mesh_of(jax.numpy.zeros(4)):
-        ...     jax.sharding.get_abstract_mesh().empty
-        True
-    """
+def on_mesh_of(*trees: Any) -> Generator[None]:
+    """Sets the mesh of arrays divided over Explicit axes, while tracing, where none is set."""
     if lacks_mesh(*trees):
         with jax.sharding.use_abstract_mesh(_explicit_mesh(jax.tree.leaves(trees))):
             yield
@@ -67,13 +47,7 @@ def on_mesh_of(*trees: Any) -> Iterator[None]:
 
 
 def take(a: Array, i: Int[Array, "..."], sharding: NamedSharding | None) -> Array:
-    """The rows `a[i]`, whose last axis of indices is divided as `sharding` divides its first.
-
-    Example:
-        >>> import jax, jaxnet
-        >>> jaxnet.sharding.take(jax.numpy.arange(10), jax.numpy.array([7, 3]), None).tolist()
-        [7, 3]
-    """
+    """The rows `a[i]`, whose last axis of indices is divided as `sharding` divides its first."""
     spec = P(*[None] * (i.ndim - 1), _rows(sharding), *[None] * (a.ndim - 1))
     rows = a.at[i]
     if _explicit_mesh([a, i]) is not None or (sharding and _is_explicit(sharding.mesh)):
@@ -82,13 +56,7 @@ def take(a: Array, i: Int[Array, "..."], sharding: NamedSharding | None) -> Arra
 
 
 def pick(a: Array, i: Int[Array, ""]) -> Array:
-    """The one row `a[i]`, whole on each device.
-
-    Example:
-        >>> import jax, jaxnet
-        >>> int(jaxnet.sharding.pick(jax.numpy.arange(10), jax.numpy.array(7)))
-        7
-    """
+    """The one row `a[i]`, whole on each device."""
     if _explicit_mesh([a, i]) is None:
         return a[i]
     # By an array of one index: for a scalar, `vmap` would lose `out_sharding`.
@@ -96,13 +64,7 @@ def pick(a: Array, i: Int[Array, ""]) -> Array:
 
 
 def divided(a: Array, axis: int, sharding: NamedSharding | None) -> Array:
-    """The array with one axis divided as `sharding` divides its first.
-
-    Example:
-        >>> import jax, jaxnet
-        >>> jaxnet.sharding.divided(jax.numpy.zeros((3, 4)), 1, None).shape
-        (3, 4)
-    """
+    """The array with one axis divided as `sharding` divides its first."""
     spec = P(*[None] * axis, _rows(sharding), *[None] * (a.ndim - axis - 1))
     if _explicit_mesh([a]) is not None or (sharding and _is_explicit(sharding.mesh)):
         return jax.sharding.reshard(a, spec)
@@ -110,25 +72,13 @@ def divided(a: Array, axis: int, sharding: NamedSharding | None) -> Array:
 
 
 def whole(a: Array) -> Array:
-    """The array with its last axis whole on each device; Auto and Manual axes stay as they are.
-
-    Example:
-        >>> import jax, jaxnet
-        >>> jaxnet.sharding.whole(jax.numpy.zeros((3, 4))).shape
-        (3, 4)
-    """
-    *others, last = cast(Any, jax.typeof(a)).sharding.spec
+    """The array with its last axis whole on each device; Auto and Manual axes stay as they are."""
+    *others, last = jax.typeof(a).sharding.spec
     return a if last is None else jax.sharding.reshard(a, P(*others, None))
 
 
 def n_shares(sharding: NamedSharding | None) -> int:
-    """In how many parts a sharding divides the first axis of an array.
-
-    Example:
-        >>> import jaxnet
-        >>> jaxnet.sharding.n_shares(None)
-        1
-    """
+    """In how many parts a sharding divides the first axis of an array."""
     axes = _rows(sharding)
     names = axes if isinstance(axes, tuple) else () if axes is None else (axes,)
     return math.prod(cast(Any, sharding).mesh.shape[name] for name in names)
@@ -137,14 +87,7 @@ def n_shares(sharding: NamedSharding | None) -> int:
 def map_rows(
     f: Callable[..., Any], rows: tuple[Any, ...], *, batch_size: int, sharding: NamedSharding | None
 ) -> Any:
-    """`f` of each row, several at a time; each device goes through its own share of the rows.
-
-    Example:
-        >>> import jax, jaxnet
-        >>> rows = jax.numpy.arange(5.0), jax.numpy.ones(5)
-        >>> jaxnet.sharding.map_rows(jax.numpy.add, rows, batch_size=2, sharding=None).tolist()
-        [1.0, 2.0, 3.0, 4.0, 5.0]
-    """
+    """`f` of each row, several at a time; each device goes through its own share of the rows."""
     k = n_shares(sharding)
     if k == 1:
         return jax.lax.map(lambda row: f(*row), rows, batch_size=batch_size)
@@ -164,25 +107,13 @@ def map_rows(
 
 
 def varying(tree: Any) -> frozenset[str]:
-    """The Manual axes over which any array of a tree varies: those of a `jax.shard_map`.
-
-    Example:
-        >>> import jax, jaxnet
-        >>> jaxnet.sharding.varying(jax.numpy.zeros(3))
-        frozenset()
-    """
+    """The Manual axes over which any array of a tree varies: those of a `jax.shard_map`."""
     types: Sequence[Any] = [jax.typeof(leaf) for leaf in jax.tree.leaves(tree)]
     return frozenset().union(*(t.manual_axis_type.varying for t in types))
 
 
 def vary_like(tree: Tree, like: Any) -> Tree:
-    """The same values, said to vary over the Manual axes that others vary over, for `scan`.
-
-    Example:
-        >>> import jax, jaxnet
-        >>> jaxnet.sharding.vary_like({"count": jax.numpy.zeros(())}, jax.numpy.ones(3))
-        {'count': Array(0., dtype=float32)}
-    """
+    """The same values, said to vary over the Manual axes that others vary over, for `scan`."""
     axes = varying(like)
 
     def cast_leaf(leaf: Any) -> Any:
@@ -207,7 +138,7 @@ def _hint(a: Array, sharding: NamedSharding | None, spec: P) -> Array:
 def _explicit_mesh(leaves: Sequence[Any]) -> Any:
     """The first mesh with an Explicit axis that any of these lies on; None if there is none."""
     for leaf in leaves:
-        mesh = cast(Any, jax.typeof(leaf)).sharding.mesh
+        mesh = jax.typeof(leaf).sharding.mesh
         if _is_explicit(mesh):
             return mesh
     return None

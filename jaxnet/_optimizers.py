@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jax.core import eval_context
 
 
 def update(
@@ -24,27 +25,7 @@ def update(
     value: Any,
     cost_of: Callable[[Any], Any],
 ) -> tuple[Any, Any]:
-    """Calls `optimizer.update` with the extra arguments that it takes, and no others.
-
-    Args:
-        optimizer: an optax transformation.
-        gradient, opt_state, params: its usual arguments.
-        value: the cost at `params`.
-        cost_of: the cost of the same batch at other params.
-
-    Returns:
-        The updates and the new state.
-
-    Example:
-        >>> import jax, jaxnet, optax
-        >>> polyak, x = optax.polyak_sgd(), jax.numpy.array(2.0)  # asks for the cost
-        >>> square = lambda x: x**2
-        >>> updates, _ = jaxnet.optimizers.update(
-        ...     polyak, jax.grad(square)(x), polyak.init(x), x, value=square(x), cost_of=square
-        ... )
-        >>> float(x + updates)  # Polyak's step, value / |gradient|², is 4 / 16 of the gradient
-        1.0
-    """
+    """Calls `optimizer.update` with the extra arguments that it takes, and no others."""
     offered: dict[str, Any] = {"value": value, "grad": gradient, "value_fn": cost_of}
     # These take no others, even inside a chain; and line searches refuse theirs.
     if _find(opt_state, optax.contrib.SAMState):
@@ -58,36 +39,17 @@ def update(
 
 
 def wants_each_gradient(opt_state: Any) -> bool:
-    """Whether an optimizer takes the gradient of each image, to bound what one can teach.
-
-    Example:
-        >>> import jax, jaxnet, optax
-        >>> private = optax.contrib.dpsgd(0.1, 1.0, 1.0, jax.random.key(0))
-        >>> jaxnet.optimizers.wants_each_gradient(private.init(jax.numpy.zeros(3)))
-        True
-    """
+    """Whether an optimizer takes the gradient of each image, to bound what one can teach."""
     return bool(_find(opt_state, optax.contrib.DifferentiallyPrivateAggregateState))
 
 
 def trained(params: Any) -> Any:
-    """The weights that a gradient is taken with respect to: all, or lookahead's fast ones.
-
-    Example:
-        >>> import jaxnet, optax
-        >>> jaxnet.optimizers.trained(optax.LookaheadParams(fast=1.0, slow=2.0))
-        1.0
-    """
+    """The weights that a gradient is taken with respect to: all, or lookahead's fast ones."""
     return params.fast if isinstance(params, optax.LookaheadParams) else params
 
 
 def evaluated(params: Any, opt_state: Any) -> Any:
-    """The weights that an optimizer means to be used: lookahead's slow ones, averages, or all.
-
-    Example:
-        >>> import jaxnet, optax
-        >>> jaxnet.optimizers.evaluated(optax.LookaheadParams(fast=1.0, slow=2.0), ())
-        2.0
-    """
+    """The weights that an optimizer means to be used: lookahead's slow ones, averages, or all."""
     if isinstance(params, optax.LookaheadParams):
         return params.slow
     for averages in _find(opt_state, optax.contrib.ScheduleFreeState):
@@ -96,17 +58,11 @@ def evaluated(params: Any, opt_state: Any) -> Any:
 
 
 def check_float16(optimizer: Any, params: Any) -> None:
-    """Raises where an optimizer divides zero by zero, as Adam does in float16.
-
-    Example:
-        >>> import jax, jaxnet, optax
-        >>> half = jax.numpy.zeros(3, "float16")
-        >>> jaxnet.optimizers.check_float16(optax.adam(0.01, eps=1e-4), half)
-    """
+    """Raises where an optimizer divides zero by zero, as Adam does in float16."""
     leaves = jax.tree.leaves(params)
     if not any(leaf.dtype == jnp.float16 for leaf in leaves):
         return
-    with jax.core.eval_context():  # at once, also where `fit` is being traced
+    with eval_context():  # at once, also where `fit` is being traced
         zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), params)
         try:
             updates, _ = optimizer.update(trained(zeros), optimizer.init(zeros), zeros)

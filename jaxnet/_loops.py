@@ -8,14 +8,13 @@ import jax
 import jax.export
 import jax.numpy as jnp
 import optax
+from jax.core import eval_context
 from jax.extend.core import get_opaque_trace_state
 from jax.sharding import NamedSharding
 from jaxtyping import Array, Float, Key, Num
 
-from jaxnet import optimizers
-from jaxnet.costs import Cost, Images, Labels, Weights, unit
-from jaxnet.network import Image, Params, Squash, check, init, logits, predicted
-from jaxnet.sharding import (
+from jaxnet import _optimizers
+from jaxnet._sharding import (
     divided,
     lacks_mesh,
     map_rows,
@@ -26,6 +25,8 @@ from jaxnet.sharding import (
     varying,
     whole,
 )
+from jaxnet.costs import Cost, Images, Labels, Weights, unit
+from jaxnet.network import Image, Params, Squash, check, init, logits, predicted
 from jaxnet.shuffling import shuffled
 
 Augment = Callable[[Key[Array, ""], Image], Image]
@@ -132,7 +133,7 @@ def _on_own_mesh(
 
 
 def _is_tracing() -> bool:
-    with jax.core.eval_context():
+    with eval_context():
         outside = get_opaque_trace_state(convention="jaxnet")
     return get_opaque_trace_state(convention="jaxnet") != outside
 
@@ -165,14 +166,14 @@ def fit(
         state, score = epoch(method, key, state, images, labels, sample_weights)
         if held_out is None:
             return state, History(*score, None)
-        best = optimizers.evaluated(state.params, state.opt_state)
+        best = _optimizers.evaluated(state.params, state.opt_state)
         unseen = method._replace(sharding=sharding_of(held_out[0]))
         return state, History(*score, score_all(unseen, best, *held_out))
 
     if state is None:
         params = init(key_init) if params is None else params
         state = TrainState(params, method.optimizer.init(params))
-    optimizers.check_float16(method.optimizer, state.params)
+    _optimizers.check_float16(method.optimizer, state.params)
     state = vary_like(state, state.params)
     return jax.lax.scan(one_epoch, state, first_epoch + jnp.arange(method.epochs, dtype="uint32"))
 
@@ -226,18 +227,18 @@ def step(
         return mean.cost, mean
 
     def cost_of(params: Any) -> Array:
-        return batch_cost(optimizers.trained(params), images, labels, weights)[0]
+        return batch_cost(_optimizers.trained(params), images, labels, weights)[0]
 
     gradient_of = jax.value_and_grad(batch_cost, has_aux=True)
     batch = images, labels, weights
-    if optimizers.wants_each_gradient(opt_state):
+    if _optimizers.wants_each_gradient(opt_state):
         one_each = jax.tree.map(lambda a: jnp.asarray(a)[:, None], batch)
         each = jax.vmap(gradient_of, in_axes=(None, 0, 0, 0))
-        (costs, scores), gradient = each(optimizers.trained(params), *one_each)
+        (costs, scores), gradient = each(_optimizers.trained(params), *one_each)
         value, mean = jax.tree.map(jnp.mean, (costs, scores))
     else:
-        (value, mean), gradient = gradient_of(optimizers.trained(params), *batch)
-    updates, opt_state = optimizers.update(
+        (value, mean), gradient = gradient_of(_optimizers.trained(params), *batch)
+    updates, opt_state = _optimizers.update(
         method.optimizer, gradient, opt_state, params, value=value, cost_of=cost_of
     )
     return TrainState(optax.apply_updates(params, updates), opt_state), mean
