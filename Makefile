@@ -1,6 +1,8 @@
 # make run      install what is needed, then watch the network read digits
 # make test     install what the tests need, then run them
 # make check    the same, after formatting, linting and types
+# make core     the tests that need no extras, on another Python or with other versions:
+#               make core PYTHON=python3.13 VERSIONS=newest
 # make slow     the tests that take minutes
 # make docs     the reference of every module, into build/docs
 # make benchmarks, make pretrained, make picture, make screenshots, make clean
@@ -8,14 +10,25 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint tests/constraints.txt
+PINS := --constraint tests/constraints.txt
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PINS)
+
+# The versions that `make core` installs: those pinned, the lowest that pyproject.toml allows, or
+# the newest there are.
+VERSIONS ?= pinned
+UV := .venv-uv/bin/uv
+CORE = .venv-$(VERSIONS)-$(shell $(PYTHON) -c 'import platform; print(platform.python_version())')
+CORE_PIP = $(UV) pip install --quiet --python $(CORE)
+CORE_pinned := $(PINS)
+CORE_lowest := --resolution lowest-direct
+CORE_newest := --upgrade
 
 # MNIST, where it is at hand: in the folder that JAXNET_DATA names, or in the user's cache.
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/jaxnet
 IMAGES := $(firstword $(wildcard $(foreach d,$(JAXNET_DATA) $(CACHE),$(d)/t10k-images?idx3-ubyte*)))
 LABELS := $(firstword $(wildcard $(foreach d,$(JAXNET_DATA) $(CACHE),$(d)/t10k-labels?idx1-ubyte*)))
 
-.PHONY: run test lint check slow benchmarks pretrained picture screenshots docs clean
+.PHONY: run test core core-installed lint check slow benchmarks pretrained picture screenshots docs clean
 
 run: $(VENV)/installed-all
 	$(BIN)/jaxnet classify
@@ -25,6 +38,15 @@ endif
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest
+
+core: core-installed
+	$(CORE)/bin/python -m pytest @tests/core.txt
+
+core-installed: $(UV)
+	$(if $(CORE_$(VERSIONS)),,$(error VERSIONS is pinned, lowest or newest; got $(VERSIONS)))
+	$(UV) venv --quiet --clear --no-python-downloads --python $(PYTHON) $(CORE)
+	$(CORE_PIP) $(CORE_$(VERSIONS)) --editable .
+	$(CORE_PIP) $(if $(filter newest,$(VERSIONS)),,$(PINS)) pytest pytest-xdist hypothesis
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check
@@ -52,10 +74,15 @@ docs: $(VENV)/installed-dev
 	$(BIN)/python -m tests.reference build/docs
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-* build dist .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/installed-%: pyproject.toml tests/constraints.txt | $(VENV)/bin/python
 	$(PIP) --editable '.[$*]'
+	touch $@
+
+$(UV): tests/constraints.txt
+	$(PYTHON) -m venv .venv-uv
+	.venv-uv/bin/python -m pip install --quiet --disable-pip-version-check $(PINS) uv
 	touch $@
 
 $(VENV)/bin/python:

@@ -39,7 +39,7 @@ print("the gradient:", *(f"{norm:.2f}" for norm in sizes_of_gradients(start)[::5
 # %% An early stop: epochs go on while the validation cost falls.
 @jax.jit
 def until_it_rises(state: TrainState) -> tuple[TrainState, Array, Array]:
-    """The state before the first rise, the epochs that took, and the validation cost."""
+    """The state before the first rise, after how many epochs, and its validation cost."""
 
     def one_more(carry: tuple[TrainState, TrainState, Array, Array, Array]):
         state, _, _, cost, n = carry
@@ -49,7 +49,7 @@ def until_it_rises(state: TrainState) -> tuple[TrainState, Array, Array]:
         return new, state, cost, score(new.params, *unseen).cost, n + 1
 
     carry = state, state, jnp.float32(jnp.inf), score(state.params, *unseen).cost, jnp.int32(0)
-    carry = jax.lax.while_loop(lambda c: (c[3] < c[2]) & (c[4] < 100), one_more, carry)
+    carry = jax.lax.while_loop(lambda c: c[3] < c[2], one_more, carry)
     return carry[1], carry[4] - 1, carry[2]
 
 

@@ -1,8 +1,9 @@
 """What training compiles: a step, an epoch, a run, and a score of any number of images."""
 
 from collections.abc import Callable
-from functools import partial, wraps
-from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
+from contextlib import nullcontext
+from functools import wraps
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar, cast
 
 import jax
 import jax.export
@@ -10,20 +11,20 @@ import jax.numpy as jnp
 import optax
 from jax.core import eval_context
 from jax.extend.core import get_opaque_trace_state
-from jax.sharding import NamedSharding
+from jax.sharding import Mesh, NamedSharding
 from jaxtyping import Array, Float, Key, Num
 
 from jaxnet import _optimizers
 from jaxnet._sharding import (
-    divided,
     lacks_mesh,
     map_rows,
     on_mesh_of,
-    sharding_of,
+    sharded,
+    sharded_like,
     take,
     vary_like,
     varying,
-    whole,
+    whole_last_axis,
 )
 from jaxnet.costs import Cost, Images, Labels, Weights, unit
 from jaxnet.network import Image, Params, Squash, check, init, logits, predicted
@@ -44,7 +45,7 @@ class TrainState(NamedTuple):
     `jax.export.register_namedtuple_serialization(optax.EmptyState, serialized_name=...)`.
 
     Attributes:
-        params: the network so far, or whatever `network` makes it of.
+        params: the network so far, or whatever `network` builds it from.
         opt_state: the optimizer's memory, from `optimizer.init(params)`.
     """
 
@@ -86,8 +87,8 @@ for _type in (TrainState, Score, History):
     )
 
 
-class Method(NamedTuple):
-    """What a step, an epoch or a run is told besides arrays: static under `jit`."""
+class Config(NamedTuple):
+    """What a step, an epoch or a run takes besides arrays: static under `jit`."""
 
     cost: Cost
     squash: Squash
@@ -97,9 +98,10 @@ class Method(NamedTuple):
     batch_size: int = 0
     epochs: int = 0
     sharding: NamedSharding | None = None
+    held_out_sharding: NamedSharding | None = None
 
 
-def itself(params: Any) -> Params:
+def identity_network(params: Any) -> Params:
     """What is trained, where that is the network."""
     return params
 
@@ -109,27 +111,49 @@ Result = TypeVar("Result")
 
 
 def _on_own_mesh(
-    f: Callable[Concatenate[Method, Arguments], Result],
-) -> Callable[Concatenate[Method, Arguments], Result]:
-    """Runs `f` on the mesh of its arguments, and compiles it once where nothing is traced."""
+    f: Callable[Concatenate[Config, Arguments], Result],
+) -> Callable[Concatenate[Config, Arguments], Result]:
+    """Runs `f` on the mesh of its arguments, if that has Explicit axes and no mesh is set."""
 
     @wraps(f)
-    def traced(method: Method, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-        with on_mesh_of(args, kwargs):
-            return f(method, *args, **kwargs)
+    def call(config: Config, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        def on_mesh(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+            with on_mesh_of(args, kwargs):
+                return f(config, *args, **kwargs)
 
-    compiled = jax.jit(traced, static_argnums=0)
-
-    @wraps(f)
-    def call(method: Method, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-        if _is_hashable(method) and not _is_tracing():
-            return compiled(method, *args, **kwargs)
-        # A function in `method` may hold a tracer, which the cache of `compiled` must not keep.
         if lacks_mesh(args, kwargs):
-            return jax.jit(partial(traced, method))(*args, **kwargs)
-        return f(method, *args, **kwargs)
+            return jax.jit(on_mesh)(*args, **kwargs)
+        if lacks_mesh(config.sharding):
+            raise ValueError(
+                "Expected the images on the mesh of `sharding`, whose axes are Explicit. Put them "
+                "there with jax.device_put, or call under jax.set_mesh(sharding.mesh)."
+            )
+        return f(config, *args, **kwargs)
 
     return call
+
+
+def _compiled_once(
+    f: Callable[Concatenate[Config, Arguments], Result],
+) -> Callable[Concatenate[Config, Arguments], Result]:
+    """Compiles `f` outside all transformations, once for all calls that are alike."""
+    compiled = jax.jit(f, static_argnums=0)
+
+    @wraps(f)
+    def call(config: Config, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        # While tracing, a function in `config` may hold a tracer, which no cache may keep.
+        if not _is_hashable(config) or _is_tracing():
+            return f(config, *args, **kwargs)
+        with _mesh_of(config.sharding):
+            return compiled(config, *args, **kwargs)
+
+    return call
+
+
+def _mesh_of(sharding: NamedSharding | None) -> Any:
+    """Sets the mesh that batches are sharded over, if its axes are Explicit and none is set."""
+    mesh = cast(Any, sharding).mesh if lacks_mesh(sharding) else None
+    return jax.set_mesh(mesh) if isinstance(mesh, Mesh) else nullcontext()
 
 
 def _is_tracing() -> bool:
@@ -138,17 +162,18 @@ def _is_tracing() -> bool:
     return get_opaque_trace_state(convention="jaxnet") != outside
 
 
-def _is_hashable(method: Method) -> bool:
+def _is_hashable(config: Config) -> bool:
     try:
-        hash(method)
+        hash(config)
     except TypeError:  # a callable that holds arrays, say
         return False
     return True
 
 
+@_compiled_once
 @_on_own_mesh
 def fit(
-    method: Method,
+    config: Config,
     key: Array,
     params: Any,
     state: TrainState | None,
@@ -163,32 +188,33 @@ def fit(
 
     def one_epoch(state: TrainState, n: Array) -> tuple[TrainState, History]:
         key = jax.random.fold_in(key_epochs, n)
-        state, score = epoch(method, key, state, images, labels, sample_weights)
+        state, score = epoch(config, key, state, images, labels, sample_weights)
         if held_out is None:
             return state, History(*score, None)
         best = _optimizers.evaluated(state.params, state.opt_state)
-        unseen = method._replace(sharding=sharding_of(held_out[0]))
+        unseen = config._replace(sharding=config.held_out_sharding)
         return state, History(*score, score_all(unseen, best, *held_out))
 
     if state is None:
         params = init(key_init) if params is None else params
-        state = TrainState(params, method.optimizer.init(params))
-    _optimizers.check_float16(method.optimizer, state.params)
+        state = TrainState(params, config.optimizer.init(params))
     state = vary_like(state, state.params)
-    return jax.lax.scan(one_epoch, state, first_epoch + jnp.arange(method.epochs, dtype="uint32"))
+    return jax.lax.scan(one_epoch, state, first_epoch + jnp.arange(config.epochs, dtype="uint32"))
 
 
+@_compiled_once
 @_on_own_mesh
 def epoch(
-    method: Method,
+    config: Config,
     key: Array,
     state: TrainState,
     images: Images,
     labels: Labels,
     sample_weights: Weights | None,
 ) -> tuple[TrainState, Score]:
+    _optimizers.check_float16(config.optimizer, state.params)
     images, labels = jnp.asarray(images), jnp.asarray(labels)
-    n, size = images.shape[0], method.batch_size
+    n, size = images.shape[0], config.batch_size
     n_steps = n // size
     # Small batches are fetched many at a time: a gather costs more than a step of ten images.
     per_block = max(d for d in range(1, max(_BLOCK // size, 1) + 1) if n_steps % d == 0)
@@ -198,13 +224,13 @@ def epoch(
 
     def block(state: TrainState, part: tuple[Array, Array]) -> tuple[TrainState, Score]:
         k, i = part
-        x, y = take(images, i, method.sharding), take(labels, i, method.sharding)
-        if method.augment is not None:
-            keys = divided(jax.random.split(k, i.shape), 1, method.sharding)
-            x = jax.vmap(jax.vmap(method.augment))(keys, unit(x))
+        x, y = take(images, i, config.sharding), take(labels, i, config.sharding)
+        if config.augment is not None:
+            keys = sharded(jax.random.split(k, i.shape), 1, config.sharding)
+            x = jax.vmap(jax.vmap(config.augment))(keys, unit(x))
         w = sample_weights
-        w = None if w is None else take(jnp.asarray(w), i, method.sharding)
-        return jax.lax.scan(lambda state, batch: step(method, state, *batch), state, (x, y, w))
+        w = None if w is None else take(jnp.asarray(w), i, config.sharding)
+        return jax.lax.scan(lambda state, batch: step(config, state, *batch), state, (x, y, w))
 
     blocks = jax.random.split(key_augment, n_blocks), order.reshape(n_blocks, per_block, size)
     state = vary_like(state, state.params)
@@ -214,14 +240,14 @@ def epoch(
 
 @_on_own_mesh
 def step(
-    method: Method, state: TrainState, images: Images, labels: Labels, weights: Weights | None
+    config: Config, state: TrainState, images: Images, labels: Labels, weights: Weights | None
 ) -> tuple[TrainState, Score]:
     params, opt_state = state
     # In a shard_map: the axes over which images differ and params do not.
     shared = tuple(sorted(varying((images, labels, weights)) - varying(params)))
 
     def batch_cost(trained: Any, x: Any, y: Any, w: Any) -> tuple[Array, Score]:
-        mean = score(method, trained, x, y, w)
+        mean = score(config, trained, x, y, w)
         if shared:
             mean = Score(*jax.lax.pmean(tuple(mean), shared))
         return mean.cost, mean
@@ -232,6 +258,11 @@ def step(
     gradient_of = jax.value_and_grad(batch_cost, has_aux=True)
     batch = images, labels, weights
     if _optimizers.wants_each_gradient(opt_state):
+        if shared:
+            raise ValueError(
+                "Expected all images of a batch on each device, since this optimizer bounds the "
+                f"gradient of each; got images that differ over {', '.join(shared)}."
+            )
         one_each = jax.tree.map(lambda a: jnp.asarray(a)[:, None], batch)
         each = jax.vmap(gradient_of, in_axes=(None, 0, 0, 0))
         (costs, scores), gradient = each(_optimizers.trained(params), *one_each)
@@ -239,36 +270,39 @@ def step(
     else:
         (value, mean), gradient = gradient_of(_optimizers.trained(params), *batch)
     updates, opt_state = _optimizers.update(
-        method.optimizer, gradient, opt_state, params, value=value, cost_of=cost_of
+        config.optimizer, gradient, opt_state, params, value=value, cost_of=cost_of
     )
     return TrainState(optax.apply_updates(params, updates), opt_state), mean
 
 
+@_compiled_once
 @_on_own_mesh
-def score_all(method: Method, params: Any, images: Images, labels: Labels) -> Score:
+def score_all(config: Config, params: Any, images: Images, labels: Labels) -> Score:
     """The score of any number of images, a tile at a time."""
 
     def score_one(x: Array, y: Array) -> tuple[Array, Array]:
-        z = whole(logits(network, unit(x), squash=method.squash))
-        return _wide(method.cost(z, y)), _is_right(z, y)
+        z = whole_last_axis(logits(network, unit(x), squash=config.squash))
+        return _wide(config.cost(z, y)), _is_correct(z, y)
 
-    network = method.network(params)
+    network = config.network(params)
     examples = jnp.asarray(images), jnp.asarray(labels)
-    costs, right = map_rows(score_one, examples, batch_size=_TILE, sharding=method.sharding)
+    costs, right = map_rows(score_one, examples, batch_size=_TILE, sharding=config.sharding)
+    _check_costs(costs)
     return Score(costs.mean(), right.mean(dtype=costs.dtype))
 
 
 @_on_own_mesh
 def score(
-    method: Method, params: Any, images: Images, labels: Labels, weights: Weights | None
+    config: Config, params: Any, images: Images, labels: Labels, weights: Weights | None
 ) -> Score:
     """The score of a batch."""
-    labels = jnp.asarray(labels)
-    z = whole(_columns(method.network(params), unit(images), method.squash))
-    costs = _wide(jax.vmap(method.cost)(z, labels))
+    z = whole_last_axis(_columns(config.network(params), unit(images), config.squash))
+    labels = sharded_like(jnp.asarray(labels), z)
+    costs = _wide(jax.vmap(config.cost)(z, labels))
+    _check_costs(costs)
     if weights is not None:
-        costs *= jnp.asarray(weights).astype(costs.dtype)
-    return Score(costs.mean(), jax.vmap(_is_right)(z, labels).mean(dtype=costs.dtype))
+        costs *= sharded_like(jnp.asarray(weights), z).astype(costs.dtype)
+    return Score(costs.mean(), jax.vmap(_is_correct)(z, labels).mean(dtype=costs.dtype))
 
 
 def _columns(params: Params, images: Float[Array, "n pixels"], squash: Squash) -> Array:
@@ -281,6 +315,15 @@ def _columns(params: Params, images: Float[Array, "n pixels"], squash: Squash) -
     return (w_last @ a + b_last[:, None]).T
 
 
+def _check_costs(costs: Array) -> None:
+    if costs.ndim != 1:
+        raise ValueError(
+            "Expected cost to return one number for each image; got an array of shape "
+            f"{costs.shape[1:]} instead. Add up its numbers, as in "
+            "lambda z, y: optax.sigmoid_binary_cross_entropy(z, y).sum()."
+        )
+
+
 def _wide(a: Array) -> Array:
     """In float32 at least, in which a sum over many images keeps its digits."""
     return a.astype(jnp.float32) if jnp.finfo(a.dtype).bits < 32 else a
@@ -290,8 +333,13 @@ def no_cost(z: Array, y: Array) -> Array:
     return jnp.zeros_like(z, shape=())
 
 
-def _is_right(z: Float[Array, " out"], y: Num[Array, "..."]) -> Array:
+def _is_correct(z: Float[Array, " out"], y: Num[Array, "..."]) -> Array:
     """Whether the logits are those of the label, or of the largest of its shares."""
     if not y.ndim:
         return predicted(z) == y.astype(int)
-    return predicted(z) == (predicted(y - 0.5) if y.size == 1 else y.argmax())
+    if y.size == 1 and z.size > 1:
+        raise ValueError(
+            "Expected each image's label as an integer, its digit, or the share of each output, "
+            f"shape {z.shape}; got {y.shape} instead. For shape (n, 1), pass labels[:, 0]."
+        )
+    return predicted(z) == (predicted(y - 0.5) if z.size == 1 else y.argmax())

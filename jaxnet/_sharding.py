@@ -1,7 +1,7 @@
-"""Arrays divided over a mesh: how one is divided, and others divided like it.
+"""Arrays sharded over a mesh: how one is sharded, and others sharded like it.
 
 On a mesh of Explicit axes, which `jax.make_mesh` makes by default, the type of an array says how
-it is divided, and JAX asks for the same of each result that it cannot infer. Auto axes are XLA's
+it is sharded, and JAX asks for the same of each result that it cannot infer. Auto axes are XLA's
 to decide, with a hint. Manual axes, those of `jax.shard_map`, appear as axes over which the
 values of an array vary.
 """
@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 
 import jax
 from jax.core import Tracer
-from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import AxisType, Mesh, NamedSharding, SingleDeviceSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Int
 
@@ -21,14 +21,36 @@ Tree = TypeVar("Tree")
 
 
 def sharding_of(a: Any) -> NamedSharding | None:
-    """How an array is divided over a mesh, as far as JAX tells; under `jit`, not for Auto axes."""
+    """How an array is sharded, as far as JAX tells; under `jit`, not for Auto axes."""
     concrete = isinstance(a, jax.Array) and not isinstance(a, Tracer)
     sharding: Any = a.sharding if concrete else jax.typeof(a).sharding
     return sharding if isinstance(sharding, NamedSharding) and not sharding.mesh.empty else None
 
 
+def batch_sharding(sharding: Any, images: Any) -> NamedSharding | None:
+    """The sharding of batches that a caller asked for, or else that of the images."""
+    if sharding is None:
+        sharding = sharding_of(images)
+    if sharding is None or isinstance(sharding, SingleDeviceSharding):
+        return None
+    if not isinstance(sharding, NamedSharding):
+        got = type(sharding).__name__
+        raise TypeError(
+            f"Expected sharding as a NamedSharding, such as images.sharding; got {got} instead."
+        )
+    kinds = dict(zip(sharding.mesh.axis_names, sharding.mesh.axis_types, strict=True))
+    if _is_explicit(sharding.mesh) and {kinds[name] for name in _names(sharding)} - {
+        AxisType.Explicit
+    }:
+        raise ValueError(
+            "Expected batches sharded over the Explicit axes of a mesh that has some; "
+            f"got {sharding.spec} instead."
+        )
+    return sharding
+
+
 def lacks_mesh(*trees: Any) -> bool:
-    """Whether arrays are divided over Explicit axes, and no mesh has been set.
+    """Whether arrays or a sharding are on Explicit axes, and no mesh has been set.
 
     Some of JAX's own functions, and derivatives, fail then.
     """
@@ -38,7 +60,7 @@ def lacks_mesh(*trees: Any) -> bool:
 
 @contextmanager
 def on_mesh_of(*trees: Any) -> Generator[None]:
-    """Sets the mesh of arrays divided over Explicit axes, while tracing, where none is set."""
+    """Sets the mesh of arrays on Explicit axes, or of a sharding, while tracing, if none is set."""
     if lacks_mesh(*trees):
         with jax.sharding.use_abstract_mesh(_explicit_mesh(jax.tree.leaves(trees))):
             yield
@@ -47,7 +69,7 @@ def on_mesh_of(*trees: Any) -> Generator[None]:
 
 
 def take(a: Array, i: Int[Array, "..."], sharding: NamedSharding | None) -> Array:
-    """The rows `a[i]`, whose last axis of indices is divided as `sharding` divides its first."""
+    """The rows `a[i]`; the last axis of `i` is sharded as `sharding` shards its first."""
     spec = P(*[None] * (i.ndim - 1), _rows(sharding), *[None] * (a.ndim - 1))
     rows = a.at[i]
     if _explicit_mesh([a, i]) is not None or (sharding and _is_explicit(sharding.mesh)):
@@ -63,41 +85,45 @@ def pick(a: Array, i: Int[Array, ""]) -> Array:
     return a.at[i[None]].get(out_sharding=cast(Any, P(*[None] * a.ndim)))[0]
 
 
-def divided(a: Array, axis: int, sharding: NamedSharding | None) -> Array:
-    """The array with one axis divided as `sharding` divides its first."""
+def sharded(a: Array, axis: int, sharding: NamedSharding | None) -> Array:
+    """The array with one axis sharded as `sharding` shards its first."""
     spec = P(*[None] * axis, _rows(sharding), *[None] * (a.ndim - axis - 1))
     if _explicit_mesh([a]) is not None or (sharding and _is_explicit(sharding.mesh)):
         return jax.sharding.reshard(a, spec)
     return _hint(a, sharding, spec)
 
 
-def whole(a: Array) -> Array:
+def sharded_like(a: Array, like: Array) -> Array:
+    """The array with its first axis sharded as another's, where that is on Explicit axes."""
+    sharding = sharding_of(like)
+    return sharded(a, 0, sharding) if sharding and _is_explicit(sharding.mesh) else a
+
+
+def whole_last_axis(a: Array) -> Array:
     """The array with its last axis whole on each device; Auto and Manual axes stay as they are."""
     *others, last = jax.typeof(a).sharding.spec
     return a if last is None else jax.sharding.reshard(a, P(*others, None))
 
 
-def n_shares(sharding: NamedSharding | None) -> int:
-    """In how many parts a sharding divides the first axis of an array."""
-    axes = _rows(sharding)
-    names = axes if isinstance(axes, tuple) else () if axes is None else (axes,)
-    return math.prod(cast(Any, sharding).mesh.shape[name] for name in names)
+def n_shards(sharding: NamedSharding | None) -> int:
+    """The number of shards of an array's first axis."""
+    return math.prod(cast(Any, sharding).mesh.shape[name] for name in _names(sharding))
 
 
 def map_rows(
     f: Callable[..., Any], rows: tuple[Any, ...], *, batch_size: int, sharding: NamedSharding | None
 ) -> Any:
-    """`f` of each row, several at a time; each device goes through its own share of the rows."""
-    k = n_shares(sharding)
+    """`f` of each row, several at a time; each device maps over its own shard."""
+    k = n_shards(sharding)
     if k == 1:
         return jax.lax.map(lambda row: f(*row), rows, batch_size=batch_size)
 
     def one_of_each(a: Array) -> Array:
         """From `(n, …)` to `(n / k, k, …)`: each row holds one of each device's."""
-        return divided(a.reshape(k, -1, *a.shape[1:]), 0, sharding).swapaxes(0, 1)
+        return sharded(a.reshape(k, -1, *a.shape[1:]), 0, sharding).swapaxes(0, 1)
 
     def in_order(a: Array) -> Array:
-        return divided(a.swapaxes(0, 1).reshape(-1, *a.shape[2:]), 0, sharding)
+        return sharded(a.swapaxes(0, 1).reshape(-1, *a.shape[2:]), 0, sharding)
 
     each = max(batch_size // k, 1)
     answers = jax.lax.map(
@@ -124,12 +150,17 @@ def vary_like(tree: Tree, like: Any) -> Tree:
 
 
 def _rows(sharding: NamedSharding | None) -> Any:
-    """The axes that divide the first dimension."""
+    """The mesh axes that shard an array's first axis."""
     return sharding.spec[0] if sharding and len(sharding.spec) else None
 
 
+def _names(sharding: NamedSharding | None) -> tuple[str, ...]:
+    axes = _rows(sharding)
+    return axes if isinstance(axes, tuple) else () if axes is None else (axes,)
+
+
 def _hint(a: Array, sharding: NamedSharding | None, spec: P) -> Array:
-    """Tells XLA how to divide an array over Auto axes."""
+    """Tells XLA how to shard an array over Auto axes."""
     if _rows(sharding) is None:
         return a
     return jax.lax.with_sharding_constraint(a, NamedSharding(cast(Any, sharding).mesh, spec))
@@ -138,7 +169,8 @@ def _hint(a: Array, sharding: NamedSharding | None, spec: P) -> Array:
 def _explicit_mesh(leaves: Sequence[Any]) -> Any:
     """The first mesh with an Explicit axis that any of these lies on; None if there is none."""
     for leaf in leaves:
-        mesh = jax.typeof(leaf).sharding.mesh
+        given = isinstance(leaf, NamedSharding)
+        mesh = leaf.mesh.abstract_mesh if given else jax.typeof(leaf).sharding.mesh
         if _is_explicit(mesh):
             return mesh
     return None

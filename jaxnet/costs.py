@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.core import Tracer
 from jax.nn import sigmoid
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Num
@@ -39,13 +38,17 @@ def quadratic_cost(z: Float[Array, " out"], y: ArrayLike) -> Float[Array, ""]:
     Source: 3Blue1Brown, "Gradient descent, how neural networks learn", 2017.
     """
     _check_label(z, y, shares=False)
-    return optax.squared_error(sigmoid(z), jax.nn.one_hot(y, z.size, dtype=z.dtype)).sum()
+    right = jnp.asarray(y).astype(z.dtype)[None]  # of a single output, 0 or 1
+    if z.size > 1:
+        right = jax.nn.one_hot(y, z.size, dtype=z.dtype)
+    return optax.squared_error(sigmoid(z), right).sum()
 
 
 def cross_entropy(z: Float[Array, " out"], y: ArrayLike) -> Float[Array, ""]:
     """The surprise of one image's label, in nats: cross-entropy of the softmaxed logits.
 
-    Learns faster than `quadratic_cost`, which stalls where a sigmoid is saturated.
+    Learns faster than `quadratic_cost`, which stalls where a sigmoid is saturated. Of a single
+    output, which stands for 1 or 0, it is the binary cross-entropy of its sigmoid.
 
     Args:
         z: the logits, shape `(10,)`.
@@ -63,6 +66,9 @@ def cross_entropy(z: Float[Array, " out"], y: ArrayLike) -> Float[Array, ""]:
     outputs", 1990.
     """
     _check_label(z, y, shares=True)
+    if z.size == 1:
+        right = jnp.asarray(y).reshape(()).astype(z.dtype)
+        return optax.sigmoid_binary_cross_entropy(z[0], right)
     if jnp.ndim(y):
         return optax.softmax_cross_entropy(z, y)
     return optax.softmax_cross_entropy_with_integer_labels(z, y)
@@ -100,10 +106,15 @@ def check_examples(images: Any, labels: Any, sample_weights: Any = None) -> Any:
         5
     """
     for name, array in (("images", images), ("labels", labels), ("sample_weights", sample_weights)):
-        if not hasattr(array, "shape") and array is not None:
+        if not isinstance(array, np.ndarray | jax.Array) and array is not None:
             raise TypeError(
-                f"Expected {name} as an array; got {type(array).__name__} instead. "
+                f"Expected {name} as an array of NumPy or JAX; got {type(array).__name__} instead. "
                 f"Use jax.numpy.asarray({name})."
+            )
+        if isinstance(array, np.ndarray) and not array.dtype.isnative:
+            raise ValueError(
+                f"Expected {name} in this machine's byte order; got {array.dtype.str} instead. "
+                f"Use {name}.astype({name}.dtype.newbyteorder('='))."
             )
     n = images.shape[0] if images.shape else 0
     if images.ndim != 2 or labels.shape[:1] != (n,):
@@ -119,7 +130,14 @@ def check_examples(images: Any, labels: Any, sample_weights: Any = None) -> Any:
 
 
 def check_known_labels(labels: Any, n_out: int) -> None:
-    """Raises for labels that no output stands for, where their values are known.
+    """Raises for labels that no output stands for; of a single output, 0 and 1 do.
+
+    Args:
+        labels: concrete.
+        n_out: the number of outputs.
+
+    Raises:
+        ValueError: one of them is negative, or too large.
 
     Example:
         >>> import numpy, jaxnet
@@ -127,25 +145,18 @@ def check_known_labels(labels: Any, n_out: int) -> None:
         Traceback (most recent call last):
         ValueError: Expected labels from 0 to 9, one for each output; got 10 for image 1 instead.
     """
-    known = isinstance(labels, np.ndarray) or (
-        isinstance(labels, jax.Array)
-        and not isinstance(labels, Tracer)
-        and labels.is_fully_addressable
-    )
-    if known and labels.ndim == 1:
-        values = np.asarray(labels)
-        outside = (values < 0) | (values >= n_out)
-        if outside.any():
-            at = outside.argmax()
-            raise ValueError(
-                f"Expected labels from 0 to {n_out - 1}, one for each output; "
-                f"got {values[at]} for image {at} instead."
-            )
+    values, last = np.asarray(labels), max(n_out, 2) - 1
+    if values.ndim == 1 and values.size and not (values.min() >= 0 and values.max() <= last):
+        at = int(((values < 0) | (values > last)).argmax())
+        raise ValueError(
+            f"Expected labels from 0 to {last}, one for each output; "
+            f"got {values[at]} for image {at} instead."
+        )
 
 
 def _check_label(z: Array, y: Any, *, shares: bool) -> None:
     """Raises for what is neither a digit nor, where these are taken, a share of each."""
-    shape, integer = jnp.shape(y), not jnp.issubdtype(jnp.result_type(y), jnp.floating)
+    shape, integer = jnp.shape(y), jnp.issubdtype(jnp.result_type(y), jnp.integer)
     if not (integer if shape == () else shares and shape == z.shape):
         also = f", or the share of each output, shape {z.shape}" if shares else ""
         got = f"{jnp.result_type(y)}{list(shape)}"

@@ -14,7 +14,7 @@ from jax.nn import sigmoid
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 
-from jaxnet.network import Image, Params, Squash, logits
+from jaxnet.network import Image, Params, Squash, logits, predicted
 
 Members = TypeVar("Members")
 
@@ -23,9 +23,11 @@ class Verdict(NamedTuple):
     """What an ensemble reads in one image.
 
     Attributes:
-        digit: a scalar, the index of the brightest of `activations`.
+        digit: a scalar, the index of the brightest of `activations`; of a single output, 1 if the
+            mean of the members' logits is above zero, else 0.
         activations: shape `(10,)`, the mean of the members' outputs.
-        votes: shape `(10,)`, the share of the members that read each digit.
+        votes: shape `(10,)`, the share of the members that read each digit; `(2,)` for a single
+            output.
         disagreement: a scalar from 0 to 1, the share of all pairs of members, each with
             itself among them, that read different digits.
     """
@@ -58,8 +60,10 @@ def consult(
     """
     z = jax.vmap(lambda member: logits(member, x, squash=squash))(ensemble)
     activations = jax.vmap(last_squash)(z).mean(0)
-    votes = jax.nn.one_hot(z.argmax(1), z.shape[1], dtype=z.dtype).mean(0)
-    return Verdict(activations.argmax(), activations, votes, 1 - (votes**2).sum())
+    n_digits = max(z.shape[1], 2)  # a single output tells 1 from 0
+    votes = jax.nn.one_hot(jax.vmap(predicted)(z), n_digits, dtype=z.dtype).mean(0)
+    digit = activations.argmax() if z.shape[1] > 1 else predicted(z.mean(0))
+    return Verdict(digit, activations, votes, 1 - (votes**2).sum())
 
 
 def spread(members: Members, devices: Sequence[Any] | Mesh | None = None) -> Members:
@@ -89,10 +93,9 @@ def spread(members: Members, devices: Sequence[Any] | Mesh | None = None) -> Mem
         >>> jaxnet.ensembles.spread(ensemble, mesh)[0].weights.sharding.spec[0]
         'i'
     """
-    if devices is None and not (ambient := jax.sharding.get_mesh()).empty:
-        devices = ambient
-    chosen = jax.devices() if devices is None else devices
-    mesh = chosen if isinstance(chosen, Mesh) else Mesh(np.asarray(chosen), ("members",))
+    if devices is None:
+        devices = _mesh_set() or jax.devices()
+    mesh = devices if isinstance(devices, Mesh) else Mesh(np.asarray(devices), ("members",))
     for leaf in jax.tree.leaves(members):
         if leaf.shape[0] % mesh.size:
             raise ValueError(
@@ -101,3 +104,12 @@ def spread(members: Members, devices: Sequence[Any] | Mesh | None = None) -> Mem
             )
     axes: Any = mesh.axis_names
     return jax.device_put(members, NamedSharding(mesh, PartitionSpec(axes)))
+
+
+def _mesh_set() -> Mesh | None:
+    """The mesh of `jax.set_mesh`, which JAX shows outside `jit` only."""
+    try:
+        mesh = jax.sharding.get_mesh()
+    except ValueError:
+        return None
+    return None if mesh.empty else mesh

@@ -10,7 +10,8 @@ from jax.scipy.sparse.linalg import cg
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from jaxnet._sharding import map_rows, on_mesh_of, sharding_of, vary_like
+from jaxnet._sharding import lacks_mesh, map_rows, on_mesh_of, sharding_of, vary_like
+from jaxnet.costs import check_examples
 from jaxnet.network import Image, Params, Squash, logits
 from jaxnet.training import Cost, Images, Labels, cross_entropy, mean_cost, unit
 
@@ -28,7 +29,8 @@ def per_example(
     """The gradient of each image's cost by itself.
 
     A gradient is as large as the network: of 60,000 images they take 3 GB. If only a number
-    of each matters, `keep` it: no more than `batch_size` gradients then exist at a time.
+    of each matters, `keep` it: no more than `batch_size` gradients then exist at a time. Called
+    often, it is best compiled by `jax.jit`.
 
     Args:
         params, images, labels, cost, squash: as for `jaxnet.training.mean_cost`.
@@ -38,6 +40,9 @@ def per_example(
     Returns:
         What `keep` returns, every array with an axis of `n` in front.
 
+    Raises:
+        TypeError, ValueError: as `jaxnet.training.mean_cost`.
+
     Example:
         >>> import jax, jaxnet, optax
         >>> images, labels = jaxnet.data.strokes.sample(jax.random.key(0), 100)
@@ -46,10 +51,10 @@ def per_example(
         ... ).shape
         (100,)
     """
-    sharding = sharding_of(images)
+    check_examples(images, labels)
+    examples, sharding = (jnp.asarray(images), jnp.asarray(labels)), sharding_of(images)
 
-    @jax.jit
-    def all_of(params: Params, *examples: Array) -> Any:
+    def gradient_of(params: Params, *examples: Array) -> Any:
         def one(x: Array, y: Array) -> Any:
             # In a shard_map: or the gradients of the devices' images would be added up.
             own = vary_like(params, (x, y))
@@ -58,7 +63,9 @@ def per_example(
         with on_mesh_of(params, *examples):
             return map_rows(one, examples, batch_size=batch_size, sharding=sharding)
 
-    return all_of(params, jnp.asarray(images), jnp.asarray(labels))
+    return (jax.jit(gradient_of) if lacks_mesh(params, examples) else gradient_of)(
+        params, *examples
+    )
 
 
 def influence(

@@ -241,8 +241,17 @@ def _as_array(images: Any, *, on_cpu: bool) -> Any:
     """In NumPy what NumPy can read; a JAX array only where a CPU computes, which shares it."""
     if isinstance(images, jax.Array):
         return np.asarray(images) if on_cpu and not isinstance(images, Tracer) else images
-    readable = hasattr(images, "__array__") and hasattr(images, "shape")
-    return np.asarray(images) if readable else images
+    if isinstance(images, np.ma.MaskedArray):
+        raise ValueError("Expected images without a mask; got some. Fill them: images.filled(0).")
+    if not (hasattr(images, "__array__") and hasattr(images, "shape")):
+        return images
+    try:
+        return np.asarray(images)
+    except Exception as error:  # of another package, such as PyTorch's for tensors with gradients
+        got = type(images).__name__
+        raise ValueError(
+            f"Expected images that NumPy can read; got {got} ({error!s:.200})"
+        ) from error
 
 
 def _check_range(images: Images, start: int) -> None:

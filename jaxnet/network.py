@@ -234,7 +234,8 @@ def check(params: Any, x: Any) -> None:
         raise ValueError(
             f"Expected x as one image, an array of shape ({n_in},) of floats from 0 (black) to 1 "
             f"(white); got {got} instead. For bytes use x / 255, for a picture x.reshape({n_in}), "
-            "for a batch jax.vmap(forward, in_axes=(None, 0))(params, x)."
+            "for another package's array jax.numpy.asarray(x), for a batch "
+            "jax.vmap(forward, in_axes=(None, 0))(params, x)."
         )
 
 
@@ -243,4 +244,7 @@ def _is_layer(pair: Any) -> bool:
 
 
 def _is_float(a: Any) -> bool:
-    return hasattr(a, "shape") and jnp.issubdtype(a.dtype, jnp.floating)
+    try:
+        return hasattr(a, "shape") and jnp.issubdtype(a.dtype, jnp.floating)
+    except TypeError:  # another package's type, such as torch.float32
+        return False

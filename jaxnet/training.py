@@ -16,22 +16,25 @@ What `fit` leaves out is a few lines around `train_epoch`, under `jit` as well. 
 epoch of a compiled run by `jax.debug.callback`. `examples/own_loop.py` does all three.
 """
 
+import operator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
+from jax.core import Tracer
 from jax.nn import sigmoid
 from jax.sharding import NamedSharding
 from jaxtyping import Array, Float, Int, Key
 
 from jaxnet import _loops, _optimizers
 from jaxnet._loops import Augment as Augment
+from jaxnet._loops import Config, Network, identity_network
 from jaxnet._loops import History as History
-from jaxnet._loops import Method, Network, itself
 from jaxnet._loops import Score as Score
 from jaxnet._loops import TrainState as TrainState
-from jaxnet._sharding import n_shares, sharding_of
+from jaxnet._sharding import batch_sharding, n_shards, sharding_of
 from jaxnet.costs import Cost as Cost
 from jaxnet.costs import Images as Images
 from jaxnet.costs import Labels as Labels
@@ -40,7 +43,7 @@ from jaxnet.costs import check_examples, check_known_labels
 from jaxnet.costs import cross_entropy as cross_entropy
 from jaxnet.costs import quadratic_cost as quadratic_cost
 from jaxnet.costs import unit as unit
-from jaxnet.network import SIZES, Params, Squash
+from jaxnet.network import SIZES, Params, Squash, check
 
 
 def mean_cost(
@@ -50,7 +53,7 @@ def mean_cost(
     *,
     cost: Cost = cross_entropy,
     squash: Squash = sigmoid,
-    network: Network = itself,
+    network: Network = identity_network,
     sample_weights: Weights | None = None,
 ) -> Float[Array, ""]:
     """The cost that training lowers: one number as a function of 13,002 weights and biases.
@@ -59,17 +62,18 @@ def mean_cost(
         params: the network.
         images: shape `(n, 784)`; floats from 0 to 1, or uint8 from 0 to 255.
         labels: the digits they show, shape `(n,)`; or whatever `cost` takes, one row per image.
-        cost: of one image, from its logits and its label; any of optax's losses, too.
+        cost: of one image, from its logits and its label; any of optax's losses that is one number.
         squash: of the hidden layers, as in `forward`.
-        network: makes the network of `params`, if they are something else: a low-rank change of
-            it, float32 weights to be rounded, numbers in a formula.
+        network: builds the network from `params`, when what you train is something else:
+            low-rank deltas, or float weights that are quantized on use.
         sample_weights: how much each image counts, shape `(n,)`; 1 each, if not given.
 
     Returns:
         The sum over the images of their weights times their costs, divided by their number.
 
     Raises:
-        TypeError, ValueError: as `train_epoch`.
+        TypeError, ValueError: as `train_epoch`; but of labels beyond the outputs only NumPy's are
+            looked for, since those on a device would have to be waited for.
 
     Example:
         >>> import jax, jaxnet
@@ -79,8 +83,9 @@ def mean_cost(
         (16, 784)
     """
     check_examples(images, labels, sample_weights)
-    method = Method(cost, squash, network)
-    return _loops.score(method, params, images, labels, sample_weights).cost
+    config = Config(cost, squash, network)
+    _check_values(config, params, images, labels, in_loops=True)
+    return _loops.score(config, params, images, labels, sample_weights).cost
 
 
 def train_step(
@@ -91,13 +96,14 @@ def train_step(
     optimizer: optax.GradientTransformation,
     cost: Cost = cross_entropy,
     squash: Squash = sigmoid,
-    network: Network = itself,
+    network: Network = identity_network,
     sample_weights: Weights | None = None,
 ) -> tuple[TrainState, Score]:
     """Moves the network one step down the mean cost of a batch.
 
     In a `jax.shard_map` whose devices have images of their own but the same params, the step is
-    that of all images together.
+    that of all images together. That takes `check_vma=True`, the default; with False, each device
+    takes a step of its own.
 
     Args:
         state: the network and the optimizer's memory.
@@ -108,7 +114,7 @@ def train_step(
         The new state, and the score of the batch before the step.
 
     Raises:
-        TypeError, ValueError: as `train_epoch`.
+        TypeError, ValueError: as `mean_cost`.
 
     Example:
         >>> import jax, jaxnet, optax
@@ -121,8 +127,9 @@ def train_step(
         ()
     """
     check_examples(images, labels, sample_weights)
-    method = Method(cost, squash, network, optimizer)
-    return _loops.step(method, state, images, labels, sample_weights)
+    config = Config(cost, squash, network, optimizer)
+    _check_values(config, state.params, images, labels, in_loops=True)
+    return _loops.step(config, state, images, labels, sample_weights)
 
 
 def train_epoch(
@@ -135,15 +142,16 @@ def train_epoch(
     batch_size: int,
     cost: Cost = cross_entropy,
     squash: Squash = sigmoid,
-    network: Network = itself,
+    network: Network = identity_network,
     augment: Augment | None = None,
     sample_weights: Weights | None = None,
     sharding: NamedSharding | None = None,
 ) -> tuple[TrainState, Score]:
     """Takes a step for each batch of the shuffled images, as one `jax.lax.scan`.
 
-    Called in a plain loop it is compiled once, as long as the optimizer and the functions it is
-    given are the same objects each time: make them before the loop.
+    Outside `jit` it compiles itself, once for each optimizer and set of functions: create these
+    before the loop. As under `jit`, arrays that the functions close over are constants, and NumPy
+    images are copied to the device at each call: convert them once, by `jnp.asarray`.
 
     The images left over when `n` is no multiple of `batch_size` sit this epoch out; each
     epoch's key chooses others.
@@ -154,10 +162,9 @@ def train_epoch(
             `train_step`.
         batch_size: images a step, at most `n`.
         augment: changes an image under a key, such as `jaxnet.data.warp.affine`.
-        sharding: divides each batch among devices as it divides its first axis; as `images` are
-            divided, if not given. Under `jit` JAX does not tell how that is on a mesh of Auto
-            axes: pass `images.sharding`. Small sets of images are best left whole, on every
-            device, and only the batches divided.
+        sharding: shards each batch as this shards its first axis. By default, as `images` are
+            sharded. Under `jit`, shardings over Auto axes are invisible: pass `images.sharding`.
+            If the images fit on every device, replicate them and shard only the batches.
 
     Returns:
         The new state, and the mean score over the epoch.
@@ -180,11 +187,12 @@ def train_epoch(
         >>> score.accuracy.shape
         ()
     """
-    sharding = sharding or sharding_of(images)
-    _check_batch_size(batch_size, check_examples(images, labels, sample_weights), sharding)
-    method = Method(cost, squash, network, optimizer, augment, batch_size, sharding=sharding)
-    _check_values(method, state.params, labels)
-    return _loops.epoch(method, key, state, images, labels, sample_weights)
+    n = check_examples(images, labels, sample_weights)
+    sharding = batch_sharding(sharding, images)
+    batch_size = _checked_batch_size(batch_size, n, sharding)
+    config = Config(cost, squash, network, optimizer, augment, batch_size, sharding=sharding)
+    _check_values(config, state.params, images, labels)
+    return _loops.epoch(config, key, state, images, labels, sample_weights)
 
 
 def fit(
@@ -200,7 +208,7 @@ def fit(
     first_epoch: int | Int[Array, ""] = 0,
     cost: Cost = cross_entropy,
     squash: Squash = sigmoid,
-    network: Network = itself,
+    network: Network = identity_network,
     augment: Augment | None = None,
     sample_weights: Weights | None = None,
     held_out: tuple[Images, Labels] | None = None,
@@ -208,15 +216,16 @@ def fit(
 ) -> tuple[TrainState, History]:
     """Trains a network from the first step to the last, as one pure function.
 
-    Compilation takes the longer part of a short run, and does not depend on the number of epochs,
-    of images or of networks. Outside `jit`, calls with the same optimizer and functions compile
-    once; `optax.adam(0.01)` is another optimizer each time it is written. Under `vmap`, networks
-    that share the key and the images share each batch (see the module).
+    Compiling it takes seconds, whatever the number of epochs, images or networks. Outside `jit`
+    it compiles itself, once for each optimizer and set of functions; `optax.adam(0.01)` written
+    twice is two optimizers, so to sweep a rate, make the optimizer inside a jitted function of
+    the rate. As under `jit`, arrays that the functions close over are constants. Under `vmap`,
+    networks that share the key and the images share each batch (see the module).
 
-    Any transformation of optax will do, as a test holds for each. With schedule-free and lookahead
-    optimizers, use `evaluation_params(state)` rather than `state.params`; lookahead is given
-    `params=optax.LookaheadParams.init_synced(...)`. SAM's two halves are steps of their own unless
-    it is opaque. In float16, Adam's epsilon must be larger than its default.
+    Every optax optimizer works (each is tested). With schedule-free ones and lookahead, use
+    `evaluation_params(state)` rather than `state.params`; lookahead takes
+    `params=optax.LookaheadParams.init_synced(...)`. Unless `opaque_mode=True`, each of SAM's two
+    half-steps uses a batch of its own. In float16, Adam needs a larger epsilon than its default.
 
     Args:
         key: from `jax.random.key`; draws the network unless `params` is given, then shuffles
@@ -227,18 +236,20 @@ def fit(
             its arguments, as in `optax.adam(rate)`.
         epochs: passes over the images, one at least.
         batch_size: images a step.
-        params: the network to begin with, or whatever `network` makes it of.
+        params: the network to begin with, or whatever `network` builds it from.
         state: what an earlier call returned, to continue from it, instead of `params`.
-        first_epoch: epochs done before. With the same key, six epochs and then four from the
-            sixth are the same as ten, to the last bit.
-        held_out: validation images and labels, scored after each epoch and never learned from.
+        first_epoch: the number of epochs already done, which selects the shuffles; may be traced.
+            Without it, continuing under the same key repeats the first epochs' order. Six
+            epochs, then four with `first_epoch=6`, equal ten, bit for bit.
+        held_out: validation images and labels, scored after each epoch, unweighted, and never
+            learned from.
 
     Returns:
         The state after the last step, and the history of these epochs.
 
     Raises:
-        TypeError, ValueError: as `train_epoch`; `epochs` below one, or `held_out` that is no
-            pair.
+        TypeError, ValueError: as `train_epoch`; `epochs` below one, a negative `first_epoch`,
+            both `params` and `state`, or `held_out` that is no pair.
 
     Example:
         >>> import jax, jaxnet, optax
@@ -255,21 +266,27 @@ def fit(
         >>> bool(history.accuracy[-1] > 0.95)
         True
     """
-    if epochs < 1:
+    if operator.index(epochs) < 1:
         raise ValueError(f"Expected one epoch or more; got {epochs} instead.")
+    integer = jnp.ndim(first_epoch) == 0 and jnp.issubdtype(
+        jnp.result_type(first_epoch), jnp.integer
+    )
+    if not integer or (not isinstance(first_epoch, Tracer) and not 0 <= int(first_epoch) < 2**32):
+        raise ValueError(f"Expected first_epoch as an integer from 0; got {first_epoch} instead.")
     if params is not None and state is not None:
         raise ValueError("Expected params to begin with or a state to continue from; got both.")
     n = check_examples(images, labels, sample_weights)
-    sharding = sharding or sharding_of(images)
-    _check_batch_size(batch_size, n, sharding)
-    method = Method(cost, squash, network, optimizer, augment, batch_size, epochs, sharding)
+    sharding = batch_sharding(sharding, images)
+    batch_size = _checked_batch_size(batch_size, n, sharding)
+    config = Config(cost, squash, network, optimizer, augment, batch_size, epochs, sharding)
     begin = params if state is None else state.params
-    _check_values(method, begin, labels)
+    _check_values(config, begin, images, labels)
     if held_out is not None:
         _check_held_out(held_out)
-        _check_values(method, begin, held_out[1])
+        _check_values(config, begin, *held_out)
+        config = config._replace(held_out_sharding=sharding_of(held_out[0]))
     first = jnp.asarray(first_epoch, jnp.uint32)
-    return _loops.fit(method, key, params, state, first, images, labels, sample_weights, held_out)
+    return _loops.fit(config, key, params, state, first, images, labels, sample_weights, held_out)
 
 
 def score(
@@ -279,7 +296,7 @@ def score(
     *,
     cost: Cost = cross_entropy,
     squash: Squash = sigmoid,
-    network: Network = itself,
+    network: Network = identity_network,
 ) -> Score:
     """The mean cost and the accuracy on any number of images, a tile at a time.
 
@@ -300,9 +317,9 @@ def score(
         (True, True)
     """
     check_examples(images, labels)
-    method = Method(cost, squash, network, sharding=sharding_of(images))
-    _check_values(method, params, labels)
-    return _loops.score_all(method, params, images, labels)
+    config = Config(cost, squash, network, sharding=sharding_of(images))
+    _check_values(config, params, images, labels)
+    return _loops.score_all(config, params, images, labels)
 
 
 def evaluate(
@@ -311,7 +328,7 @@ def evaluate(
     labels: Labels,
     *,
     squash: Squash = sigmoid,
-    network: Network = itself,
+    network: Network = identity_network,
 ) -> Float[Array, ""]:
     """The accuracy: the share of images that the network classifies correctly.
 
@@ -334,7 +351,7 @@ def evaluate(
     return score(params, images, labels, cost=no_cost, squash=squash, network=network).accuracy
 
 
-def evaluation_params(state: TrainState, *, network: Network = itself) -> Params:
+def evaluation_params(state: TrainState, *, network: Network = identity_network) -> Params:
     """The network that a state stands for, after training.
 
     That is `network(state.params)`, but for optimizers that train one set of weights and mean
@@ -345,7 +362,7 @@ def evaluation_params(state: TrainState, *, network: Network = itself) -> Params
         network: as given to them.
 
     Returns:
-        The network.
+        The network: pass it to `evaluate` without `network=`.
 
     Example:
         >>> import jax, jaxnet, optax
@@ -358,14 +375,16 @@ def evaluation_params(state: TrainState, *, network: Network = itself) -> Params
     return network(_optimizers.evaluated(state.params, state.opt_state))
 
 
-def _check_batch_size(batch_size: int, n: int, sharding: NamedSharding | None) -> None:
+def _checked_batch_size(batch_size: int, n: int, sharding: NamedSharding | None) -> int:
+    batch_size = operator.index(batch_size)
     if not 1 <= batch_size <= n:
         raise ValueError(f"Expected batch_size from 1 to the {n} images; got {batch_size} instead.")
-    if batch_size % (k := n_shares(sharding)):
+    if batch_size % (k := n_shards(sharding)):
         raise ValueError(
             f"Expected a batch_size that {k} devices can share evenly; got {batch_size} instead. "
-            "To have each of them work on whole batches, pass as sharding one of PartitionSpec()."
+            "To replicate the batches, pass sharding=NamedSharding(mesh, PartitionSpec())."
         )
+    return batch_size
 
 
 def _check_held_out(held_out: Any) -> None:
@@ -375,11 +394,22 @@ def _check_held_out(held_out: Any) -> None:
     check_examples(*held_out)
 
 
-def _check_values(method: Method, params: Any, labels: Any) -> None:
-    """Raises for labels that these costs have no output for, where their values are known."""
-    if method.cost in (cross_entropy, quadratic_cost):
-        n_out = SIZES[-1]
-        if params is not None:
-            made = jax.eval_shape(lambda: method.network(_optimizers.trained(params)))
-            n_out = made[-1][1].size
-        check_known_labels(labels, n_out)
+def _check_values(
+    config: Config, params: Any, images: Any, labels: Any, *, in_loops: bool = False
+) -> None:
+    """Raises for labels that no output stands for, where their values are known.
+
+    In the loops of others only NumPy's are looked at: a device's would have to be waited for.
+    """
+    on_device = isinstance(labels, jax.Array) and not isinstance(labels, Tracer)
+    known = isinstance(labels, np.ndarray) or (
+        on_device and labels.is_fully_addressable and not in_loops
+    )
+    if not known or config.cost not in (cross_entropy, quadratic_cost, _loops.no_cost):
+        return
+    n_out = SIZES[-1]
+    if params is not None:
+        made = jax.eval_shape(lambda: config.network(_optimizers.trained(params)))
+        check(made, jax.ShapeDtypeStruct(images.shape[1:], jnp.float32))
+        n_out = made[-1][1].size
+    check_known_labels(labels, n_out)

@@ -106,7 +106,7 @@ def test_a_stranger_clones_and_runs(tmp_path):
 def test_importing_has_no_side_effects():
     code = """
 import os, sys, logging, warnings, threading, random
-import jax, numpy, optax, chex
+import jax, jax.extend, numpy, optax, chex  # the second adds a flag to JAX 0.10.1
 def state():
     return (dict(os.environ), dict(jax.config.values), warnings.filters[:],
             logging.root.handlers[:], threading.active_count(), random.getstate(),
