@@ -1,7 +1,7 @@
 """Runs `make core` on every Python from 3.11 that this machine has, two at a time.
 
-With the pinned versions on each, with the newest of everything on the newest Python, and with the
-lowest versions that pyproject.toml allows on the oldest.
+It uses the pinned versions on each, the newest of everything on the newest Python, and the lowest
+versions that pyproject.toml allows on the oldest.
 """
 
 import os
@@ -15,7 +15,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
-DECLARED = re.findall(r"Python :: 3\.(\d+)", (ROOT / "pyproject.toml").read_text())
+DECLARED = {
+    int(minor) for minor in re.findall(r"Python :: 3\.(\d+)", (ROOT / "pyproject.toml").read_text())
+}
 
 
 def make(*arguments):
@@ -52,7 +54,7 @@ def check(minor, python, versions):
     print(output, flush=True)
 
     result = "passed" if ok else "FAILED"
-    if not ok and str(minor) not in DECLARED and make("core-installed", *options).returncode:
+    if not ok and minor not in DECLARED and make("core-installed", *options).returncode:
         result, ok = "NOT TESTED: the packages cannot be installed on this Python", True
     header = re.search(r"^jax \d.*", output, re.MULTILINE)
     with_ = header[0] if header else "nothing installed"
@@ -65,13 +67,14 @@ def main():
     for minor, path in found.items():
         print(f"Found Python 3.{minor}: {path}", flush=True)
     if len(found) < 2:
-        print("WARNING: FOUND NO SECOND PYTHON, SO NO OTHER IS TESTED", flush=True)
-    oldest, newest = min(found), max(found)
+        print("WARNING: ONLY ONE PYTHON WAS FOUND, SO NO OTHER IS TESTED", flush=True)
 
-    # The longest first. The others find most programs compiled by these, or by `make test`.
+    # Those that compile the most come first; the others reuse what they or `make test` compiled.
+    # A Python newer than those declared may lack packages, so it is not alone with the newest.
+    newest = [(minor, "newest") for minor in found if minor >= min(max(found), max(DECLARED))]
     first, *others = [(minor, "pinned") for minor in sorted(found, reverse=True)]
-    jobs = [(newest, "newest"), first, (oldest, "lowest"), *others]
-    make(".venv-uv/bin/uv", f"PYTHON={found[newest]}")
+    jobs = [*newest, first, (min(found), "lowest"), *others]
+    make(".venv-uv/bin/uv", f"PYTHON={found[max(found)]}")
     with ThreadPoolExecutor(2) as pool:
         results = list(pool.map(lambda job: check(job[0], found[job[0]], job[1]), jobs))
     print(*(line for _, line in results), sep="\n")

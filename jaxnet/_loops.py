@@ -18,6 +18,7 @@ from jaxnet import _optimizers
 from jaxnet._sharding import (
     lacks_mesh,
     map_rows,
+    on_mesh_beside,
     on_mesh_of,
     sharded,
     sharded_like,
@@ -198,7 +199,7 @@ def fit(
     if state is None:
         params = init(key_init) if params is None else params
         state = TrainState(params, config.optimizer.init(params))
-    state = vary_like(state, state.params)
+    state = on_mesh_beside(vary_like(state, state.params), key, images, labels)
     return jax.lax.scan(one_epoch, state, first_epoch + jnp.arange(config.epochs, dtype="uint32"))
 
 
@@ -233,7 +234,7 @@ def epoch(
         return jax.lax.scan(lambda state, batch: step(config, state, *batch), state, (x, y, w))
 
     blocks = jax.random.split(key_augment, n_blocks), order.reshape(n_blocks, per_block, size)
-    state = vary_like(state, state.params)
+    state = on_mesh_beside(vary_like(state, state.params), key, images, labels)
     state, scores = jax.lax.scan(block, state, blocks)
     return state, jax.tree.map(jnp.mean, scores)
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
 import jax
+import jax.numpy as jnp
 from jax.core import Tracer
 from jax.sharding import AxisType, Mesh, NamedSharding, SingleDeviceSharding
 from jax.sharding import PartitionSpec as P
@@ -97,6 +98,21 @@ def sharded_like(a: Array, like: Array) -> Array:
     """The array with its first axis sharded as another's, where that is on Explicit axes."""
     sharding = sharding_of(like)
     return sharded(a, 0, sharding) if sharding and _is_explicit(sharding.mesh) else a
+
+
+def on_mesh_beside(tree: Tree, *others: Any) -> Tree:
+    """The same arrays, those on no mesh replicated over the Explicit one that others are on.
+
+    So that what `scan` carries is on that mesh from the start.
+    """
+    if _explicit_mesh(jax.tree.leaves(others)) is None:
+        return tree
+
+    def replicate(leaf: Any) -> Any:
+        there = _is_explicit(jax.typeof(leaf).sharding.mesh)
+        return leaf if there else jax.sharding.reshard(leaf, P(*[None] * jnp.ndim(leaf)))
+
+    return jax.tree.map(replicate, tree)
 
 
 def whole_last_axis(a: Array) -> Array:

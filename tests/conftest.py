@@ -1,4 +1,4 @@
-"""Two devices, strict types, strict ranks: the conditions under which everything is tested."""
+"""Four devices, strict types, strict ranks: the conditions under which everything is tested."""
 
 import os
 from importlib.metadata import version

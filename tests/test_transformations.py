@@ -389,7 +389,6 @@ def test_export_of_training_with_any_batch_size(params, images):
     for f, first in (
         (training.mean_cost, params),
         (jax.grad(training.mean_cost), params),
-        (training.score, params),
         (step, training.TrainState(params, sgd.init(params))),
     ):
         again = exported(f, first, *some)
