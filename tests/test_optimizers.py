@@ -18,7 +18,7 @@ ADAM, SGD = optax.adam(0.01), optax.sgd(0.1)
 WEIGHTS = [(True, False)] * 2  # a tree like the params'
 
 
-def MATRICES(weights):
+def all_matrices(weights):
     return jax.tree.map(lambda _: contrib.MuonDimensionNumbers(), weights)
 
 
@@ -52,7 +52,7 @@ MADE = {
     "sam": lambda f: f(SGD, optax.chain(contrib.normalize(), optax.sgd(0.05))),
     "scale": lambda f: f(-0.1),
     "scale_by_backtracking_linesearch": lambda f: optax.chain(optax.scale(-1.0), f(5)),
-    "scale_by_muon": lambda f: optax.masked(f(weight_dimension_numbers=MATRICES), WEIGHTS),
+    "scale_by_muon": lambda f: optax.masked(f(weight_dimension_numbers=all_matrices), WEIGHTS),
     "scale_by_schedule": lambda f: f(lambda n: -0.1 / (1 + n)),
     "scale_by_zoom_linesearch": lambda f: optax.chain(optax.scale(-1.0), f(5)),
     "schedule_free": lambda f: f(SGD, 0.1),
