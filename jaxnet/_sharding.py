@@ -56,14 +56,14 @@ def lacks_mesh(*trees: Any) -> bool:
     Some of JAX's own functions, and derivatives, fail then.
     """
     ambient = jax.sharding.get_abstract_mesh()
-    return ambient.empty and _explicit_mesh(jax.tree.leaves(trees)) is not None
+    return ambient.empty and _explicit_mesh(*trees) is not None
 
 
 @contextmanager
 def on_mesh_of(*trees: Any) -> Generator[None]:
     """Sets the mesh of arrays on Explicit axes, or of a sharding, while tracing, if none is set."""
     if lacks_mesh(*trees):
-        with jax.sharding.use_abstract_mesh(_explicit_mesh(jax.tree.leaves(trees))):
+        with jax.sharding.use_abstract_mesh(_explicit_mesh(*trees)):
             yield
     else:
         yield
@@ -73,14 +73,14 @@ def take(a: Array, i: Int[Array, "..."], sharding: NamedSharding | None) -> Arra
     """The rows `a[i]`; the last axis of `i` is sharded as `sharding` shards its first."""
     spec = P(*[None] * (i.ndim - 1), _rows(sharding), *[None] * (a.ndim - 1))
     rows = a.at[i]
-    if _explicit_mesh([a, i]) is not None or (sharding and _is_explicit(sharding.mesh)):
+    if _explicit_mesh(a, i, sharding) is not None:
         return rows.get(mode="promise_in_bounds", out_sharding=cast(Any, spec))
     return _hint(rows.get(mode="promise_in_bounds"), sharding, spec)
 
 
 def pick(a: Array, i: Int[Array, ""]) -> Array:
     """The one row `a[i]`, whole on each device."""
-    if _explicit_mesh([a, i]) is None:
+    if _explicit_mesh(a, i) is None:
         return a[i]
     # By an array of one index: for a scalar, `vmap` would lose `out_sharding`.
     return a.at[i[None]].get(out_sharding=cast(Any, P(*[None] * a.ndim)))[0]
@@ -89,7 +89,7 @@ def pick(a: Array, i: Int[Array, ""]) -> Array:
 def sharded(a: Array, axis: int, sharding: NamedSharding | None) -> Array:
     """The array with one axis sharded as `sharding` shards its first."""
     spec = P(*[None] * axis, _rows(sharding), *[None] * (a.ndim - axis - 1))
-    if _explicit_mesh([a]) is not None or (sharding and _is_explicit(sharding.mesh)):
+    if _explicit_mesh(a, sharding) is not None:
         return jax.sharding.reshard(a, spec)
     return _hint(a, sharding, spec)
 
@@ -105,7 +105,7 @@ def on_mesh_beside(tree: Tree, *others: Any) -> Tree:
 
     So that what `scan` carries is on that mesh from the start.
     """
-    if _explicit_mesh(jax.tree.leaves(others)) is None:
+    if _explicit_mesh(*others) is None:
         return tree
 
     def replicate(leaf: Any) -> Any:
@@ -182,9 +182,9 @@ def _hint(a: Array, sharding: NamedSharding | None, spec: P) -> Array:
     return jax.lax.with_sharding_constraint(a, NamedSharding(cast(Any, sharding).mesh, spec))
 
 
-def _explicit_mesh(leaves: Sequence[Any]) -> Any:
-    """The first mesh with an Explicit axis that any of these lies on; None if there is none."""
-    for leaf in leaves:
+def _explicit_mesh(*trees: Any) -> Any:
+    """The first mesh with an Explicit axis of any array or sharding; None if there is none."""
+    for leaf in jax.tree.leaves(trees):
         given = isinstance(leaf, NamedSharding)
         mesh = leaf.mesh.abstract_mesh if given else jax.typeof(leaf).sharding.mesh
         if _is_explicit(mesh):
