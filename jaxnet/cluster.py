@@ -203,23 +203,12 @@ class _Classifier:
             jax.config.update("jax_platforms", "cpu")
             os.environ["NPROC"] = "1"  # XLA's threads: the other cores are other workers'
         self.column, self.batch_size = column, batch_size
-        self.waiting: list[NDArray[Any]] = []
-        self.answers = inference.stream(
+        self.classify = inference.classifier(
             jax.tree.map(jnp.asarray, params),
-            self._batches(),
             squash=squash,
             last_squash=last_squash,
+            batch_size=batch_size,
         )
-        next(self.answers)
-
-    def _batches(self) -> Iterator[NDArray[Any]]:
-        yield np.zeros((self.batch_size, _PIXELS), np.uint8)  # to compile for, once
-        while True:
-            yield self.waiting.pop()
-
-    def _read(self, images: NDArray[Any]) -> inference.Answers:
-        self.waiting.append(images)
-        return next(self.answers)
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         names = rows.column_names
@@ -232,7 +221,7 @@ class _Classifier:
         images, size = as_images(rows[self.column], self.column), self.batch_size
         starts = range(0, max(len(images), 1), size)
         digits, activations = inference.concatenate(
-            self._read(images[at : at + size]) for at in starts
+            self.classify(images[at : at + size]) for at in starts
         )
         # Parquet has no types that are narrower than a float.
         activations = activations.astype(np.promote_types(activations.dtype, np.float32))

@@ -88,9 +88,8 @@ def classify(
         >>> bool((answers.digits == labels).mean() > 0.9)
         True
     """
-    (answers,) = stream(
+    classify_images = classifier(
         params,
-        [images],
         squash=squash,
         last_squash=last_squash,
         precision=precision,
@@ -98,7 +97,7 @@ def classify(
         devices=devices,
         check_range=check_range,
     )
-    return answers
+    return classify_images(images)
 
 
 def stream(
@@ -114,14 +113,11 @@ def stream(
 ) -> Iterator[Answers]:
     """Reads batch after batch, each of any number of images, holding one at a time.
 
-    A batch is done with before the next is asked for, so its memory may be used again. Within
-    a batch, the transfer of one piece, the work on another and the return of a third overlap.
+    A batch is done with before the next is asked for, so its memory may be used again.
 
     Args:
         params, squash, last_squash, precision, brightest, devices, check_range: as for `classify`.
-        batches: images as `classify` takes them. They are read in pieces of one size, at most
-            16,384 images on a CPU, for which the program is compiled once; smaller batches are
-            padded. Only a larger batch than all before it may ask for larger pieces.
+        batches: images as `classify` takes them; see `classifier` for what is compiled when.
 
     Returns:
         An iterator of the answers to each batch, in order.
@@ -136,70 +132,105 @@ def stream(
         >>> [len(a.digits) for a in jaxnet.inference.stream(jaxnet.pretrained(), batches)]
         [100, 100, 100]
     """
+    classify_images = classifier(
+        params,
+        squash=squash,
+        last_squash=last_squash,
+        precision=precision,
+        brightest=brightest,
+        devices=devices,
+        check_range=check_range,
+    )
+    # `map` holds no batch while it asks for the next, whose memory may be the same.
+    return map(classify_images, batches)
+
+
+def classifier(
+    params: Params,
+    *,
+    squash: Squash = sigmoid,
+    last_squash: Squash = sigmoid,
+    precision: str = "float32",
+    brightest: bool = False,
+    devices: Devices | None = None,
+    check_range: bool = True,
+    batch_size: int = 1,
+) -> Callable[[Images], Answers]:
+    """Makes a function that classifies any number of images, for use on many batches.
+
+    It processes images in chunks of one size, and compiles once for each type of images and each
+    chunk size: a later batch is padded to the size of the largest so far. A batch that raises
+    leaves it usable. Within a batch, the transfer of one chunk, the computation of another and the
+    return of a third overlap.
+
+    Args:
+        params, squash, last_squash, precision, brightest, devices, check_range: as for `classify`.
+        batch_size: the largest batch to expect. Chunks have its size from the start, at most
+            16,384 images on a CPU; a batch larger than this may compile once more.
+
+    Returns:
+        A function from images to their `Answers`, both as for `classify`; for one thread at a time.
+
+    Raises:
+        ValueError: another precision, or devices of another process.
+
+    Example:
+        >>> import jax, jaxnet
+        >>> classify = jaxnet.inference.classifier(jaxnet.pretrained())
+        >>> images, labels = jaxnet.data.strokes.sample(jax.random.key(0), 1000)
+        >>> bool((classify(images).digits == labels).mean() > 0.9)
+        True
+    """
     if precision not in PRECISIONS:
         raise ValueError(f"Expected a precision of {', '.join(PRECISIONS)}; got {precision!r}.")
     mesh = None if devices is None else _mesh(devices)
     on_cpu = _platform(params, mesh) == "cpu"
-    program = partial(
-        read,
-        squash=squash,
-        last_squash=last_squash,
-        brightest=brightest,
-        tile=_TILE if on_cpu else None,
-        mesh=mesh,
-    )
-    layers = partial(_layers, params, precision, mesh, on_cpu=on_cpu)
-    check_piece = _check_range if check_range else None
-    return _stream(params, batches, program, layers, mesh, check_piece, on_cpu=on_cpu)
+    n_devices = mesh.size if mesh else 1
+    layers: dict[bool, tuple[Floats | Bytes, Params]] = {}  # for floats and for bytes
+    # One thread more than cores, so that none of these waits while answers are copied.
+    pool = ThreadPoolExecutor(cores() + 1 if on_cpu else min(cores(), _AHEAD))
+    size = n_devices * _share_of(batch_size, n_devices, on_cpu=on_cpu)
 
-
-def _stream(
-    params: Params,
-    batches: Iterable[Images],
-    program: Callable[..., tuple[Array, Array]],
-    layers: Callable[[bool], tuple[Floats | Bytes, Params]],
-    mesh: Mesh | None,
-    check_piece: Callable[[Images, int], None] | None,
-    *,
-    on_cpu: bool,
-) -> Iterator[Answers]:
-    n_devices, size = mesh.size if mesh else 1, 0
-    ready: dict[bool, tuple[Floats | Bytes, Params]] = {}
-
-    def read_piece(images: Images, start: int, stop: int) -> Answers:
-        # A short piece is filled up with images before or behind it, which are read once more; only
-        # where there are not so many, with black ones, which takes a copy.
+    def classify_chunk(images: Images, start: int, stop: int) -> Answers:
+        # Pad a short chunk with its neighbors, and discard their answers; with black images, which
+        # takes a copy, only where there are too few.
         at = max(min(start, len(images) - size), 0)
-        piece = images[at : at + size]
-        if check_piece and images.dtype != np.uint8:
-            check_piece(piece, at)
-        if missing := size - len(piece):
-            pad = jnp.pad if isinstance(piece, jax.Array) else np.pad
-            piece = pad(piece, ((0, missing), (0, 0)))
+        chunk = images[at : at + size]
+        if check_range and images.dtype != np.uint8:
+            _check_range(chunk, at)
+        if missing := size - len(chunk):
+            pad = jnp.pad if isinstance(chunk, jax.Array) else np.pad
+            chunk = pad(chunk, ((0, missing), (0, 0)))
         if mesh:
-            piece = jax.device_put(piece, NamedSharding(mesh, P(mesh.axis_names)))
-        answers = program(*ready[images.dtype == np.uint8], piece)
+            chunk = jax.device_put(chunk, NamedSharding(mesh, P(mesh.axis_names)))
+        answers = read(
+            *layers[images.dtype == np.uint8],
+            chunk,
+            squash=squash,
+            last_squash=last_squash,
+            brightest=brightest,
+            tile=_TILE if on_cpu else None,
+            mesh=mesh,
+        )
         return Answers(*(np.asarray(part)[start - at : stop - at] for part in answers))
 
-    # One thread more than cores, so that none of these waits while answers are copied.
-    with ThreadPoolExecutor(cores() + 1 if on_cpu else min(cores(), _AHEAD)) as pool:
-        for images in batches:
-            images = _as_array(images, on_cpu=on_cpu)
-            check_images(params, images)
-            in_bytes = bool(images.dtype == np.uint8)
-            if in_bytes not in ready:
-                ready[in_bytes] = layers(in_bytes)
-            size = max(size, n_devices * _share_of(len(images), n_devices, on_cpu=on_cpu))
-            starts = _starts(images, size)
-            stops = [*starts[1:], len(images)]
-            read_one = partial(read_piece, images)
-            alone = len(starts) == 1 and not mesh  # else it is kept from the caller's own mesh
-            if alone:
-                parts = map(read_one, starts, stops)
-            else:
-                parts = pool.map(_with_settings(read_one), starts, stops)
-            yield concatenate(parts)
-            del images, read_one, parts  # or they would be held while the next batch is made
+    def classify_images(images: Images) -> Answers:
+        nonlocal size
+        images = _as_array(images, on_cpu=on_cpu)
+        check_images(params, images)
+        in_bytes = bool(images.dtype == np.uint8)
+        if in_bytes not in layers:
+            layers[in_bytes] = _layers(params, precision, mesh, in_bytes, on_cpu=on_cpu)
+        size = max(size, n_devices * _share_of(len(images), n_devices, on_cpu=on_cpu))
+        starts = _starts(images, size)
+        stops = [*starts[1:], len(images)]
+        classify_one = partial(classify_chunk, images)
+        if len(starts) == 1 and not mesh:
+            return concatenate([classify_one(0, len(images))])
+        # A mesh has threads of its own even for one chunk, so that the caller's is not theirs.
+        return concatenate(pool.map(_with_settings(classify_one), starts, stops))
+
+    return classify_images
 
 
 def _layers(

@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing, suppress
 from itertools import chain, pairwise
 from pathlib import Path
@@ -104,26 +104,23 @@ def tables(job: Job, start: int = 0, stop: int | None = None) -> Generator[Table
 
 
 def _answered(job: Job, pieces: Generator[Rows]) -> Generator[tuple[Rows, inference.Answers]]:
-    waiting: list[Rows] = []  # one at most: a stream is done with a batch before the next
-
-    def images() -> Iterator[inference.Images]:
+    classify = _classifier(job)
+    with closing(pieces):
         for rows in pieces:
             if rows.errors and not job.skip:
                 raise FileError(next(iter(rows.errors.values())))
-            waiting.append(rows)
-            yield rows.images
+            yield rows, classify(rows.images)
 
-    with closing(pieces):
-        answers = inference.stream(
-            job.params,
-            images(),
-            **job.info.squashes,
-            precision=job.precision,
-            brightest=job.brightest,
-            check_range=False,  # each row has been, so that the bad ones have names
-        )
-        for answer in answers:
-            yield waiting.pop(), answer
+
+def _classifier(job: Job) -> Callable[[inference.Images], inference.Answers]:
+    return inference.classifier(
+        job.params,
+        **job.info.squashes,
+        precision=job.precision,
+        brightest=job.brightest,
+        check_range=False,  # each row has been, so that the bad ones have names
+        batch_size=min(job.inputs.n, job.inputs.at_once),
+    )
 
 
 def warm(job: Job) -> None:
@@ -145,8 +142,7 @@ def warm(job: Job) -> None:
     """
     n = min(job.inputs.n, job.inputs.at_once)
     images = np.zeros((n, 784), job.inputs.read(0, min(n, 1)).images.dtype)
-    for _ in _answered(job, (rows for rows in [Rows(images, [], {})])):
-        pass
+    _classifier(job)(images)
 
 
 def read(job: Job) -> Generator[Step]:

@@ -9,7 +9,8 @@ from the host, which take a hundred times as long to arrive.
 Each weight of the first layer is a sum of four signed bytes, `w = s (q₀ + q₁ / 254 + q₂ / 254² +
 q₃ / 254³)`, with one scale `s` for each neuron, as in `jaxnet.program`. The products with the
 images' bytes are added up exactly. Triton compiles the kernel, for NVIDIA's GPUs and AMD's; JAX
-warns that it will drop Triton. Not part of `import jaxnet`, since Pallas takes a while to import.
+warns that it will drop Triton. It repeats the forward pass of `jaxnet.network`: a change there wants one
+here. Not part of `import jaxnet`, since Pallas takes a while to import.
 """
 
 from functools import partial

@@ -116,11 +116,8 @@ def forward(
         (10,)
     """
     check(params, x)
-    *hidden, (w_last, b_last) = params
-    a = x
-    for w, b in hidden:
-        a = squash(w @ a + b)
-    return last_squash(w_last @ a + b_last)
+    _, z = propagate(params, x, squash)
+    return last_squash(z)
 
 
 def logits(params: Params, x: Image, *, squash: Squash = sigmoid) -> Float[Array, " out"]:
@@ -151,11 +148,71 @@ def activations(
         [(784,), (16,), (16,), (10,)]
     """
     check(params, x)
-    layers = [jnp.asarray(x)]
-    for n, (w, b) in enumerate(params, 1):
-        z = w @ layers[-1] + b
-        layers.append(squash(z) if n < len(params) else last_squash(z))
-    return tuple(layers)
+    before_last, z = propagate(params, jnp.asarray(x), squash)
+    return (*before_last, last_squash(z))
+
+
+def batch_logits(
+    params: Params, images: Float[Array, "n pixels"], *, squash: Squash = sigmoid
+) -> Float[Array, "n out"]:
+    """Equals `jax.vmap(logits, in_axes=(None, 0))(params, images)`, and is faster.
+
+    Each image is a column of the matrix products, since XLA multiplies those faster than rows.
+
+    Args:
+        params, squash: as for `logits`.
+        images: shape `(n, 784)`, floats from 0 to 1.
+
+    Returns:
+        The logits of each image, shape `(n, 10)`.
+
+    Raises:
+        TypeError, ValueError: as `forward`.
+
+    Example:
+        >>> import jax, jaxnet
+        >>> params, images = jaxnet.init(jax.random.key(0)), jax.numpy.zeros((5, 784))
+        >>> jaxnet.network.batch_logits(params, images).shape
+        (5, 10)
+    """
+    check(params, jax.ShapeDtypeStruct(images.shape[1:], images.dtype))
+    _, z = propagate(params, images.T, jax.vmap(squash, 1, 1), _weighted_sums_of_columns)
+    return z.T
+
+
+def weighted_sums(layer: Layer, a: Array) -> Array:
+    """The sums of one layer before they are squashed, for the activations `a` of one image."""
+    w, b = layer
+    return w @ a + b
+
+
+def propagate(
+    layers: Sequence[Any],
+    a: Any,
+    squash: Squash,
+    weighted_sums: Callable[[Any, Any], Any] = weighted_sums,
+) -> tuple[list[Any], Any]:
+    """The forward pass: the only loop over the layers, for one image as for a batch in columns.
+
+    Args:
+        layers: the network, or what `weighted_sums` takes in place of each layer.
+        a: the input.
+        squash: of the hidden layers.
+        weighted_sums: of a layer and the activations before it.
+
+    Returns:
+        The activations before each layer, the input first; and the last layer's weighted sums.
+    """
+    activations = [a]
+    for layer in layers[:-1]:
+        z = weighted_sums(layer, activations[-1])
+        activations.append(squash(z))
+    return activations, weighted_sums(layers[-1], activations[-1])
+
+
+def _weighted_sums_of_columns(layer: Layer, a: Array) -> Array:
+    w, b = layer
+    return w @ a + b[:, None]
 
 
 def predict(params: Params, x: Image, *, squash: Squash = sigmoid) -> Int[Array, ""]:

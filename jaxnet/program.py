@@ -20,7 +20,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int8, Int32, UInt8
 from numpy.typing import NDArray
 
-from jaxnet.network import Layer, Params, Squash
+from jaxnet.network import Layer, Params, Squash, propagate
 
 PRECISIONS = ("float32", "bfloat16", "int8")
 
@@ -236,9 +236,7 @@ def read(
 
     def read_tile(layer: Floats | Bytes, rest: Params, images: Array) -> tuple[Array, Array]:
         # Neurons first, images last, so that elementwise work is vectorized over images.
-        z = _weighted_sums(layer, images)
-        for w, b in rest:
-            z = _times(w, jax.vmap(squash, 1, 1)(z)) + b[:, None]
+        _, z = propagate((layer, *rest), images, jax.vmap(squash, 1, 1), _weighted_sums)
         a = jax.vmap(last_squash, 1, 1)(z)
         if len(z) == 1:  # as `predicted` has it
             return (z[0] > 0).astype(jnp.int32), a[0] if brightest else a.T
@@ -262,8 +260,14 @@ def read(
     )(layer, rest, images)
 
 
-def _weighted_sums(layer: Floats | Bytes, images: Array) -> Array:
-    """The weighted sums of the first layer, shape `(out, n)`."""
+def _weighted_sums(layer: Layer | Floats | Bytes, a: Array) -> Array:
+    """The weighted sums of a layer, shape `(out, n)`; of the first, from images in rows."""
+    if isinstance(layer, Layer):
+        return _times(layer.weights, a) + layer.biases[:, None]
+    return _first_sums(layer, a)
+
+
+def _first_sums(layer: Floats | Bytes, images: Array) -> Array:
     if isinstance(layer, Floats):
         w, b = layer
         z = _times(_floats(images, w.dtype), w, preferred_element_type=b.dtype) + b[None]

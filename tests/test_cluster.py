@@ -180,6 +180,16 @@ def test_a_worker_compiles_once(digits, params):
         same(table, jaxnet.classify(params, images[: len(table)]))
 
 
+def test_a_worker_is_usable_after_a_bad_batch(digits, params):
+    worker = cluster._Classifier(params, jax.nn.sigmoid, jax.nn.sigmoid, "image", 10, on_gpu=True)
+    good = pa.table({"image": pa.array([row.tobytes() for row in digits[0][:3]], pa.binary())})
+    with pytest.raises(ValueError, match="Expected a column 'image'"):
+        worker(good.rename_columns(["pixels"]))
+    with pytest.raises(ValueError, match="Expected an image in each row"):
+        worker(pa.table({"image": [[0.5, 2.0]]}))
+    same(worker(good), jaxnet.classify(params, digits[0][:3]))
+
+
 @pytest.mark.slow
 def test_a_mistake_in_a_row_is_told_by_one_sentence(running, tmp_path):
     pq.write_table(pa.table({"pixels": [bytes(784)], "digit": [7]}), tmp_path / "a.parquet")

@@ -124,6 +124,24 @@ def test_a_stream_compiles_once(params, many):
     assert program.read._cache_size() - before <= 1
 
 
+def test_a_classifier_is_usable_after_a_bad_batch(params, many):
+    classify = jaxnet.inference.classifier(params, batch_size=100)
+    for bad in (many[:5, :700], many[:5] + 2.0, "seven"):
+        with pytest.raises(ValueError, match="Expected"):
+            classify(bad)
+    np.testing.assert_array_equal(
+        classify(many[:100]).digits, jaxnet.classify(params, many[:100])[0]
+    )
+
+
+def test_an_expected_batch_size_saves_compilations(params, many):
+    jaxnet.program.read.clear_cache()
+    classify = jaxnet.inference.classifier(params, batch_size=1_000)
+    for n in (1, 1_000, 37):
+        classify(many[:n])
+    assert jaxnet.program.read._cache_size() == 1
+
+
 def test_a_small_batch_does_not_bind_those_after_it(params, many):
     calls = []
     read, pieces = program.read, [many[:0], many[:1], many]

@@ -1,11 +1,14 @@
 """The heart: what it computes, held against two other ways to say the same."""
 
+from functools import partial
 from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
+from jax.flatten_util import ravel_pytree
 
 import jaxnet
 from jaxnet import Layer
@@ -165,3 +168,47 @@ def test_a_vmap_over_the_parameters_by_mistake(x):
 def test_init_refuses_sizes_that_make_no_network(sizes):
     with pytest.raises(ValueError, match="two or more layers"):
         jaxnet.init(jax.random.key(0), sizes)
+
+
+def with_a_skip(layers, a, squash, weighted_sums):
+    """`propagate`, but a layer as wide as the one before it adds that one's activations."""
+    activations = [a]
+    for layer in layers[:-1]:
+        squashed = squash(weighted_sums(layer, activations[-1]))
+        alike = squashed.shape == activations[-1].shape
+        activations.append(squashed + activations[-1] if alike else squashed)
+    return activations, weighted_sums(layers[-1], activations[-1])
+
+
+def test_one_forward_pass(params, images, monkeypatch):
+    key, labels, bytes_ = jax.random.key(0), jnp.arange(7), (255 * images).astype("uint8")
+
+    def everything():
+        jax.clear_caches()
+        fit = partial(jaxnet.training.fit, key, images, labels, optax.sgd(0.1), params=params)
+        return {
+            "forward": jaxnet.forward(params, images[0]),
+            "logits": jaxnet.logits(params, images[0]),
+            "activations": jaxnet.activations(params, images[0])[-1],
+            "batch_logits": jaxnet.network.batch_logits(params, images),
+            "cost": fit(epochs=1, batch_size=7)[1].cost,
+            "score": jaxnet.training.score(params, images, labels).cost,
+            "classify": jaxnet.classify(params, images).activations,
+            "classify bytes": jaxnet.classify(params, bytes_).activations,
+            "saliency": jaxnet.attribution.saliency(params, images[0], 3),
+            "per-example gradients": jaxnet.gradients.per_example(params, images, labels),
+        }
+
+    before = everything()
+    monkeypatch.setattr(jaxnet.network.propagate, "__code__", with_a_skip.__code__)
+    after = everything()
+    monkeypatch.undo()
+    jax.clear_caches()
+    for name, was in before.items():
+        assert not np.allclose(ravel_pytree(was)[0], ravel_pytree(after[name])[0]), name
+
+
+def test_a_batch_in_columns_is_a_vmap_of_logits(params, images):
+    ours = jaxnet.network.batch_logits(params, images, squash=jax.nn.softmax)
+    one_by_one = jax.vmap(partial(jaxnet.logits, squash=jax.nn.softmax), in_axes=(None, 0))
+    np.testing.assert_allclose(ours, one_by_one(params, images), atol=1e-6)

@@ -1,4 +1,4 @@
-// The network, as jaxnet/network.py has it. A layer is { weights, biases }, the weights row by
+// The forward pass of jaxnet/network.py, repeated: a change there wants one here. A layer is { weights, biases }, the weights row by
 // row: row n holds the connections into neuron n. A network is { layers, squash, lastSquash }.
 
 const each = (f) => (z) => z.map(f);
