@@ -1,10 +1,10 @@
-# make run      install what is needed, then watch the network read digits
-# make test     install what the tests need, then run them
-# make check    the same, after formatting, linting and types
+# make run      install what is needed, then watch the network classify digits
+# make test     what to run after each change: minutes, light packages only
+# make check    everything: format, lint, types, JavaScript, and the whole test suite
 # make core     the tests that need no extras, on another Python or with other versions:
 #               make core PYTHON=python3.13 VERSIONS=newest
-# make slow     the tests that take minutes
-# make docs     the reference of every module, into build/docs
+# make slow     only the tests that `make test` leaves out
+# make docs     build the documentation site in build/docs
 # make benchmarks, make pretrained, make picture, make screenshots, make clean
 
 PYTHON ?= python3
@@ -23,12 +23,15 @@ CORE_pinned := $(PINS)
 CORE_lowest := --resolution lowest-direct
 CORE_newest := --upgrade
 
-# MNIST, where it is at hand: in the folder that JAXNET_DATA names, or in the user's cache.
+# MNIST, if it is in the folder that JAXNET_DATA names or in the user's cache.
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/jaxnet
 IMAGES := $(firstword $(wildcard $(foreach d,$(JAXNET_DATA) $(CACHE),$(d)/t10k-images?idx3-ubyte*)))
 LABELS := $(firstword $(wildcard $(foreach d,$(JAXNET_DATA) $(CACHE),$(d)/t10k-labels?idx1-ubyte*)))
 
-.PHONY: run test core core-installed lint check slow benchmarks pretrained picture screenshots docs clean
+.PHONY: help run test core core-installed lint check slow benchmarks pretrained picture screenshots docs clean
+
+help:
+	@sed -n 's/^# \?//p;/^$$/q' Makefile
 
 run: $(VENV)/installed-all
 	$(BIN)/jaxnet classify
@@ -36,11 +39,11 @@ ifneq ($(and $(IMAGES),$(LABELS)),)
 	$(BIN)/jaxnet classify $(IMAGES) --labels $(LABELS)
 endif
 
-test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest
+test: $(VENV)/installed-test
+	$(BIN)/python -m pytest -m 'not slow'
 
 core: core-installed
-	$(CORE)/bin/python -m pytest @tests/core.txt
+	$(CORE)/bin/python -m pytest -m 'not slow' @tests/core.txt
 
 core-installed: $(UV)
 	$(if $(CORE_$(VERSIONS)),,$(error VERSIONS is pinned, lowest or newest; got $(VERSIONS)))
@@ -53,7 +56,8 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff check
 	$(BIN)/pyright
 
-check: lint test
+check: lint
+	$(BIN)/python -m pytest
 
 slow: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m slow
@@ -62,7 +66,7 @@ benchmarks: $(VENV)/installed-bench
 	$(BIN)/python -m tests.benchmarks
 
 pretrained: $(VENV)/installed-all
-	$(BIN)/python -m jaxnet.pretrained.train
+	$(BIN)/python -m jaxnet._pretrained.train
 
 picture: $(VENV)/installed-all
 	$(BIN)/python examples/picture.py
@@ -71,7 +75,7 @@ screenshots: $(VENV)/installed-dev
 	$(BIN)/python -m tests.browser.screenshots build/screenshots examples/page.png
 
 docs: $(VENV)/installed-dev
-	$(BIN)/python -m tests.reference build/docs
+	$(BIN)/python -m tests.site build/docs
 
 clean:
 	rm -rf $(VENV) .venv-* build dist .pytest_cache .ruff_cache .hypothesis
@@ -86,5 +90,5 @@ $(UV): tests/constraints.txt
 	touch $@
 
 $(VENV)/bin/python:
-	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("jaxnet needs Python 3.11 or newer: make $(MAKECMDGOALS) PYTHON=python3.12, say")'
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("jaxnet needs Python 3.11 or newer: make $(MAKECMDGOALS) PYTHON=python3.12, for example")'
 	$(PYTHON) -m venv $(VENV)

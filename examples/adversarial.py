@@ -1,4 +1,4 @@
-"""Attack and defence: small changes make a network misread, unless it has learnt from such.
+"""Attack and defence: small changes make a network misread, unless it has learned from such.
 
 The attack moves every pixel by at most so much, uphill on the cost. A network that learns from
 attacked images, attacked anew in every step, withstands it better. Draws a picture.
@@ -23,7 +23,7 @@ output = sys.argv[1] if len(sys.argv) > 1 else "adversarial.png"
 MOST = 0.1  # of the way from black to white
 
 key_start, key_images = jax.random.split(jax.random.key(0))
-images, labels = jaxnet.data.strokes.sample(key_images, 3_500)
+images, labels = jaxnet.data.synthetic.sample(key_images, 3_500)
 unseen, shown = images[3_000:], labels[3_000:]
 
 
@@ -59,7 +59,7 @@ def learn(*, attacked: bool) -> jaxnet.Params:
 figure = Figure(figsize=(9, 3.4), layout="constrained")
 curve, *pictures = figure.subplots(1, 3, width_ratios=(2, 1, 1))
 reach = np.linspace(0, 0.2, 5)
-for attacked, name, colour, ax in (
+for attacked, name, color, ax in (
     (False, "undefended", "#c1440e", pictures[0]),
     (True, "defended", "#1b6ca8", pictures[1]),
 ):
@@ -67,7 +67,7 @@ for attacked, name, colour, ax in (
     seen = [attack_all(params, unseen, shown, most) for most in reach]
     shares = [float(evaluate(params, x, shown)) for x in seen]
     print(f"{name}: reads {shares[0]:.0%}, attacked by {MOST} {shares[2]:.0%}")
-    curve.plot(reach, 100 * np.array(shares), color=colour, linewidth=2, label=name)
+    curve.plot(reach, 100 * np.array(shares), color=color, linewidth=2, label=name)
     ax.imshow(np.asarray(seen[2][1]).reshape(28, 28), cmap="gray", vmin=0, vmax=1)
     read = jaxnet.predict(params, seen[2][1])
     ax.set(title=f"{name}:\na {shown[1]} read as {read}", xticks=[], yticks=[])

@@ -1,6 +1,6 @@
 """Turning 42 dials of the 13,002: an optimizer put together from parts trains the biases alone.
 
-The network meets digits on grey paper instead of black, and reads few of them. All its
+The network meets digits on gray paper instead of black, and reads few of them. All its
 weights stay as they are. The parts are optax's: a clipped gradient, a rate that warms up and cools
 down, and nothing at all for the weights.
 """
@@ -12,7 +12,7 @@ import jaxnet
 from jaxnet.training import evaluate, fit
 
 key_images, key_fit = jax.random.split(jax.random.key(0))
-images, labels = jaxnet.data.strokes.sample(key_images, 6_000)
+images, labels = jaxnet.data.synthetic.sample(key_images, 6_000)
 images = 0.6 + 0.4 * images
 unseen = images[5_000:], labels[5_000:]
 params = jaxnet.pretrained()
@@ -29,7 +29,7 @@ state, history = fit(
     params=params, epochs=10, batch_size=100, held_out=unseen,
 )  # fmt: skip
 assert history.held_out is not None
-print(f"as it was: reads {evaluate(params, *unseen):.1%} of the digits on grey")
+print(f"as it was: reads {evaluate(params, *unseen):.1%} of the digits on gray")
 print("after each epoch:", *(f"{share:.1%}" for share in history.held_out.accuracy))
 
 # %% The weights are the same to the last bit.

@@ -12,10 +12,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import jaxnet
+from jaxnet._util.files import FileError
 from jaxnet.data import load_mnist
-from jaxnet.files import FileError
-from jaxnet.handmade import FIRST, SECOND, handmade
-from jaxnet.show import grids
+from jaxnet.design import FIRST, SECOND, handmade
+from jaxnet.plot import _grids
 
 output = Path(sys.argv[1] if len(sys.argv) > 1 else "by_hand.png")
 params = handmade()
@@ -31,7 +31,7 @@ def share_read(images: jax.Array | np.ndarray, labels: jax.Array | np.ndarray) -
     return float((jaxnet.classify(params, images).digits == np.asarray(labels)).mean())
 
 
-drawn = jaxnet.data.strokes.sample(jax.random.key(0), 2_000)
+drawn = jaxnet.data.synthetic.sample(jax.random.key(0), 2_000)
 print(f"Of digits that the program draws, it reads {share_read(*drawn):.1%}; chance is 10 %.")
 try:
     print(f"Of MNIST's test images, it reads {share_read(*load_mnist('test', mirrors=())):.2%}.")
@@ -39,6 +39,6 @@ except FileError as error:
     print(error)
 
 figure = Figure(figsize=(9, 10), layout="constrained")
-grids.weights(params, layer=1, figure=figure)
+_grids.weights(params, layer=1, figure=figure)
 figure.savefig(output, dpi=100)
-output.with_suffix(".html").write_text(jaxnet.show.page(params).html, encoding="utf-8")
+output.with_suffix(".html").write_text(jaxnet.page(params).html, encoding="utf-8")

@@ -14,7 +14,7 @@ from jaxnet.training import mean_cost
 
 key_start, key_images = jax.random.split(jax.random.key(0))
 start = jaxnet.init(key_start)
-images, labels = jaxnet.data.strokes.sample(key_images, 2_000)
+images, labels = jaxnet.data.synthetic.sample(key_images, 2_000)
 batches = images.reshape(20, 100, 784), labels.reshape(20, 100)
 
 

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import ray
 
 import jaxnet
-from jaxnet import cluster
+from jaxnet.batch import cluster
 
 warnings.filterwarnings("ignore", category=DeprecationWarning, module="ray")  # about itself
 logging.getLogger("ray.data").setLevel(logging.ERROR)
@@ -26,7 +26,7 @@ ray.init("local", num_cpus=3, include_dashboard=False, log_to_driver=False)
 ray.data.DataContext.get_current().enable_progress_bars = False
 
 # %% Ten thousand drawn digits, each with its number and what it shows, in four files.
-images, labels = jaxnet.data.strokes.sample(jax.random.key(0), 10_000)
+images, labels = jaxnet.data.synthetic.sample(jax.random.key(0), 10_000)
 pixels = (255 * np.asarray(images)).astype(np.uint8)
 table = pa.table(
     {

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 from jax import Array
 
 import jaxnet
-from jaxnet.data import warp
+from jaxnet.data import augment
 
 params = jaxnet.pretrained()
 key_images, key_noise, key_looks = jax.random.split(jax.random.key(2), 3)
-images, labels = jaxnet.data.strokes.sample(key_images, 300)
+images, labels = jaxnet.data.synthetic.sample(key_images, 300)
 
 
 def sureness(x: Array) -> Array:
@@ -50,7 +50,7 @@ noisy = images + 0.4 * jax.random.normal(key_noise, images.shape)
 
 def look_closer(x: Array) -> Array:
     """The reading of the mean answer to the image, a little warped in 16 ways."""
-    looks = jax.vmap(warp.affine, in_axes=(0, None))(jax.random.split(key_looks, 16), x)
+    looks = jax.vmap(augment.affine, in_axes=(0, None))(jax.random.split(key_looks, 16), x)
     return jax.vmap(partial(jaxnet.logits, params))(looks).mean(0).argmax()
 
 

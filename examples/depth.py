@@ -18,8 +18,8 @@ DEPTHS, SEEDS = (1, 2, 4, 8), 4
 output = sys.argv[1] if len(sys.argv) > 1 else "depth.png"
 
 key_images, key_unseen, key_starts, key_fit = jax.random.split(jax.random.key(0), 4)
-images, labels = jaxnet.data.strokes.sample(key_images, 3_000)
-unseen = jaxnet.data.strokes.sample(key_unseen, 2_000)
+images, labels = jaxnet.data.synthetic.sample(key_images, 3_000)
+unseen = jaxnet.data.synthetic.sample(key_unseen, 2_000)
 
 
 def accuracies(depth: int, squash: jaxnet.network.Squash) -> np.ndarray:
@@ -38,14 +38,14 @@ def accuracies(depth: int, squash: jaxnet.network.Squash) -> np.ndarray:
 
 figure = Figure(figsize=(7, 4), layout="constrained")
 ax = figure.subplots()
-for name, squash, colour in (
+for name, squash, color in (
     ("ReLU", jax.nn.relu, "#c1440e"),
     ("sigmoid", jax.nn.sigmoid, "#1b6ca8"),
 ):
     shares = np.array([accuracies(depth, squash) for depth in DEPTHS])
     print(name, *(f"{depth}: {share:.1%}" for depth, share in zip(DEPTHS, shares.mean(1))))  # noqa: B905
-    ax.plot(DEPTHS, 100 * shares, "o", color=colour, alpha=0.4)
-    ax.plot(DEPTHS, 100 * np.median(shares, 1), color=colour, linewidth=2, label=name)
+    ax.plot(DEPTHS, 100 * shares, "o", color=color, alpha=0.4)
+    ax.plot(DEPTHS, 100 * np.median(shares, 1), color=color, linewidth=2, label=name)
 ax.set(
     xlabel="hidden layers of 16 neurons", ylabel="% of unseen digits read rightly", ylim=(0, 102)
 )

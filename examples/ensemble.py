@@ -9,7 +9,7 @@ from jaxnet.training import History, TrainState, fit
 
 N = 1_000
 key_starts, key_images, key_fit = jax.random.split(jax.random.key(0), 3)
-images, labels = jaxnet.data.strokes.sample(key_images, 2_000)
+images, labels = jaxnet.data.synthetic.sample(key_images, 2_000)
 starts = jax.vmap(jaxnet.init)(jax.random.split(key_starts, N))
 rates = jnp.logspace(-4, 0, N)
 

@@ -8,13 +8,13 @@ from rich import print
 from rich.columns import Columns
 
 import jaxnet
-from jaxnet.show.terminal import Picture
+from jaxnet.cli._terminal import Picture
 from jaxnet.training import cross_entropy
 
 SHOWN, WANTED = 7, jnp.int32(3)
 
 params = jaxnet.pretrained()
-original = jaxnet.data.strokes.draw(jax.random.key(0), SHOWN)
+original = jaxnet.data.synthetic.draw(jax.random.key(0), SHOWN)
 
 
 def cost(x: jax.Array) -> jax.Array:

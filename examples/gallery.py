@@ -9,16 +9,33 @@ import numpy as np
 import optax
 
 import jaxnet
-from jaxnet.files import replacing
-from jaxnet.show import animations, attributions, diagram, grids, neurons, results
+from jaxnet._util.files import replacing
+from jaxnet.plot import (
+    _animations as animations,
+)
+from jaxnet.plot import (
+    _attributions as attributions,
+)
+from jaxnet.plot import (
+    _diagram as diagram,
+)
+from jaxnet.plot import (
+    _grids as grids,
+)
+from jaxnet.plot import (
+    _neurons as neurons,
+)
+from jaxnet.plot import (
+    _results as results,
+)
 from jaxnet.training import fit
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "gallery")
 folder.mkdir(exist_ok=True)
 
 params = jaxnet.pretrained()
-x = jaxnet.data.strokes.draw(jax.random.key(0), 7)
-images, labels = jaxnet.data.strokes.sample(jax.random.key(1), 10_000)
+x = jaxnet.data.synthetic.draw(jax.random.key(0), 7)
+images, labels = jaxnet.data.synthetic.sample(jax.random.key(1), 10_000)
 answers = jaxnet.classify(params, images)
 
 key_start, key_fit = jax.random.split(jax.random.key(2))

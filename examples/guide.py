@@ -18,13 +18,30 @@ from matplotlib.figure import Figure
 
 import jaxnet
 from jaxnet import design
-from jaxnet.show import attributions, canvas, diagram, grids, neurons, results
+from jaxnet.plot import (
+    _attributions as attributions,
+)
+from jaxnet.plot import (
+    _canvas as canvas,
+)
+from jaxnet.plot import (
+    _diagram as diagram,
+)
+from jaxnet.plot import (
+    _grids as grids,
+)
+from jaxnet.plot import (
+    _neurons as neurons,
+)
+from jaxnet.plot import (
+    _results as results,
+)
 from jaxnet.training import fit, quadratic_cost
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "guide")
 folder.mkdir(exist_ok=True)
 params = jaxnet.pretrained()
-images, labels = jaxnet.data.strokes.sample(jax.random.key(3), 2_000)
+images, labels = jaxnet.data.synthetic.sample(jax.random.key(3), 2_000)
 x = np.asarray(images[(labels == 3).argmax()])
 
 
@@ -51,7 +68,7 @@ print(f"3. weights: the sum is {w @ x:+.2f} here, {w @ jnp.ones(784):+.2f} where
 by_hand = (jaxnet.Layer(w[None], jnp.zeros(1)),)
 keep("3-weights", grids.weights(by_hand, layer=1, neuron=0))
 
-# %% The grid of weights. Those that the network learnt can be seen the same way: green positive,
+# %% The grid of weights. Those that the network learned can be seen the same way: green positive,
 # red negative. Are they edges? The video asks it, and its sequel says: not quite.
 keep("4-grid-of-weights", grids.weights(params))
 print("4. the grid of weights:", params[0].weights[0].reshape(28, 28).shape, "for each neuron")
@@ -70,7 +87,7 @@ print(f"5. squashing: {jax.nn.sigmoid(-6.0):.3f}, {jax.nn.sigmoid(0.0)}, {jax.nn
 
 # %% The bias. Should the neuron be active only when the sum is more than 10, add −10 before
 # squashing. Weights say what pattern it looks for, the bias how high the sum must be.
-total = jaxnet.attribution.weighted_sum(params, x, layer=1, neuron=0)
+total = jaxnet.analysis.weighted_sum(params, x, layer=1, neuron=0)
 threshold = -params[0].biases[0]
 print(f"6. the bias: a sum of {total + threshold:+.2f} against a threshold of {threshold:+.2f}")
 keep("6-bias", attributions.contributions(params, x, layer=1, neuron=0))

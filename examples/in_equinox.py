@@ -38,7 +38,7 @@ def cost(model: Larger, images: Array, larger: Array) -> Array:
 
 # %% Pairs of drawn digits, and all steps in one scan.
 key_start, key_value, key_images = jax.random.split(jax.random.key(0), 3)
-images, labels = jaxnet.data.strokes.sample(key_images, 8_000)
+images, labels = jaxnet.data.synthetic.sample(key_images, 8_000)
 pairs, larger = images.reshape(-1, 2, 784), (labels[::2] > labels[1::2]).astype(float)
 optimizer = optax.adam(0.01)
 

@@ -44,7 +44,7 @@ def step(model: Cleaned, optimizer: nnx.Optimizer[Cleaned], images: Array, label
 
 # %% Digits printed dark on speckled paper.
 key_images, key_paper = jax.random.split(jax.random.key(0))
-ink, labels = jaxnet.data.strokes.sample(key_images, 4_000)
+ink, labels = jaxnet.data.synthetic.sample(key_images, 4_000)
 paper = 0.9 - 0.7 * ink + 0.15 * jax.random.normal(key_paper, ink.shape)
 
 # %% Learning, end to end.

@@ -20,15 +20,15 @@ from jax.flatten_util import ravel_pytree
 from matplotlib.figure import Figure
 
 import jaxnet
-from jaxnet.data import warp
+from jaxnet.data import augment
 from jaxnet.training import fit
 
 output = sys.argv[1] if len(sys.argv) > 1 else "laplace.png"
 key_fit, key_images, key_odd = jax.random.split(jax.random.key(0), 3)
-images, labels = jaxnet.data.strokes.sample(key_images, 800)
+images, labels = jaxnet.data.synthetic.sample(key_images, 800)
 known, unseen, shown = images[:600], images[600:], labels[600:]
 
-# %% A network that learnt from 600 digits, as a vector.
+# %% A network that learned from 600 digits, as a vector.
 learn = partial(fit, optimizer=optax.adamw(0.01, weight_decay=0.01), epochs=100, batch_size=100)
 state, _ = jax.jit(learn)(key_fit, known, labels[:600])
 best, as_network = ravel_pytree(state.params)
@@ -61,7 +61,7 @@ def answers(x: Array) -> tuple[Array, Array]:
 # %% Digits ever more bent: how many are read rightly, and how sure of that is it?
 amounts = (0.0, 1.0, 2.0, 3.0)
 keys = jax.random.split(key_odd, len(unseen))
-bend = jax.jit(jax.vmap(lambda key, x, amount: warp.both(key, x, amount=amount), (0, 0, None)))
+bend = jax.jit(jax.vmap(lambda key, x, amount: augment.both(key, x, amount=amount), (0, 0, None)))
 ask = jax.jit(partial(jax.lax.map, answers, batch_size=50))
 asked = [ask(bend(keys, unseen, amount)) for amount in amounts]
 right = np.array([(own.argmax(1) == shown).mean() for own, _ in asked])

@@ -13,7 +13,7 @@ import jaxnet
 from jaxnet.training import mean_cost
 
 key_start, key_images = jax.random.split(jax.random.key(0))
-images, labels = jaxnet.data.strokes.sample(key_images, 1_000)
+images, labels = jaxnet.data.synthetic.sample(key_images, 1_000)
 
 # %% From 13,002 numbers in a tree to a vector of as many, and back.
 start, as_network = ravel_pytree(jaxnet.init(key_start))

@@ -9,8 +9,8 @@ import jaxnet
 from jaxnet.training import fit
 
 key_images, key_unseen, key_fit = jax.random.split(jax.random.key(0), 3)
-images, labels = jaxnet.data.strokes.sample(key_images, 10_000)
-unseen = jaxnet.data.strokes.sample(key_unseen, 10_000)
+images, labels = jaxnet.data.synthetic.sample(key_images, 10_000)
+unseen = jaxnet.data.synthetic.sample(key_unseen, 10_000)
 
 learn = jax.jit(partial(fit, optimizer=optax.adam(0.01), epochs=10, batch_size=100))
 state, history = learn(key_fit, images, labels, held_out=unseen)

@@ -13,14 +13,14 @@ import optax
 from matplotlib.figure import Figure
 
 import jaxnet
-from jaxnet.landscape import line, matched
+from jaxnet.analysis import interpolate, match_neurons
 from jaxnet.training import fit, mean_cost
 
 output = sys.argv[1] if len(sys.argv) > 1 else "line.png"
 SIZES = (784, 128, 10)  # the wider a layer, the more alike two networks become
 
 key_images, key_starts, key_fit = jax.random.split(jax.random.key(0), 3)
-images, labels = jaxnet.data.strokes.sample(key_images, 5_000)
+images, labels = jaxnet.data.synthetic.sample(key_images, 5_000)
 learn = partial(fit, optimizer=optax.adam(0.003), epochs=10, batch_size=100)
 starts = jax.vmap(partial(jaxnet.init, sizes=SIZES))(jax.random.split(key_starts))
 states, _ = jax.jit(jax.vmap(lambda p: learn(key_fit, images, labels, params=p)))(starts)
@@ -30,13 +30,13 @@ n = 25
 over = jax.jit(jax.vmap(mean_cost, in_axes=(0, None, None)))
 figure = Figure(figsize=(7, 4), layout="constrained")
 ax = figure.subplots()
-for name, end, colour in (
-    ("as they learnt", other, "#c1440e"),
-    ("neurons matched", matched(other, like=one), "#1b6ca8"),
+for name, end, color in (
+    ("as they learned", other, "#c1440e"),
+    ("neurons matched", match_neurons(other, like=one), "#1b6ca8"),
 ):
-    costs = np.asarray(over(line(one, end, n), images, labels))
+    costs = np.asarray(over(interpolate(one, end, n), images, labels))
     print(f"{name}: cost {costs[0]:.4f} and {costs[-1]:.4f} at the ends, {costs.max():.4f} between")
-    ax.plot(np.linspace(0, 1, n), costs, color=colour, linewidth=2, label=name)
+    ax.plot(np.linspace(0, 1, n), costs, color=color, linewidth=2, label=name)
 ax.set(xlabel="share of the way", ylabel="mean cost of an image")
 ax.legend(frameon=False)
 ax.spines[["top", "right"]].set_visible(False)

@@ -19,7 +19,7 @@ from jaxnet.training import evaluate, fit
 
 key_images, key_deltas, key_fit = jax.random.split(jax.random.key(0), 3)
 params = jaxnet.pretrained()
-images, labels = jaxnet.data.strokes.sample(key_images, 6_000)
+images, labels = jaxnet.data.synthetic.sample(key_images, 6_000)
 mirrored = images.reshape(-1, 28, 28)[:, :, ::-1].reshape(-1, 784)
 unseen = mirrored[5_000:], labels[5_000:]
 Deltas = tuple[tuple[Array, Array], ...]

@@ -17,7 +17,7 @@ from jaxnet.training import evaluate, fit
 
 jax.config.update("jax_num_cpu_devices", 4)  # four devices on any machine; before the first use
 key_starts, key_images, key_fit = jax.random.split(jax.random.key(0), 3)
-images, labels = jaxnet.data.strokes.sample(key_images, 4_000)
+images, labels = jaxnet.data.synthetic.sample(key_images, 4_000)
 starts = jax.vmap(jaxnet.init)(jax.random.split(key_starts, 4))
 start = jax.tree.map(lambda leaf: leaf[0], starts)
 learn = partial(fit, optimizer=optax.sgd(0.5, momentum=0.9), epochs=4, batch_size=100)

@@ -12,7 +12,7 @@ import jaxnet
 from jaxnet.training import Score, TrainState, score, train_epoch, train_step
 
 key_init, key_images, key_epochs = jax.random.split(jax.random.key(0), 3)
-images, labels = jaxnet.data.strokes.sample(key_images, 3_000)
+images, labels = jaxnet.data.synthetic.sample(key_images, 3_000)
 seen, unseen = (images[:2_000], labels[:2_000]), (images[2_000:], labels[2_000:])
 optimizer = optax.sgd(1.0, momentum=0.9)
 params = jaxnet.init(key_init)

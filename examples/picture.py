@@ -12,20 +12,20 @@ import numpy as np
 from rich.console import Console
 
 import jaxnet
+from jaxnet.cli import _terminal
 from jaxnet.data import Source
-from jaxnet.show import terminal
 
 output = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).with_name("classify.png"))
 
 digits = np.arange(10)
-images = jax.vmap(jaxnet.data.strokes.draw)(jax.random.split(jax.random.key(4), 10), digits)
+images = jax.vmap(jaxnet.data.synthetic.draw)(jax.random.split(jax.random.key(4), 10), digits)
 source = Source(np.asarray(images), [f"drawn: {digit}" for digit in digits])
 answers = jaxnet.classify(jaxnet.pretrained(), images)
 
 console = Console(
     width=205, record=True, file=io.StringIO(), force_terminal=True, color_system="truecolor"
 )
-console.print(terminal.cards(source, answers, digits))
+console.print(_terminal.cards(source, answers, digits))
 
 with tempfile.TemporaryDirectory() as folder:
     svg = Path(folder, "terminal.svg")

@@ -19,12 +19,12 @@ from jax.scipy.stats import norm
 from matplotlib.figure import Figure
 
 import jaxnet
-from jaxnet.ensembles import consult
+from jaxnet.analysis import vote
 from jaxnet.training import evaluate, mean_cost
 
 output = sys.argv[1] if len(sys.argv) > 1 else "sampler.png"
 key_start, key_images, key_steps = jax.random.split(jax.random.key(0), 3)
-images, labels = jaxnet.data.strokes.sample(key_images, 800)
+images, labels = jaxnet.data.synthetic.sample(key_images, 800)
 known, unseen, shown = images[:300], images[300:], labels[300:]
 
 
@@ -56,20 +56,20 @@ print(f"{jaxnet.count(ensemble) // 100:,} numbers drawn 100 times, {accepted.mea
 
 # %% The drawn networks, one by one and together, and what they disagree on.
 shares = jax.vmap(evaluate, in_axes=(0, None, None))(ensemble, unseen, shown)
-verdict = jax.vmap(consult, in_axes=(None, 0))(ensemble, unseen)
-right = verdict.digit == shown
+result = jax.vmap(vote, in_axes=(None, 0))(ensemble, unseen)
+right = result.digit == shown
 print(f"one network reads {shares.mean():.1%}, all together {right.mean():.1%}")
 print(
-    f"they disagree by {verdict.disagreement[right].mean():.2f} on what they read rightly, "
-    f"by {verdict.disagreement[~right].mean():.2f} on what they misread"
+    f"they disagree by {result.disagreement[right].mean():.2f} on what they read rightly, "
+    f"by {result.disagreement[~right].mean():.2f} on what they misread"
 )
 
 # %% The six digits that they agree on most, and the six that they agree on least.
-order = verdict.disagreement.argsort()
+order = result.disagreement.argsort()
 figure = Figure(figsize=(9, 3.9), layout="constrained")
 for ax, n in zip(figure.subplots(2, 6).flat, [*order[:6], *order[-6:]], strict=True):
-    first, second = np.argsort(verdict.votes[n])[:-3:-1]
-    doubt = f"\n{verdict.votes[n, second]:.0%} a {second}" if verdict.votes[n, second] else ""
+    first, second = np.argsort(result.votes[n])[:-3:-1]
+    doubt = f"\n{result.votes[n, second]:.0%} a {second}" if result.votes[n, second] else ""
     ax.imshow(np.asarray(unseen[n]).reshape(28, 28), cmap="gray")
-    ax.set(title=f"{verdict.votes[n, first]:.0%} a {first}{doubt}", xticks=[], yticks=[])
+    ax.set(title=f"{result.votes[n, first]:.0%} a {first}{doubt}", xticks=[], yticks=[])
 figure.savefig(output, dpi=100)

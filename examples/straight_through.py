@@ -1,7 +1,7 @@
 """Weights of one bit: with a gradient of its own, the network learns through a function of none.
 
 Only the signs of the weights are used. The slope of a sign is zero almost everywhere, and nothing
-would be learnt; jax.custom_vjp says to pass the gradient straight through, as if it were one.
+would be learned; jax.custom_vjp says to pass the gradient straight through, as if it were one.
 
 Source: Bengio, Léonard and Courville, "Estimating or propagating gradients through stochastic
 neurons for conditional computation", 2013.
@@ -19,7 +19,7 @@ import jaxnet
 from jaxnet.training import evaluate, fit
 
 key_fit, key_images = jax.random.split(jax.random.key(0))
-images, labels = jaxnet.data.strokes.sample(key_images, 4_000)
+images, labels = jaxnet.data.synthetic.sample(key_images, 4_000)
 
 
 # %% Two weights a layer: as large as they are on average, and with their signs.

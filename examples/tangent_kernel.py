@@ -23,7 +23,7 @@ from jaxnet.training import fit
 
 output = sys.argv[1] if len(sys.argv) > 1 else "tangent_kernel.png"
 key_start, key_images, key_fit = jax.random.split(jax.random.key(0), 3)
-images, labels = jaxnet.data.strokes.sample(key_images, 2_000)
+images, labels = jaxnet.data.synthetic.sample(key_images, 2_000)
 known, unseen = slice(0, 200), slice(200, 400)
 
 

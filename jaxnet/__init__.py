@@ -1,43 +1,78 @@
 """The network of 3Blue1Brown's "But what is a neural network?" as pure JAX functions.
 
-    params = jaxnet.pretrained()                       # 784-16-16-10, 13,002 numbers
-    x = jaxnet.data.strokes.draw(jax.random.key(0), 7)  # one image, shape (784,)
-    jaxnet.predict(params, x)                          # 7
+    params = jaxnet.pretrained()                          # 784-16-16-10, 13,002 numbers
+    x = jaxnet.data.synthetic.draw(jax.random.key(0), 7)  # one image, shape (784,)
+    jaxnet.predict(params, x)                             # 7
 
-`network` holds the network itself, `training` how it learns, `inference` how it reads many
-images, `jobs` and `shards` how it reads whole files of them; `design` sets weights by hand;
-`ensembles`, `gradients`, `landscape` and `attribution` are for experiments; `data` says where
-images come from, `formats` how networks are kept, `show` what is seen.
+`network` is the network itself, `training` fits it, `inference` classifies many images. Around
+these: `data` loads and draws images, `batch` classifies files of them, `formats` saves and converts
+networks, `runs` trains with checkpoints, `design` sets weights by hand, `analysis` studies a
+network, and `plot` draws it.
 """
 
-from jaxnet import attribution as attribution
-from jaxnet import data as data
-from jaxnet import design as design
-from jaxnet import ensembles as ensembles
-from jaxnet import formats as formats
-from jaxnet import gradients as gradients
-from jaxnet import inference as inference
-from jaxnet import jobs as jobs
-from jaxnet import landscape as landscape
-from jaxnet import network as network
-from jaxnet import records as records
-from jaxnet import runs as runs
-from jaxnet import shards as shards
-from jaxnet import show as show
-from jaxnet import shuffling as shuffling
-from jaxnet import training as training
-from jaxnet.files import FileError as FileError
-from jaxnet.formats.safetensors import load as load
-from jaxnet.formats.safetensors import save as save
-from jaxnet.handmade import handmade as handmade
-from jaxnet.inference import Answers as Answers
-from jaxnet.inference import classify as classify
-from jaxnet.network import Layer as Layer
-from jaxnet.network import Params as Params
-from jaxnet.network import activations as activations
-from jaxnet.network import count as count
-from jaxnet.network import forward as forward
-from jaxnet.network import init as init
-from jaxnet.network import logits as logits
-from jaxnet.network import predict as predict
-from jaxnet.pretrained import pretrained as pretrained
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jaxnet import analysis as analysis
+    from jaxnet import batch as batch
+    from jaxnet import data as data
+    from jaxnet import design as design
+    from jaxnet import formats as formats
+    from jaxnet import inference as inference
+    from jaxnet import network as network
+    from jaxnet import plot as plot
+    from jaxnet import runs as runs
+    from jaxnet import training as training
+    from jaxnet._page import page as page
+    from jaxnet._pretrained import pretrained as pretrained
+    from jaxnet._util.files import FileError as FileError
+    from jaxnet.design import handmade as handmade
+    from jaxnet.formats import load as load
+    from jaxnet.formats import save as save
+    from jaxnet.inference import Answers as Answers
+    from jaxnet.inference import classify as classify
+    from jaxnet.inference import stream as stream
+    from jaxnet.network import Layer as Layer
+    from jaxnet.network import Params as Params
+    from jaxnet.network import activations as activations
+    from jaxnet.network import count as count
+    from jaxnet.network import forward as forward
+    from jaxnet.network import init as init
+    from jaxnet.network import logits as logits
+    from jaxnet.network import predict as predict
+    from jaxnet.training import evaluate as evaluate
+    from jaxnet.training import fit as fit
+
+# Imported on first use, as in https://scientific-python.org/specs/spec-0001.
+_ROOMS = (
+    *("analysis", "batch", "data", "design", "formats", "inference", "network", "plot", "runs"),
+    "training",
+)
+_FROM = {
+    "network": ("Layer", "Params", "init", "forward", "logits", "activations", "predict", "count"),
+    "training": ("fit", "evaluate"),
+    "inference": ("classify", "stream", "Answers"),
+    "formats": ("load", "save"),
+    "_util.files": ("FileError",),
+    "_pretrained": ("pretrained",),
+    "design": ("handmade",),
+    "_page": ("page",),
+}
+_ORIGIN = {name: module for module, names in _FROM.items() for name in names}
+
+__all__ = sorted((*_ROOMS, *_ORIGIN))  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return import_module(f"jaxnet.{name}")
+    if name not in _ORIGIN:
+        raise AttributeError(f"module 'jaxnet' has no attribute {name!r}")
+    value = getattr(import_module(f"jaxnet.{_ORIGIN[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

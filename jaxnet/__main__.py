@@ -23,7 +23,7 @@ def main() -> None:
         sys.exit(130)
     except ModuleNotFoundError as error:
         if error.name in ("typer", "rich"):
-            _fail("the command line needs typer and rich: pip install 'jaxnet[cli]'")
+            _fail("the command line needs typer and rich: pip install 'jaxnet-digits[cli]'")
         _fail(str(error))
     except OSError as error:
         path = f"{error.filename}: " if error.filename else ""

@@ -23,9 +23,8 @@ from jaxtyping import Array, Key
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from jaxnet.formats.safetensors import SQUASHES
 from jaxnet.inference import Answers, classify
-from jaxnet.network import Params, init
+from jaxnet.network import SQUASHES, Params, init
 from jaxnet.runs import OPTIMIZERS, SCHEDULES
 from jaxnet.training import History, fit
 
@@ -40,7 +39,7 @@ try:
     )
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
-        "The classifier needs scikit-learn: pip install 'jaxnet[sklearn]'", name="sklearn"
+        "The classifier needs scikit-learn: pip install 'jaxnet-digits[sklearn]'", name="sklearn"
     ) from error
 
 
@@ -50,12 +49,12 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
     The cost is the cross-entropy, the learning rate falls to nothing along half a cosine.
     Features are taken as they are: bring them to about one size first, as by scikit-learn's
     `MinMaxScaler` or `StandardScaler`; bytes of images too. The same `random_state` gives the
-    same network. What is learnt is compiled once for each number of samples, of features and
+    same network. What is learned is compiled once for each number of samples, of features and
     of classes, and for each choice of the arguments but `learning_rate` and `random_state`.
 
     Args:
         hidden_sizes: neurons in each hidden layer; `()` for none, which is logistic regression.
-        squash: of the hidden layers, a name in `jaxnet.formats.safetensors.SQUASHES`.
+        squash: of the hidden layers, a name in `jaxnet.network.SQUASHES`.
         optimizer: a name in `jaxnet.runs.OPTIMIZERS`.
         learning_rate: of the first step.
         epochs: times that the samples are gone through.
@@ -107,7 +106,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Learns from samples, and forgets what was learnt before.
+        """Learns from samples, and forgets what was learned before.
 
         Args:
             X: shape `(samples, features)`, finite numbers; computed with in float32.

@@ -1,16 +1,18 @@
 """The network of the video, as pure functions of plain arrays.
 
-Every neuron holds an activation between 0 and 1, and each layer follows from the one before
-it by `a = sigmoid(w @ a + b)`. All functions take one image; JAX's transformations do more:
+Every neuron holds an activation between 0 and 1, and each layer is computed from the previous one
+by `a = sigmoid(w @ a + b)`. Functions take one image; JAX's transformations do the rest:
 
 - a batch of images: `jax.vmap(forward, in_axes=(None, 0))(params, images)`
 - many networks: `jax.vmap(forward, in_axes=(0, None))(ensemble, x)`
-- compiled, with ReLU inside: `jax.jit(functools.partial(forward, squash=jax.nn.relu))`
+- compiled, with ReLU: `jax.jit(functools.partial(forward, squash=jax.nn.relu))`
+
+`propagate` is the only loop over the layers: training, evaluation and batch inference use it too.
 
 Source: 3Blue1Brown, "But what is a neural network?", 2017.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -26,11 +28,12 @@ SIZES = (784, 16, 16, 10)
 
 
 class Layer(NamedTuple):
-    """The connections into one layer of neurons, and their biases.
+    """One layer of neurons: the weights of its incoming connections, and its biases.
 
     Attributes:
         weights: shape `(out, in)`; row `n` holds the connections into neuron `n`.
-        biases: shape `(out,)`; neuron `n` passes one half where its sum exceeds `-biases[n]`.
+        biases: shape `(out,)`; neuron `n` exceeds one half where its inputs add up to more than
+            `-biases[n]`.
     """
 
     weights: Float[Array, "out in"]
@@ -42,11 +45,24 @@ jax.export.register_namedtuple_serialization(Layer, serialized_name="jaxnet.Laye
 Params = tuple[Layer, ...]
 Image = Float[Array | np.ndarray, " pixels"]
 Squash = Callable[[Array], Array]
+# Every squashing function by the name that files and the command line use.
+SQUASHES: Mapping[str, Squash] = {
+    "sigmoid": jax.nn.sigmoid,
+    "relu": jax.nn.relu,
+    "tanh": jax.nn.tanh,
+    "leaky_relu": jax.nn.leaky_relu,
+    "elu": jax.nn.elu,
+    "gelu": jax.nn.gelu,
+    "silu": jax.nn.silu,
+    "softplus": jax.nn.softplus,
+    "softmax": jax.nn.softmax,
+    "identity": jax.nn.identity,
+}
 Initializer = Callable[[Key[Array, ""], tuple[int, int], DTypeLike], Array]
 
 
 def _glorot(key: Array, shape: tuple[int, int], dtype: DTypeLike) -> Array:
-    """Glorot's uniform weights of shape `(in, out)`, drawn as `(out, in)`."""
+    """Glorot-uniform weights of shape `(in, out)`, drawn as `(out, in)`."""
     return glorot_uniform()(key, shape[::-1], dtype).T
 
 
@@ -57,20 +73,21 @@ def init(
     initializer: Initializer = _glorot,
     dtype: DTypeLike = jnp.float32,
 ) -> Params:
-    """Draws a random network: weights uniform in ±sqrt(6 / (in + out)), biases zero.
+    """Initializes a random network: Glorot-uniform weights, zero biases.
 
     Args:
-        key: from `jax.random.key`; used up by this call.
-        sizes: neurons in each layer, the input first: two or more, none below one.
-        initializer: draws other weights, such as `jax.nn.initializers.he_normal()`, which suits
-            ReLU. It is asked for shape `(in, out)`, as JAX's expect, and the answer transposed.
-        dtype: floating-point type of every array.
+        key: from `jax.random.key`; do not use it again.
+        sizes: layer sizes, input first; at least two, all positive.
+        initializer: draws the weights; by default uniformly in ±sqrt(6 / (in + out)). For ReLU,
+            use `jax.nn.initializers.he_normal()`. It is called with JAX's shape `(in, out)`, and
+            its result is transposed.
+        dtype: floating-point type of all arrays.
 
     Returns:
         A `Layer` for each size after the first.
 
     Raises:
-        ValueError: other sizes.
+        ValueError: fewer than two sizes, or one that is not positive.
 
     Example:
         >>> import jax, jaxnet
@@ -84,7 +101,7 @@ def init(
     Source: Glorot and Bengio, AISTATS 2010, equation 16.
     """
     if len(sizes) < 2 or min(sizes) < 1:
-        raise ValueError(f"Expected sizes of two or more layers, as {SIZES}; got {sizes}.")
+        raise ValueError(f"Expected at least two positive sizes, such as {SIZES}; got {sizes}.")
     keys = jax.random.split(key, len(sizes) - 1)
     return tuple(
         Layer(initializer(k, (n_in, n_out), dtype).T, jnp.zeros(n_out, dtype))
@@ -95,19 +112,20 @@ def init(
 def forward(
     params: Params, x: Image, *, squash: Squash = sigmoid, last_squash: Squash = sigmoid
 ) -> Float[Array, " out"]:
-    """Runs one image through the network: the video's a¹ = σ(W a⁰ + b), layer after layer.
+    """Runs one image through the network: the video's a¹ = σ(W a⁰ + b), layer by layer.
 
     Args:
-        params: the layers, each with an input for every neuron of the one before.
-        x: one image, shape `(784,)`, from 0 (black) to 1 (white).
-        squash: applied to the weighted sums of the hidden layers; static under `jit`.
-        last_squash: the same for the last layer.
+        params: the layers; each takes as many inputs as the previous one has neurons.
+        x: one image, shape `(784,)`, values from 0 (black) to 1 (white).
+        squash: the hidden layers' activation function; static under `jit`.
+        last_squash: the last layer's.
 
     Returns:
         The activations of the last layer, shape `(10,)`; each in [0, 1] under sigmoid.
 
     Raises:
-        TypeError, ValueError: a wrong dtype or shape, while tracing; names the right call.
+        TypeError, ValueError: wrong dtypes or shapes, at trace time; the message shows the
+            right call.
 
     Example:
         >>> import jax, jaxnet
@@ -121,9 +139,9 @@ def forward(
 
 
 def logits(params: Params, x: Image, *, squash: Squash = sigmoid) -> Float[Array, " out"]:
-    """The weighted sums of the last layer: `forward` without its last squash.
+    """The last layer's weighted sums: `forward` without the last squash.
 
-    Takes and raises what `forward` does. Returns shape `(10,)`, any real numbers.
+    Takes and raises what `forward` does. Returns shape `(10,)`, unbounded.
 
     Example:
         >>> import jax, jaxnet
@@ -137,9 +155,9 @@ def logits(params: Params, x: Image, *, squash: Squash = sigmoid) -> Float[Array
 def activations(
     params: Params, x: Image, *, squash: Squash = sigmoid, last_squash: Squash = sigmoid
 ) -> tuple[Float[Array, " neurons"], ...]:
-    """The activations of every layer, the image itself first.
+    """The activations of every layer, starting with the image itself.
 
-    Takes and raises what `forward` does. Returns a tuple of one array a layer.
+    Takes and raises what `forward` does. Returns a tuple with one array per layer.
 
     Example:
         >>> import jax, jaxnet
@@ -155,9 +173,9 @@ def activations(
 def batch_logits(
     params: Params, images: Float[Array, "n pixels"], *, squash: Squash = sigmoid
 ) -> Float[Array, "n out"]:
-    """Equals `jax.vmap(logits, in_axes=(None, 0))(params, images)`, and is faster.
+    """`jax.vmap(logits, in_axes=(None, 0))(params, images)`, but faster.
 
-    Each image is a column of the matrix products, since XLA multiplies those faster than rows.
+    Each image is a column of the matrix products, which XLA computes faster than rows.
 
     Args:
         params, squash: as for `logits`.
@@ -181,7 +199,7 @@ def batch_logits(
 
 
 def weighted_sums(layer: Layer, a: Array) -> Array:
-    """The sums of one layer before they are squashed, for the activations `a` of one image."""
+    """One layer's sums before the squash, given the previous layer's activations."""
     w, b = layer
     return w @ a + b
 
@@ -192,16 +210,23 @@ def propagate(
     squash: Squash,
     weighted_sums: Callable[[Any, Any], Any] = weighted_sums,
 ) -> tuple[list[Any], Any]:
-    """The forward pass: the only loop over the layers, for one image as for a batch in columns.
+    """The forward pass: the network's only loop over its layers.
 
     Args:
-        layers: the network, or what `weighted_sums` takes in place of each layer.
-        a: the input.
-        squash: of the hidden layers.
-        weighted_sums: of a layer and the activations before it.
+        layers: the network, or a prepared form of it that `weighted_sums` understands.
+        a: the input: one image, or a batch with one image per column.
+        squash: the hidden layers' activation function, for such an input.
+        weighted_sums: computes a layer's sums from the layer and the previous activations.
 
     Returns:
-        The activations before each layer, the input first; and the last layer's weighted sums.
+        The input to each layer, and the last layer's weighted sums.
+
+    Example:
+        >>> import jax, jaxnet
+        >>> params, x = jaxnet.init(jax.random.key(0)), jax.numpy.zeros(784)
+        >>> inputs, z = jaxnet.network.propagate(params, x, jax.nn.sigmoid)
+        >>> [a.shape for a in inputs], z.shape
+        ([(784,), (16,), (16,)], (10,))
     """
     activations = [a]
     for layer in layers[:-1]:
@@ -216,15 +241,15 @@ def _weighted_sums_of_columns(layer: Layer, a: Array) -> Array:
 
 
 def predict(params: Params, x: Image, *, squash: Squash = sigmoid) -> Int[Array, ""]:
-    """The digit that the network reads: the index of its brightest output.
+    """The predicted digit: the index of the largest output.
 
-    Takes and raises what `forward` does. Returns a scalar integer, 0 to 9. Looks at the logits,
-    since in float32 two saturated sigmoids tie at 1.0. A network with a single output answers 1
-    where that exceeds one half, and else 0.
+    Takes and raises what `forward` does. Returns a scalar integer, 0 to 9. Compares the logits,
+    since in float32 two saturated sigmoids tie at 1.0. A network with a single output predicts 1 if
+    that exceeds one half, otherwise 0.
 
     Example:
         >>> import jax, jaxnet
-        >>> x = jaxnet.data.strokes.draw(jax.random.key(0), 7)
+        >>> x = jaxnet.data.synthetic.draw(jax.random.key(0), 7)
         >>> int(jaxnet.predict(jaxnet.pretrained(), x))
         7
     """
@@ -232,9 +257,9 @@ def predict(params: Params, x: Image, *, squash: Squash = sigmoid) -> Int[Array,
 
 
 def predicted(z: Float[Array, " out"]) -> Int[Array, ""]:
-    """The digit that logits stand for: the index of the largest.
+    """The digit that logits predict: the index of the largest.
 
-    A single logit stands for 1 above zero, where its sigmoid exceeds one half, and else for 0.
+    A single logit predicts 1 if it is positive, where its sigmoid exceeds one half, otherwise 0.
 
     Example:
         >>> import jax, jaxnet
@@ -250,10 +275,10 @@ def count(params: Params) -> int:
     """The number of weights and biases.
 
     Args:
-        params: the network, or whatever tree of arrays.
+        params: the network, or any pytree of arrays.
 
     Returns:
-        A whole number; 13,002 for the video's network.
+        An int; 13,002 for the video's network.
 
     Example:
         >>> import jax, jaxnet
@@ -264,7 +289,7 @@ def count(params: Params) -> int:
 
 
 def check(params: Any, x: Any) -> None:
-    """Raises what `forward` does, at no cost in compiled code; takes arrays or their shapes.
+    """Validates params and x, arrays or their shapes; runs at trace time only.
 
     Example:
         >>> import jax, jaxnet

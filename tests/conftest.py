@@ -1,4 +1,4 @@
-"""Four devices, strict types, strict ranks: the conditions under which everything is tested."""
+"""Test configuration: four CPU devices, strict dtype and rank promotion, fixtures."""
 
 import os
 from importlib.metadata import version
@@ -7,8 +7,8 @@ from tempfile import TemporaryDirectory
 import jax
 import pytest
 
+from jaxnet._util.files import FileError
 from jaxnet.data import load_mnist
-from jaxnet.files import FileError
 
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -17,7 +17,7 @@ jax.config.update("jax_default_matmul_precision", "highest")  # a GPU's default 
 
 
 def pytest_configure(config):
-    """What one process of a run has compiled, all the others take from a folder."""
+    """Shares one compilation cache among the processes of a test run."""
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         folder = TemporaryDirectory(prefix="jaxnet-compiled-")
         config.add_cleanup(folder.cleanup)
@@ -25,7 +25,7 @@ def pytest_configure(config):
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
         os.environ["JAX_COMPILATION_CACHE_DIR"] = folder.name
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-    # Read while another process writes it, an entry is compiled once more, and no harm done.
+    # An entry read while another process writes it is just compiled again.
     config.addinivalue_line("filterwarnings", "ignore:Error reading persistent compilation cache")
 
 
@@ -33,9 +33,16 @@ def pytest_report_header():
     return ", ".join(f"{name} {version(name)}" for name in ("jax", "numpy", "scipy", "optax"))
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _clear_caches():
+    """Frees what a module has compiled, so that a process stays small."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture(scope="session")
 def mnist():
-    """MNIST's two halves by name, where they are at hand; the tests never download."""
+    """MNIST's train and test sets, if available locally; the tests never download."""
     try:
         return {split: load_mnist(split, mirrors=()) for split in ("train", "test")}
     except FileError as error:
@@ -44,7 +51,7 @@ def mnist():
 
 @pytest.fixture
 def params():
-    """A random network with biases that are not zero."""
+    """A random network with nonzero biases."""
     import jaxnet
 
     key, *keys = jax.random.split(jax.random.key(0), 4)
@@ -65,7 +72,7 @@ def images():
 
 
 def pytest_sessionfinish(session, exitstatus):
-    """In CI a test may be skipped for want of MNIST, and in `make core` for want of an extra."""
+    """Fails a CI run that skips tests, except for lack of MNIST, or of an extra in `make core`."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     core = "@tests/core.txt" in session.config.invocation_params.args
     reasons = ("MNIST", "could not import") if core else ("MNIST",)

@@ -90,7 +90,7 @@ def render(folder):
     pdoc.render.env.filters.update(format_signature=signature_in_words, linkify=links)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        # A name of optax's own, in the type of an optimiser's state.
+        # A name of optax's own, in the type of an optimizer's state.
         warnings.filterwarnings("ignore", message=".*ArrayTree", category=UserWarning)
         pdoc.pdoc("jaxnet", "!jaxnet.__main__", output_directory=folder)
 

@@ -17,7 +17,7 @@ sgd = optax.sgd(0.1, momentum=0.9)
 
 
 def compiled(f, *arguments):
-    """How often each operation stands in the optimised program, and what XLA says it costs."""
+    """How often each operation stands in the optimized program, and what XLA says it costs."""
     program = jax.jit(f).lower(*arguments).compile()
     operations = re.findall(
         r"^ +(?:ROOT )?%?[\w.-]+ = .*? ([a-z][\w-]*)\(", program.as_text(), re.M
@@ -41,7 +41,7 @@ def inline_rows(params, images):
 
 
 def inline_logits(params, images):
-    """Each image a column, as a batch is learnt from."""
+    """Each image a column, as a batch is learned from."""
     (w1, b1), (w2, b2), (w3, b3) = params
     a = sigmoid(w1 @ images.T + b1[:, None])
     a = sigmoid(w2 @ a + b2[:, None])
@@ -67,24 +67,24 @@ def step_arguments(params, images):
     return params, sgd.init(params), images, jnp.arange(7)
 
 
-def test_forward_is_the_equation(params, x):
+def test_forward_compiles_to_the_equation(params, x):
     ours = compiled(jaxnet.forward, params, x)
     assert ours == compiled(inline, params, x)
     assert ours[0]["dot"] == 3  # the operations are read off rightly
 
 
-def test_a_batch_is_three_matrix_products(params, images):
+def test_batch_compiles_to_three_products(params, images):
     ours = compiled(jax.vmap(jaxnet.forward, in_axes=(None, 0)), params, images)
     assert ours == compiled(inline_rows, params, images)
 
 
-def test_a_training_step_is_its_equations(step_arguments):
+def test_step_compiles_to_the_equations(step_arguments):
     ours = compiled(our_step, *step_arguments)
     assert ours == compiled(inline_step, *step_arguments)
     assert ours[0]["dot"] == 8  # three ahead, and five back: the images have no slopes
 
 
-def test_nothing_is_added_before_compilation_either(params, x):
+def test_jaxpr_is_the_equation(params, x):
     ours, theirs = (
         [eqn.primitive.name for eqn in jax.make_jaxpr(f)(params, x).eqns]
         for f in (jaxnet.forward, inline)
@@ -92,14 +92,14 @@ def test_nothing_is_added_before_compilation_either(params, x):
     assert ours == theirs
 
 
-def test_an_extra_product_would_be_seen(params, x):
+def test_extra_product_is_detected(params, x):
     def wasteful(params, x):
         return jaxnet.forward(params, x) + jaxnet.logits(params, 1 - x)
 
     assert compiled(wasteful, params, x) != compiled(inline, params, x)
 
 
-def test_one_compilation_serves_all_parameters_and_images(params, images):
+def test_forward_compiles_once(params, images):
     chex.clear_trace_counter()
     forward = jax.jit(chex.assert_max_traces(jaxnet.forward, n=1))
     for x in images:

@@ -19,7 +19,6 @@ from PIL import Image
 
 import jaxnet
 from jaxnet.data import write_idx
-from jaxnet.pretrained import PATH
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -65,7 +64,7 @@ def test_every_block_is_of_a_kind_that_is_run():
 def test_the_readmes_commands_run(tmp_path, command, request):
     if shlex.split(command, comments=True) == ["jaxnet", "train"]:
         request.getfixturevalue("mnist")  # skips where it is not at hand
-    images, labels = jaxnet.data.strokes.sample(jax.random.key(0), 30)
+    images, labels = jaxnet.data.synthetic.sample(jax.random.key(0), 30)
     images = (255 * np.asarray(images)).astype(np.uint8).reshape(-1, 28, 28)
     write_idx(tmp_path / "t10k-images-idx3-ubyte.gz", images)
     write_idx(tmp_path / "t10k-labels-idx1-ubyte.gz", np.asarray(labels).astype(np.uint8))
@@ -96,7 +95,7 @@ def test_the_readmes_extras_exist():
 
 
 def test_the_readmes_figures_are_those_of_the_trained_network():
-    notes = jaxnet.load(PATH)[1].notes
+    notes = jaxnet.load()[1].notes
     assert f"reads {notes['test accuracy']} of MNIST's" in README
 
 

@@ -19,7 +19,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import jaxnet
 from jaxnet.estimator import NetworkClassifier, _learn
-from tests.helpers import float64
+from tests.oracles import float64
 
 NOT_APPLICABLE = {
     "check_sample_weight_equivalence_on_dense_data": "two samples may fall into two batches",

@@ -12,10 +12,10 @@ from jax.flatten_util import ravel_pytree
 
 import jaxnet
 from jaxnet import Layer
-from tests.helpers import matrix_form, neuron_by_neuron
+from tests.oracles import matrix_form, neuron_by_neuron
 
 
-def test_thirteen_thousand_and_two_parameters():
+def test_parameter_count():
     params = jaxnet.init(jax.random.key(0))
     assert [layer.weights.size for layer in params] == [12_544, 256, 160]
     assert [layer.biases.size for layer in params] == [16, 16, 10]
@@ -23,27 +23,27 @@ def test_thirteen_thousand_and_two_parameters():
     assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(params))
 
 
-def test_forward_is_the_videos_weighted_sums(params, x):
+def test_forward_against_neuron_by_neuron(params, x):
     np.testing.assert_allclose(jaxnet.forward(params, x), neuron_by_neuron(params, x), atol=1e-6)
 
 
-def test_activations_are_the_matrix_form(params, x):
+def test_activations_against_matrix_form(params, x):
     layers = jaxnet.activations(params, x)
     assert [a.shape for a in layers] == [(784,), (16,), (16,), (10,)]
     for a, expected in zip(layers, matrix_form(params, x), strict=True):
         np.testing.assert_allclose(a, expected, atol=1e-6)
 
 
-def test_a_batch_is_a_vmap(params, images):
+def test_batch_by_vmap(params, images):
     batch = jax.vmap(jaxnet.forward, in_axes=(None, 0))(params, images)
     np.testing.assert_allclose(batch, matrix_form(params, images)[-1], atol=1e-6)
 
 
-def test_the_two_oracles_agree(params, x):
+def test_oracles_agree(params, x):
     np.testing.assert_allclose(neuron_by_neuron(params, x), matrix_form(params, x)[-1], rtol=1e-12)
 
 
-def test_logits_stop_before_the_last_squash(params, x):
+def test_logits(params, x):
     a = matrix_form(params, x)[-1]
     np.testing.assert_allclose(jaxnet.logits(params, x), np.log(a / (1 - a)), atol=1e-5)
 
@@ -56,7 +56,7 @@ def test_other_sizes(sizes):
     np.testing.assert_allclose(jaxnet.forward(params, x), neuron_by_neuron(params, x), atol=1e-6)
 
 
-def test_relu_inside_and_identity_at_the_end(params, x):
+def test_relu_and_identity(params, x):
     got = jaxnet.forward(params, x, squash=jax.nn.relu, last_squash=lambda z: z)
     a = np.asarray(x, np.float64)
     for w, b in params[:-1]:
@@ -70,7 +70,7 @@ def test_relu_inside_and_identity_at_the_end(params, x):
     )
 
 
-def test_predict_tells_saturated_outputs_apart():
+def test_predict_with_saturated_outputs():
     biases = jnp.array([90.0, 100.0, 95.0])
     params = (Layer(jnp.zeros((3, 2)), biases),)
     x = jnp.zeros(2)
@@ -78,7 +78,7 @@ def test_predict_tells_saturated_outputs_apart():
     assert jaxnet.predict(params, x) == 1
 
 
-def test_init_draws_glorots_interval_and_no_biases():
+def test_init_is_glorot_uniform():
     params = jaxnet.init(jax.random.key(3))
     for w, b in params:
         limit = (6 / sum(w.shape)) ** 0.5
@@ -89,7 +89,7 @@ def test_init_draws_glorots_interval_and_no_biases():
         assert not b.any()
 
 
-def test_init_is_its_key_and_nothing_else():
+def test_init_is_deterministic():
     one, again, other = (jaxnet.init(jax.random.key(n)) for n in (1, 1, 2))
     assert jax.tree.all(jax.tree.map(jnp.array_equal, one, again))
     assert not jnp.array_equal(one[0].weights, other[0].weights)
@@ -106,7 +106,7 @@ def test_precisions(dtype, x):
     np.testing.assert_allclose(a.astype(jnp.float32), neuron_by_neuron(params, x), atol=atol)
 
 
-def test_float64_is_float64(x):
+def test_float64(x):
     with jax.enable_x64(True):
         params = jaxnet.init(jax.random.key(0), dtype=jnp.float64)
         wide = np.asarray(x, np.float64)
@@ -115,7 +115,7 @@ def test_float64_is_float64(x):
         np.testing.assert_allclose(a, neuron_by_neuron(params, wide), rtol=1e-13)
 
 
-def test_plain_tuples_and_numpy_arrays_are_parameters_too(params, x):
+def test_plain_tuples_and_numpy_params(params, x):
     plain = [(np.asarray(w), np.asarray(b)) for w, b in params]
     np.testing.assert_allclose(
         jaxnet.forward(plain, np.asarray(x)), jaxnet.forward(params, x), atol=1e-6
@@ -150,7 +150,7 @@ ONE_IMAGE = r"shape \(784,\).* float32\[64, 784\] .*jax.vmap\(forward, in_axes=\
     ],
 )
 @pytest.mark.parametrize("function", [jaxnet.forward, jaxnet.logits, jaxnet.activations])
-def test_a_wrong_call_is_told_the_right_one(params, x, wrong, error, says, function):
+def test_error_names_the_right_call(params, x, wrong, error, says, function):
     params, x = wrong(params, x)
     with pytest.raises(error, match=says):
         function(params, x)
@@ -158,15 +158,15 @@ def test_a_wrong_call_is_told_the_right_one(params, x, wrong, error, says, funct
         jax.eval_shape(lambda: function(params, x))  # while tracing: nothing is computed
 
 
-def test_a_vmap_over_the_parameters_by_mistake(x):
+def test_vmap_over_params_by_mistake(x):
     params = jaxnet.init(jax.random.key(0), (8, 8))
     with pytest.raises(ValueError, match=r"in_axes=\(None, 0\)"):
         jax.vmap(jaxnet.forward)(params, jnp.zeros((8, 8)))
 
 
 @pytest.mark.parametrize("sizes", [(), (784,), (784, 0, 10), (784, -1)])
-def test_init_refuses_sizes_that_make_no_network(sizes):
-    with pytest.raises(ValueError, match="two or more layers"):
+def test_init_with_bad_sizes(sizes):
+    with pytest.raises(ValueError, match="at least two positive sizes"):
         jaxnet.init(jax.random.key(0), sizes)
 
 
@@ -195,8 +195,8 @@ def test_one_forward_pass(params, images, monkeypatch):
             "score": jaxnet.training.score(params, images, labels).cost,
             "classify": jaxnet.classify(params, images).activations,
             "classify bytes": jaxnet.classify(params, bytes_).activations,
-            "saliency": jaxnet.attribution.saliency(params, images[0], 3),
-            "per-example gradients": jaxnet.gradients.per_example(params, images, labels),
+            "saliency": jaxnet.analysis.saliency(params, images[0], 3),
+            "per-example gradients": jaxnet.analysis.per_example_gradients(params, images, labels),
         }
 
     before = everything()
@@ -208,7 +208,7 @@ def test_one_forward_pass(params, images, monkeypatch):
         assert not np.allclose(ravel_pytree(was)[0], ravel_pytree(after[name])[0]), name
 
 
-def test_a_batch_in_columns_is_a_vmap_of_logits(params, images):
+def test_batch_logits_is_vmapped_logits(params, images):
     ours = jaxnet.network.batch_logits(params, images, squash=jax.nn.softmax)
     one_by_one = jax.vmap(partial(jaxnet.logits, squash=jax.nn.softmax), in_axes=(None, 0))
     np.testing.assert_allclose(ours, one_by_one(params, images), atol=1e-6)

@@ -27,11 +27,11 @@ def wheel(tmp_path_factory):
     return next(folder.glob("*.whl"))
 
 
-def test_the_wheel_carries_the_package_and_nothing_else(wheel):
+def test_wheel_contents(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    assert "jaxnet/pretrained/network.safetensors" in names
+    assert "jaxnet/_pretrained/network.safetensors" in names
     assert "jaxnet/py.typed" in names
-    assert "jaxnet/show/web/page.html" in names
+    assert "jaxnet/_page/web/page.html" in names
     assert {name.split("/")[0] for name in names} == {
         "jaxnet",
         wheel.name.split("-py3")[0] + ".dist-info",
@@ -51,10 +51,10 @@ def alone(wheel, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_the_wheel_alone_reads_digits(alone, tmp_path):
+def test_wheel_without_extras(alone, tmp_path):
     code = """
 import jax, jaxnet
-images, labels = jaxnet.data.strokes.sample(jax.random.key(0), 1000)
+images, labels = jaxnet.data.synthetic.sample(jax.random.key(0), 1000)
 print((jaxnet.classify(jaxnet.pretrained(), images).digits == labels).mean())
 """
     assert float(run(alone / "python", "-W", "error", "-c", code, cwd=tmp_path)) > 0.9
@@ -66,13 +66,13 @@ print((jaxnet.classify(jaxnet.pretrained(), images).digits == labels).mean())
         ("import sys, jaxnet.__main__ as m; sys.argv = ['jaxnet']; m.main()", "cli"),
         ("import jaxnet; jaxnet.data.read_image(jaxnet.__file__)", "images"),
         ("import jaxnet; jaxnet.data.load_mnist('test')", "mnist"),
-        ("import jaxnet.show.grids", "plot"),
+        ("import jaxnet.plot", "plot"),
         ("import jaxnet; jaxnet.formats.onnx.export(jaxnet.pretrained())", "onnx"),
         ("import jaxnet.estimator", "sklearn"),
     ],
 )
 @pytest.mark.slow
-def test_what_an_extra_adds_names_the_extra(alone, tmp_path, code, extra):
+def test_missing_extra_is_named(alone, tmp_path, code, extra):
     environment = {k: v for k, v in os.environ.items() if k != "JAXNET_DATA"}
     process = subprocess.run(
         [alone / "python", "-c", code],
@@ -82,11 +82,11 @@ def test_what_an_extra_adds_names_the_extra(alone, tmp_path, code, extra):
         env=environment,
     )
     assert process.returncode != 0
-    assert f"pip install 'jaxnet[{extra}]'" in process.stderr.splitlines()[-1]
+    assert f"pip install 'jaxnet-digits[{extra}]'" in process.stderr.splitlines()[-1]
 
 
 @pytest.mark.slow
-def test_a_stranger_clones_and_runs(tmp_path):
+def test_make_run_in_a_fresh_clone(tmp_path):
     """README's first command, in a fresh clone, with nothing installed but Python and make."""
     run("git", "clone", "--quiet", ROOT, tmp_path / "clone")
     environment = {k: os.environ[k] for k in ("PATH", "HOME") if k in os.environ}
@@ -103,7 +103,7 @@ def test_a_stranger_clones_and_runs(tmp_path):
     assert "pip install" not in again
 
 
-def test_importing_has_no_side_effects():
+def test_import_has_no_side_effects():
     code = """
 import os, sys, logging, warnings, threading, random
 import jax, jax.extend, numpy, optax, chex  # the second adds a flag to JAX 0.10.1
@@ -123,7 +123,7 @@ for name in ("PIL", "pooch", "rich", "typer", "matplotlib", "hypothesis", "onnx"
     run(sys.executable, "-W", "error", "-c", code)
 
 
-def test_types_are_found_by_a_users_checker(tmp_path):
+def test_types_reach_a_users_checker(tmp_path):
     """A right program passes, and wrong calls fail where types can tell."""
     (tmp_path / "right.py").write_text(
         "import jax\nimport jaxnet\n"
@@ -146,7 +146,7 @@ def test_types_are_found_by_a_users_checker(tmp_path):
     assert lines == {4, 5, 6, 7}
 
 
-def test_nothing_large_or_private_is_kept_in_git():
+def test_files_in_git():
     files = run("git", "ls-files", cwd=ROOT).split()
     top = {name.split("/")[0] for name in files if not name.startswith(".")}
     expected = {"pyproject.toml", "jaxnet", "tests", "examples", "README.md", "Makefile", "LICENSE"}

@@ -1,4 +1,4 @@
-"""Other libraries' networks of the same weights: the same answers, the same gradients.
+"""Other libraries' networks with the same weights: same outputs, same gradients.
 
 Flax and stax keep weights as `(in, out)`, Equinox as `(out, in)` like jaxnet.
 """
@@ -18,7 +18,7 @@ from jaxnet import Layer
 
 
 def equinox(params):
-    """An `eqx.nn.MLP`, and how its arrays are read as layers."""
+    """An `eqx.nn.MLP`; each of these returns model arrays, apply, and a conversion to layers."""
 
     def arrays(mlp):
         return [a for layer in mlp.layers for a in (layer.weight, layer.bias)]
@@ -29,7 +29,7 @@ def equinox(params):
     def as_layers(mlp):
         return tuple(Layer(layer.weight, layer.bias) for layer in mlp.layers)
 
-    # Its squashes are leaves too, which JAX cannot differentiate.
+    # Its activation functions are leaves too, which JAX cannot differentiate.
     arrays_only, others = eqx.partition(mlp, eqx.is_array)
     return arrays_only, lambda mlp, x: eqx.combine(mlp, others)(x), as_layers
 
@@ -47,7 +47,7 @@ def linen(params):
 
 
 def flax_nnx(params):
-    """An `nnx.Sequential` of `nnx.Linear` layers, split into its definition and its arrays."""
+    """An `nnx.Sequential` of `nnx.Linear`, split into its definition and its arrays."""
     rngs = nnx.Rngs(0)
     parts = [
         part for w, _ in params for part in (nnx.Linear(w.shape[1], w.shape[0], rngs=rngs), sigmoid)
@@ -64,7 +64,7 @@ def flax_nnx(params):
 
 
 def jax_stax(params):
-    """`stax.serial` of `Dense` and `Sigmoid`, which keeps a tuple for each."""
+    """`stax.serial` of `Dense` and `Sigmoid`, with one tuple of parameters for each."""
     parts = [part for n in (16, 16, 10) for part in (stax.Dense(n), stax.Sigmoid)]
     _, apply = stax.serial(*parts)
     weights = [part for w, b in params for part in ((w.T, b), ())]
@@ -73,33 +73,33 @@ def jax_stax(params):
 
 @pytest.fixture(autouse=True)
 def users_defaults():
-    """Their code relies on broadcasting."""
+    """Restores JAX's defaults, as their code relies on broadcasting."""
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         yield
 
 
 @pytest.mark.parametrize("make", [equinox, linen, flax_nnx, jax_stax])
-def test_a_peer_with_the_same_weights_agrees(make, params, images):
+def test_peer_with_the_same_weights(make, params, images):
     model, apply, as_layers = make(params)
 
-    def weighed(answers):
-        return (answers * jnp.cos(jnp.arange(answers.size)).reshape(answers.shape)).sum()
+    def weighted(outputs):
+        return (outputs * jnp.cos(jnp.arange(outputs.size)).reshape(outputs.shape)).sum()
 
     def ours(params, x):
-        return weighed(jax.vmap(jaxnet.forward, in_axes=(None, 0))(params, x))
+        return weighted(jax.vmap(jaxnet.forward, in_axes=(None, 0))(params, x))
 
     def theirs(model, x):
-        return weighed(jax.vmap(apply, in_axes=(None, 0))(model, x))
+        return weighted(jax.vmap(apply, in_axes=(None, 0))(model, x))
 
     got = jax.vmap(jaxnet.forward, in_axes=(None, 0))(params, images)
     expected = jax.vmap(apply, in_axes=(None, 0))(model, images)
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-6)
 
-    slopes, slopes_by_x = jax.jit(jax.grad(ours, argnums=(0, 1)))(params, images)
+    gradient, gradient_by_x = jax.jit(jax.grad(ours, argnums=(0, 1)))(params, images)
     expected, expected_by_x = jax.jit(jax.grad(theirs, argnums=(0, 1)))(model, images)
     expected = as_layers(expected)
     assert [w.shape for w, _ in expected] == [(16, 784), (16, 16), (10, 16)]
-    for a, b in zip(*map(jax.tree.leaves, (slopes, expected)), strict=True):
+    for a, b in zip(*map(jax.tree.leaves, (gradient, expected)), strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
-    np.testing.assert_allclose(slopes_by_x, expected_by_x, rtol=0, atol=1e-6)
-    assert max(abs(a).max() for a in jax.tree.leaves(slopes)) > 1e-3  # it is not all zeros
+    np.testing.assert_allclose(gradient_by_x, expected_by_x, rtol=0, atol=1e-6)
+    assert max(abs(a).max() for a in jax.tree.leaves(gradient)) > 1e-3  # not all zeros

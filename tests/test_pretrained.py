@@ -9,31 +9,32 @@ import numpy as np
 import pytest
 
 import jaxnet
-from jaxnet.pretrained import PATH, pretrained
-from jaxnet.pretrained.train import calibrate, in_terms_of_sigmoid
+from jaxnet._pretrained import pretrained
+from jaxnet._pretrained.train import calibrate, in_terms_of_sigmoid
+from jaxnet.formats.safetensors import TRAINED
 
 
 def test_it_is_the_videos_network():
-    params, info = jaxnet.load(PATH)
-    assert info.sizes == (784, 16, 16, 10)
-    assert info.squash == info.last_squash == "sigmoid"
+    params, spec = jaxnet.load()
+    assert spec.sizes == (784, 16, 16, 10)
+    assert spec.squash == spec.last_squash == "sigmoid"
     assert jaxnet.count(params) == 13_002
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(pretrained()))
-    assert {"trained on", "trained by", "chosen by", "test accuracy", "jaxnet"} <= set(info.notes)
+    assert {"trained on", "trained by", "chosen by", "test accuracy", "jaxnet"} <= set(spec.notes)
 
 
 def test_it_reads_973_of_1000_and_says_so(mnist):
     images, labels = mnist["test"]
     accuracy = (jaxnet.classify(pretrained(), images).digits == labels).mean()
     assert accuracy >= 0.973
-    said = jaxnet.load(PATH)[1].notes["test accuracy"]
+    said = jaxnet.load()[1].notes["test accuracy"]
     assert said == f"{100 * accuracy:.2f} %"
 
 
 def test_it_gives_the_images_held_out_of_its_training_what_its_record_says(mnist):
     images, labels = (part[-5_000:] for part in mnist["train"])
     accuracy = (jaxnet.classify(pretrained(), images).digits == labels).mean()
-    said = float(jaxnet.load(PATH)[1].notes["held-out accuracy"].removesuffix(" %"))
+    said = float(jaxnet.load()[1].notes["held-out accuracy"].removesuffix(" %"))
     # Calibration may, by rounding, turn one image in 5,000.
     assert abs(100 * accuracy - said) <= 0.021
 
@@ -50,7 +51,8 @@ def test_its_outputs_are_calibrated(mnist):
 
 def test_importing_the_module_leaves_the_function_in_place():
     import jaxnet.pretrained
-    import jaxnet.pretrained.train
+
+    import jaxnet._pretrained.train
 
     assert jaxnet.pretrained is pretrained
     assert jaxnet.count(jaxnet.pretrained()) == 13_002
@@ -70,7 +72,7 @@ def test_tanh_in_terms_of_sigmoid_is_the_same_function(sizes):
 
 def test_calibration_changes_no_answer_and_improves_the_outputs():
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):  # as users have
-        images, labels = jaxnet.data.strokes.sample(jax.random.key(0), 2_000)
+        images, labels = jaxnet.data.synthetic.sample(jax.random.key(0), 2_000)
         images = (255 * images).astype(jnp.uint8)
         before = jax.tree.map(lambda leaf: leaf, pretrained())
         before = (*before[:-1], jaxnet.Layer(before[-1].weights * 3, before[-1].biases * 3 + 5))
@@ -82,18 +84,18 @@ def test_calibration_changes_no_answer_and_improves_the_outputs():
 
 
 def train(output, *arguments):
-    command = [sys.executable, "-m", "jaxnet.pretrained.train", "--output", output, *arguments]
+    command = [sys.executable, "-m", "jaxnet._pretrained.train", "--output", output, *arguments]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 @pytest.mark.slow
 def test_the_script_that_trains_it_runs(mnist, tmp_path):
     said = train(tmp_path / "network", "--starts", "2", "--epochs", "2")
-    params, info = jaxnet.load(tmp_path / "network")
+    params, spec = jaxnet.load(tmp_path / "network")
     images, labels = mnist["test"]
     accuracy = (jaxnet.classify(params, images).digits == labels).mean()
     assert accuracy > 0.85
-    assert info.notes["test accuracy"] == f"{100 * accuracy:.2f} %"
+    assert spec.notes["test accuracy"] == f"{100 * accuracy:.2f} %"
     assert f"test accuracy: {100 * accuracy:.2f} %" in said
 
 
@@ -103,6 +105,6 @@ def test_the_script_makes_as_good_a_network_again(mnist, tmp_path):
     images, labels = mnist["test"]
     ours, again = (
         (jaxnet.classify(jaxnet.load(path)[0], images).digits == labels).mean()
-        for path in (PATH, tmp_path / "network")
+        for path in (TRAINED, tmp_path / "network")
     )
     assert abs(ours - again) <= 0.002

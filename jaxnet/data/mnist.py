@@ -15,8 +15,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxnet.data.idx import read_idx
-from jaxnet.files import FileError, replacing
+from jaxnet._util.files import FileError, replacing
+from jaxnet.data._idx import read_idx
 
 MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
@@ -112,7 +112,7 @@ def _find_or_fetch(name: str, mirrors: Sequence[str]) -> Path:
         import pooch
     except ModuleNotFoundError as error:
         raise FileError(
-            "MNIST is downloaded by pooch: pip install 'jaxnet[mnist]', or name the folder that "
+            "MNIST is downloaded by pooch: pip install 'jaxnet-digits[mnist]', or name the folder that "
             "holds its files in the environment variable JAXNET_DATA."
         ) from error
     cache = Path(pooch.os_cache("jaxnet"))

@@ -6,17 +6,17 @@ from pathlib import Path
 
 from safetensors import safe_open
 
-from jaxnet.files import FileError, open_file, replacing
+from jaxnet._util.files import FileError, open_file, replacing
 from jaxnet.formats import keras, onnx, safetensors, torch
-from jaxnet.formats.safetensors import SQUASHES, Info
-from jaxnet.network import Params
+from jaxnet.formats._spec import Spec
+from jaxnet.network import SQUASHES, Params
 
 ENDINGS = (".safetensors", ".onnx", ".pt", ".pth", ".keras")
 
 
 def read(
     path: str | os.PathLike[str], *, squash: str | None = None, last_squash: str | None = None
-) -> tuple[Params, Info]:
+) -> tuple[Params, Spec]:
     """Reads a network from a file of one of the `ENDINGS`.
 
     Args:
@@ -44,24 +44,24 @@ def read(
     path = Path(path)
     check_ending(path)
     if path.suffix in _STATE_DICTS or (path.suffix == ".safetensors" and _is_torchs(path)):
-        params, info = _from_state_dict(path, squash, last_squash)
+        params, spec = _from_state_dict(path, squash, last_squash)
     else:
-        params, info = _READERS[path.suffix](path)
-    for given, known in ((squash, info.squash), (last_squash, info.last_squash)):
+        params, spec = _READERS[path.suffix](path)
+    for given, known in ((squash, spec.squash), (last_squash, spec.last_squash)):
         if given not in (None, known):
             raise FileError(f"{path}: says that it is squashed by {known}, and not by {given}.")
-    return params, info
+    return params, spec
 
 
 def write(
-    path: str | os.PathLike[str], params: Params, info: Info, *, pytorch: bool = False
+    path: str | os.PathLike[str], params: Params, spec: Spec, *, pytorch: bool = False
 ) -> None:
     """Writes a network to a file of one of the `ENDINGS`, which appears whole or not at all.
 
     Args:
         path: where to write; `.pt` and `.pth` hold arrays alone, `.keras` no notes.
         params: the network.
-        info: what `read` says of it.
+        spec: what `read` says of it.
         pytorch: name the arrays of a `.safetensors` as PyTorch does.
 
     Raises:
@@ -81,7 +81,7 @@ def write(
     """
     path = Path(path)
     check_ending(path, pytorch=pytorch)
-    _, squash, last_squash, notes = info
+    _, squash, last_squash, notes = spec
     if path.suffix == ".keras":
         keras.save(path, params, squash=squash, last_squash=last_squash)
     elif path.suffix == ".onnx":
@@ -110,7 +110,7 @@ def check_ending(path: str | os.PathLike[str], *, pytorch: bool = False) -> None
 
 
 _STATE_DICTS = (".pt", ".pth")
-_READERS: Mapping[str, Callable[[Path], tuple[Params, Info]]] = {
+_READERS: Mapping[str, Callable[[Path], tuple[Params, Spec]]] = {
     ".safetensors": safetensors.load,
     ".onnx": onnx.load,
     ".keras": keras.load,
@@ -129,7 +129,7 @@ def _is_torchs(path: Path) -> bool:
 
 def _from_state_dict(
     path: Path, squash: str | None, last_squash: str | None
-) -> tuple[Params, Info]:
+) -> tuple[Params, Spec]:
     state, said = torch.load_state_dict(path)
     for known in ("format", "sizes"):  # what the arrays say themselves
         said.pop(known, None)
@@ -140,7 +140,7 @@ def _from_state_dict(
             f"--last-squash, of {', '.join(SQUASHES)}."
         )
     try:
-        params, info = torch.from_state_dict(state, squash=squash, last_squash=last_squash)
+        params, spec = torch.from_state_dict(state, squash=squash, last_squash=last_squash)
     except (TypeError, ValueError, RuntimeError) as error:
         raise FileError(f"{path}: {error}") from error
-    return params, info._replace(notes=said)
+    return params, spec._replace(notes=said)

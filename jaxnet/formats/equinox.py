@@ -5,10 +5,10 @@ from typing import Any
 
 import jax
 
-from jaxnet.formats.optional import package
-from jaxnet.formats.parts import in_a_row, network, squash_of
-from jaxnet.formats.safetensors import SQUASHES, Info
-from jaxnet.network import Params
+from jaxnet._util.optional import package
+from jaxnet.formats._parts import in_a_row, network, squash_of
+from jaxnet.formats._spec import Spec
+from jaxnet.network import SQUASHES, Params
 
 _INSTALL = "pip install equinox"
 
@@ -18,7 +18,7 @@ def to_equinox(params: Params, *, squash: str = "sigmoid", last_squash: str = "s
 
     Args:
         params: the network.
-        squash: the name in `jaxnet.formats.safetensors.SQUASHES` of what the hidden layers are
+        squash: the name in `jaxnet.network.SQUASHES` of what the hidden layers are
             squashed by.
         last_squash: the same for the last layer.
 
@@ -36,16 +36,16 @@ def to_equinox(params: Params, *, squash: str = "sigmoid", last_squash: str = "s
         (10,)
     """
     eqx = package("equinox", _INSTALL)
-    params, info = network(params, squash, last_squash)
+    params, spec = network(params, squash, last_squash)
     parts: list[Any] = []
-    for (w, b), name in zip(params, info.by_layer, strict=True):
+    for (w, b), name in zip(params, spec.by_layer, strict=True):
         drawn = eqx.nn.Linear(w.shape[1], w.shape[0], key=jax.random.key(0))
         linear = eqx.tree_at(lambda layer: (layer.weight, layer.bias), drawn, (w, b))
         parts += [linear, eqx.nn.Lambda(SQUASHES[name])]
     return eqx.nn.Sequential(parts)
 
 
-def from_equinox(model: Any) -> tuple[Params, Info]:
+def from_equinox(model: Any) -> tuple[Params, Spec]:
     """Takes a network of Equinox.
 
     Args:
@@ -61,7 +61,7 @@ def from_equinox(model: Any) -> tuple[Params, Info]:
     Example:
         >>> import equinox, jax
         >>> from_equinox(equinox.nn.MLP(784, 10, 16, 2, key=jax.random.key(0)))[1]
-        Info(sizes=(784, 16, 16, 10), squash='relu', last_squash='identity', notes={})
+        Spec(sizes=(784, 16, 16, 10), squash='relu', last_squash='identity', notes={})
     """
     eqx = package("equinox", _INSTALL)
     if type(model) not in (eqx.nn.MLP, eqx.nn.Sequential):

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from jaxnet.formats.optional import package
-from jaxnet.formats.parts import in_a_row, in_order, network, squash_of
-from jaxnet.formats.safetensors import SQUASHES, Info
-from jaxnet.network import Params
+from jaxnet._util.optional import package
+from jaxnet.formats._parts import in_a_row, in_order, network, squash_of
+from jaxnet.formats._spec import Spec
+from jaxnet.network import SQUASHES, Params
 
 _INSTALL = "pip install flax"
 
@@ -18,7 +18,7 @@ def to_nnx(params: Params, *, squash: str = "sigmoid", last_squash: str = "sigmo
 
     Args:
         params: the network.
-        squash: the name in `jaxnet.formats.safetensors.SQUASHES` of what the hidden layers are
+        squash: the name in `jaxnet.network.SQUASHES` of what the hidden layers are
             squashed by.
         last_squash: the same for the last layer.
 
@@ -36,9 +36,9 @@ def to_nnx(params: Params, *, squash: str = "sigmoid", last_squash: str = "sigmo
         (5, 10)
     """
     nnx = package("flax.nnx", _INSTALL)
-    params, info = network(params, squash, last_squash)
+    params, spec = network(params, squash, last_squash)
     parts: list[Any] = []
-    for (w, b), name in zip(params, info.by_layer, strict=True):
+    for (w, b), name in zip(params, spec.by_layer, strict=True):
         linear = nnx.Linear(
             w.shape[1],
             w.shape[0],
@@ -51,7 +51,7 @@ def to_nnx(params: Params, *, squash: str = "sigmoid", last_squash: str = "sigmo
     return nnx.Sequential(*parts)
 
 
-def from_nnx(model: Any) -> tuple[Params, Info]:
+def from_nnx(model: Any) -> tuple[Params, Spec]:
     """Takes a network of Flax's NNX.
 
     Args:
@@ -67,7 +67,7 @@ def from_nnx(model: Any) -> tuple[Params, Info]:
     Example:
         >>> from flax import nnx
         >>> from_nnx(nnx.Sequential(nnx.Linear(784, 10, rngs=nnx.Rngs(0)), nnx.sigmoid))[1]
-        Info(sizes=(784, 10), squash='sigmoid', last_squash='sigmoid', notes={})
+        Spec(sizes=(784, 10), squash='sigmoid', last_squash='sigmoid', notes={})
     """
     nnx = package("flax.nnx", _INSTALL)
     if not isinstance(model, nnx.Sequential):
@@ -99,13 +99,13 @@ def to_linen(params: Params) -> dict[str, Any]:
 
 def from_linen(
     variables: Mapping[str, Any], *, squash: str, last_squash: str
-) -> tuple[Params, Info]:
+) -> tuple[Params, Spec]:
     """Takes a network from the variables of Flax's Linen.
 
     Args:
         variables: what `model.init` gives: a kernel and a bias for each layer, under names that
             differ in one number, such as `Dense_0`.
-        squash: the name in `jaxnet.formats.safetensors.SQUASHES` of what the hidden layers are
+        squash: the name in `jaxnet.network.SQUASHES` of what the hidden layers are
             squashed by; the variables do not say.
         last_squash: the same for the last layer; `identity` where the model ends in `Dense`.
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxnet.files import FileError, open_file, replacing
-from jaxnet.formats.optional import package
-from jaxnet.formats.parts import in_a_row, network, squash_of
-from jaxnet.formats.safetensors import Info
+from jaxnet._util.files import FileError, open_file, replacing
+from jaxnet._util.optional import package
+from jaxnet.formats._parts import in_a_row, network, squash_of
+from jaxnet.formats._spec import Spec
 from jaxnet.network import Params
 
 _INSTALL = "pip install keras"
@@ -25,7 +25,7 @@ def to_keras(params: Params, *, squash: str = "sigmoid", last_squash: str = "sig
 
     Args:
         params: the network.
-        squash: the name in `jaxnet.formats.safetensors.SQUASHES` of what the hidden layers are
+        squash: the name in `jaxnet.network.SQUASHES` of what the hidden layers are
             squashed by.
         last_squash: the same for the last layer.
 
@@ -43,20 +43,20 @@ def to_keras(params: Params, *, squash: str = "sigmoid", last_squash: str = "sig
         >>> to_keras(jaxnet.pretrained())(jax.numpy.zeros((5, 784))).shape
         (5, 10)
     """
-    params, info = network(params, squash, last_squash)
+    params, spec = network(params, squash, last_squash)
     for name in (squash, last_squash):
         if name in _OTHERWISE:
             raise ValueError(f"Expected another squash: Keras' {name} is {_OTHERWISE[name]}.")
     keras = _keras()
-    model = keras.Sequential([keras.Input((info.sizes[0],))])
-    for (_, b), name in zip(params, info.by_layer, strict=True):
+    model = keras.Sequential([keras.Input((spec.sizes[0],))])
+    for (_, b), name in zip(params, spec.by_layer, strict=True):
         activation = None if name == "identity" else name
         model.add(keras.layers.Dense(b.size, activation, kernel_initializer="zeros"))
     model.set_weights([np.asarray(a, np.float32) for w, b in params for a in (w.T, b)])
     return model
 
 
-def from_keras(model: Any) -> tuple[Params, Info]:
+def from_keras(model: Any) -> tuple[Params, Spec]:
     """Takes a network of Keras.
 
     Args:
@@ -74,7 +74,7 @@ def from_keras(model: Any) -> tuple[Params, Info]:
         >>> import keras
         >>> model = keras.Sequential([keras.Input((784,)), keras.layers.Dense(10, "sigmoid")])
         >>> from_keras(model)[1]
-        Info(sizes=(784, 10), squash='sigmoid', last_squash='sigmoid', notes={})
+        Spec(sizes=(784, 10), squash='sigmoid', last_squash='sigmoid', notes={})
     """
     keras = _keras()
     if not isinstance(model, keras.Sequential) or not model.built:
@@ -117,7 +117,7 @@ def save(
             file.write(whole.read_bytes())
 
 
-def load(path: str | os.PathLike[str]) -> tuple[Params, Info]:
+def load(path: str | os.PathLike[str]) -> tuple[Params, Spec]:
     """Reads a network from a file of Keras, in its safe mode.
 
     Args:

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from jax.typing import DTypeLike
 
-from jaxnet.files import FileError, open_file
-from jaxnet.formats.optional import package
-from jaxnet.formats.parts import network
-from jaxnet.formats.safetensors import Info, in_words, with_notes
+from jaxnet._util.files import FileError, open_file
+from jaxnet._util.optional import package
+from jaxnet.formats._parts import network
+from jaxnet.formats._spec import Spec, in_words, with_notes
 from jaxnet.network import Layer, Params
 
-_INSTALL = "pip install 'jaxnet[onnx]'"
+_INSTALL = "pip install 'jaxnet-digits[onnx]'"
 _OPSET, _IR = 20, 9  # the first with Gelu, and the format of its time
 _NODES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "sigmoid": ("Sigmoid", {}),
@@ -68,21 +68,21 @@ def export(
     Source: the ONNX specification, operators of opset 20, https://onnx.ai/onnx/operators.
     """
     onnx = package("onnx", _INSTALL)
-    params, info = network(params, squash, last_squash, notes)
-    graph = _graph(onnx, params, info, np.dtype(image_dtype), batch)
+    params, spec = network(params, squash, last_squash, notes)
+    graph = _graph(onnx, params, spec, np.dtype(image_dtype), batch)
     model = onnx.helper.make_model(
         graph,
         producer_name="jaxnet",
         opset_imports=[onnx.helper.make_opsetid("", _OPSET)],
         ir_version=_IR,
     )
-    said = {"sizes": in_words(info.sizes), "squash": squash, "last_squash": last_squash}
-    onnx.helper.set_model_props(model, with_notes(said, info.notes))
+    said = {"sizes": in_words(spec.sizes), "squash": squash, "last_squash": last_squash}
+    onnx.helper.set_model_props(model, with_notes(said, spec.notes))
     onnx.checker.check_model(model, full_check=True)
     return model.SerializeToString(deterministic=True)
 
 
-def load(path: str | os.PathLike[str]) -> tuple[Params, Info]:
+def load(path: str | os.PathLike[str]) -> tuple[Params, Spec]:
     """Reads the network back from a file of what `export` made, to the last bit.
 
     Args:
@@ -116,21 +116,21 @@ def load(path: str | os.PathLike[str]) -> tuple[Params, Info]:
             if tensor.name != "white"
         }
         layers = [(arrays[f"{n}.weights"], arrays[f"{n}.biases"]) for n in range(len(arrays) // 2)]
-        params, info = network(layers, said.pop("squash"), said.pop("last_squash"), said)
+        params, spec = network(layers, said.pop("squash"), said.pop("last_squash"), said)
         images = model.graph.input[0].type.tensor_type
         dtype = onnx.helper.tensor_dtype_to_np_dtype(images.elem_type)
         # What was read is all there is in the file where it makes the same graph again.
-        graph = _graph(onnx, params, info, dtype, images.shape.dim[0].dim_value or None)
+        graph = _graph(onnx, params, spec, dtype, images.shape.dim[0].dim_value or None)
         opsets = [(opset.domain, opset.version) for opset in model.opset_import]
         whole = graph == model.graph and opsets == [("", _OPSET)]
-        if whole and sizes == in_words(info.sizes):
-            return params, info
+        if whole and sizes == in_words(spec.sizes):
+            return params, spec
     except Exception as error:  # of many kinds: bytes that are no message, names that are missing
         raise FileError(f"{path}: not a graph that jaxnet wrote.") from error
     raise FileError(f"{path}: not a graph that jaxnet wrote, or changed since.")
 
 
-def _graph(onnx: Any, params: Params, info: Info, image_dtype: np.dtype[Any], batch: int | None):
+def _graph(onnx: Any, params: Params, spec: Spec, image_dtype: np.dtype[Any], batch: int | None):
     if image_dtype.name not in ("float32", "uint8"):
         raise ValueError(f"Expected images in float32 or uint8; got {image_dtype} instead.")
     if batch is not None and batch < 1:
@@ -150,12 +150,12 @@ def _graph(onnx: Any, params: Params, info: Info, image_dtype: np.dtype[Any], ba
         ]
         constants.append(tensor(np.float32(255), "white"))
         a = "shades"
-    for n, squash in enumerate(info.by_layer):
+    for n, squash in enumerate(spec.by_layer):
         z = f"{n}.sums"
         nodes.append(node("Gemm", [a, f"{n}.weights", f"{n}.biases"], [z], transB=1))
         a = "activations" if n == len(params) - 1 else f"{n}.activations"
         nodes += _squash(node, squash, z, a)
-    n_in, *_, n_out = info.sizes
+    n_in, *_, n_out = spec.sizes
     sums = f"{len(params) - 1}.sums"
     if n_out == 1:
         nodes += [

@@ -6,8 +6,9 @@ network.
 """
 
 import os
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, NamedTuple, TypedDict
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,50 +17,13 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.numpy import save as to_bytes
 
-from jaxnet.files import FileError, open_file, replacing
-from jaxnet.network import Layer, Params, Squash
+from jaxnet._util.files import FileError, open_file, replacing
+from jaxnet.formats._spec import Spec, in_words, with_notes
+from jaxnet.network import SQUASHES, Layer, Params
 
-_NAMES = "sigmoid relu tanh leaky_relu elu gelu silu softplus softmax identity"
-SQUASHES: Mapping[str, Squash] = {name: getattr(jax.nn, name) for name in _NAMES.split()}
+TRAINED = Path(__file__).parents[1] / "_pretrained" / "network.safetensors"
+
 _DTYPES = {"F64", "F32", "F16", "BF16"}
-
-
-class Squashes(TypedDict):
-    """The squashing functions by their names as arguments, as in `forward(params, x, **squashes)`.
-
-    Attributes:
-        squash: the hidden layers'.
-        last_squash: the last layer's.
-    """
-
-    squash: Squash
-    last_squash: Squash
-
-
-class Info(NamedTuple):
-    """What a file says of its network.
-
-    Attributes:
-        sizes: neurons in each layer, the input first.
-        squash: the hidden layers' squashing function, a name in `SQUASHES`.
-        last_squash: the same for the last layer.
-        notes: everything else, as it was given to `save`.
-    """
-
-    sizes: tuple[int, ...]
-    squash: str
-    last_squash: str
-    notes: dict[str, str]
-
-    @property
-    def squashes(self) -> Squashes:
-        """Both functions by their arguments' names: `forward(params, x, **info.squashes)`."""
-        return {"squash": SQUASHES[self.squash], "last_squash": SQUASHES[self.last_squash]}
-
-    @property
-    def by_layer(self) -> tuple[str, ...]:
-        """The name of each layer's squashing function, from the first layer to the last."""
-        return (self.squash,) * (len(self.sizes) - 2) + (self.last_squash,)
 
 
 def save(
@@ -87,10 +51,10 @@ def save(
         >>> import jax, pathlib, tempfile, jaxnet
         >>> path = pathlib.Path(tempfile.mkdtemp(), "random.safetensors")
         >>> jaxnet.save(path, jaxnet.init(jax.random.key(0)), notes={"trained": "not at all"})
-        >>> params, info = jaxnet.load(path)
-        >>> jaxnet.forward(params, jax.numpy.zeros(784), **info.squashes).shape
+        >>> params, spec = jaxnet.load(path)
+        >>> jaxnet.forward(params, jax.numpy.zeros(784), **spec.squashes).shape
         (10,)
-        >>> info.sizes, info.squash, info.notes
+        >>> spec.sizes, spec.squash, spec.notes
         ((784, 16, 16, 10), 'sigmoid', {'trained': 'not at all'})
     """
     tensors = {
@@ -107,11 +71,11 @@ def save(
         file.write(to_bytes(tensors, header))
 
 
-def load(path: str | os.PathLike[str]) -> tuple[Params, Info]:
+def load(path: str | os.PathLike[str] | None = None) -> tuple[Params, Spec]:
     """Reads a network from a file that `save` wrote.
 
     Args:
-        path: the file.
+        path: the file; by default, that of the trained network that comes with jaxnet.
 
     Returns:
         The network, in the precision it was saved in (float64 where JAX has it enabled,
@@ -123,11 +87,11 @@ def load(path: str | os.PathLike[str]) -> tuple[Params, Info]:
 
     Example:
         >>> import jaxnet
-        >>> from jaxnet.pretrained import PATH
-        >>> params, info = jaxnet.load(PATH)
-        >>> info.sizes, info.by_layer
+        >>> params, spec = jaxnet.load()
+        >>> spec.sizes, spec.by_layer
         ((784, 16, 16, 10), ('sigmoid', 'sigmoid', 'sigmoid'))
     """
+    path = TRAINED if path is None else path
     try:
         open_file(path).close()
         with safe_open(os.fspath(path), framework="numpy") as file:
@@ -162,41 +126,7 @@ def load(path: str | os.PathLike[str]) -> tuple[Params, Info]:
             f"{path}: its header says sizes {said:.60}, but its arrays have {in_words(sizes)}."
         )
     squash, last_squash = header.pop("squash"), header.pop("last_squash")
-    return params, Info(sizes, squash, last_squash, dict(sorted(header.items())))
-
-
-def in_words(sizes: Sequence[int]) -> str:
-    """The neurons in each layer, as files and the command line say them.
-
-    Example:
-        >>> import jaxnet
-        >>> jaxnet.formats.safetensors.in_words((784, 16, 16, 10))
-        '784-16-16-10'
-    """
-    return "-".join(map(str, sizes))
-
-
-def with_notes(header: Mapping[str, str], notes: Mapping[str, str]) -> dict[str, str]:
-    """What a file says of its network and what else is known of it, under one name each.
-
-    Args:
-        header: what the file must say.
-        notes: everything else.
-
-    Returns:
-        Both.
-
-    Raises:
-        ValueError: a note has a name that the header has.
-
-    Example:
-        >>> import jaxnet
-        >>> jaxnet.formats.safetensors.with_notes({"squash": "relu"}, {"by": "hand"})
-        {'squash': 'relu', 'by': 'hand'}
-    """
-    if taken := header.keys() & notes.keys():
-        raise ValueError(f"Expected notes under other names than {', '.join(sorted(taken))}.")
-    return {**header, **notes}
+    return params, Spec(sizes, squash, last_squash, dict(sorted(header.items())))
 
 
 def _sizes(params: Params) -> tuple[int, ...]:

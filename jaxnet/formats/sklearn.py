@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxnet.formats.optional import package
-from jaxnet.formats.parts import network
-from jaxnet.formats.safetensors import Info
+from jaxnet._util.optional import package
+from jaxnet.formats._parts import network
+from jaxnet.formats._spec import Spec
 from jaxnet.network import Params
 
 _NAMES = {"logistic": "sigmoid", "relu": "relu", "tanh": "tanh", "identity": "identity"}
@@ -32,28 +32,28 @@ def to_sklearn(params: Params, *, squash: str = "sigmoid", last_squash: str = "s
 
     Example:
         >>> import jax, jaxnet
-        >>> x = jaxnet.data.strokes.draw(jax.random.key(0), 7)
+        >>> x = jaxnet.data.synthetic.draw(jax.random.key(0), 7)
         >>> to_sklearn(jaxnet.pretrained()).predict(x[None])
         array([7])
     """
     neural_network = package("sklearn.neural_network", "pip install scikit-learn")
     preprocessing = package("sklearn.preprocessing", "pip install scikit-learn")
-    params, info = network(params, squash, last_squash)
-    n_out = info.sizes[-1]
+    params, spec = network(params, squash, last_squash)
+    n_out = spec.sizes[-1]
     if n_out == 2 or (n_out == 1 and last_squash != "sigmoid"):
         raise ValueError(f"Expected three outputs or more; got {n_out}. One will do under sigmoid.")
-    model = neural_network.MLPClassifier(info.sizes[1:-1], activation=_theirs(_NAMES, squash))
+    model = neural_network.MLPClassifier(spec.sizes[1:-1], activation=_theirs(_NAMES, squash))
     model.out_activation_ = _theirs(_LAST_NAMES, last_squash)
     model.coefs_ = [np.array(w, np.float64).T for w, _ in params]
     model.intercepts_ = [np.array(b, np.float64) for _, b in params]
-    model.n_layers_, model.n_outputs_ = len(info.sizes), n_out
-    model.n_features_in_ = info.sizes[0]
+    model.n_layers_, model.n_outputs_ = len(spec.sizes), n_out
+    model.n_features_in_ = spec.sizes[0]
     model.classes_ = np.arange(max(n_out, 2))
     model._label_binarizer = preprocessing.LabelBinarizer().fit(model.classes_)
     return model
 
 
-def from_sklearn(model: Any) -> tuple[Params, Info]:
+def from_sklearn(model: Any) -> tuple[Params, Spec]:
     """Takes a network of scikit-learn.
 
     Args:

@@ -1,6 +1,6 @@
 """StableHLO: the network compiled ahead, for programs that have JAX and nothing of jaxnet.
 
-A file holds what `jax.export` serialises; `jax.export.deserialize(data).call(images)` runs it,
+A file holds what `jax.export` serializes; `jax.export.deserialize(data).call(images)` runs it,
 gives `digits` and `activations`, and needs no jaxnet. Such files do not last: JAX promises to run
 them where it is at most six months newer, or three weeks older, than the JAX that made them.
 Keep the weights in safetensors, and export anew.
@@ -24,12 +24,12 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from jaxnet.files import FileError, open_file
-from jaxnet.formats.optional import package
-from jaxnet.formats.parts import network
-from jaxnet.formats.safetensors import SQUASHES, in_words
+from jaxnet._util.files import FileError, open_file
+from jaxnet._util.optional import package
+from jaxnet.formats._parts import network
+from jaxnet.formats._spec import in_words
 from jaxnet.inference import Images
-from jaxnet.network import Params, logits, predicted
+from jaxnet.network import SQUASHES, Params, logits, predicted
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 _KNOWN = {*PLATFORMS, "rocm"}
@@ -38,7 +38,7 @@ _CONVENTIONS = range(
     jax.export.maximum_supported_calling_convention_version + 1,
 )
 LIFETIME = "run by JAX up to 6 months newer and 3 weeks older"
-_INSTALL = "pip install 'jaxnet[stablehlo]'"
+_INSTALL = "pip install 'jaxnet-digits[stablehlo]'"
 
 Reader = Callable[[Images], tuple[Int[Array, " n"], Float[Array, "n 10"]]]
 
@@ -61,7 +61,7 @@ def export(
 
     Args:
         params: the network; its arrays become constants of the program.
-        squash: the name in `jaxnet.formats.safetensors.SQUASHES` of what the hidden layers are
+        squash: the name in `jaxnet.network.SQUASHES` of what the hidden layers are
             squashed by.
         last_squash: the same for the last layer.
         image_dtype: of the images: uint8, from 0 to 255; or floats, from 0 to 1.
@@ -86,7 +86,7 @@ def export(
         (5, 10)
     """
     package("flatbuffers", _INSTALL)
-    params, info = network(params, squash, last_squash)
+    params, spec = network(params, squash, last_squash)
     dtype = jnp.dtype(image_dtype)
     if dtype != jnp.uint8 and not jnp.issubdtype(dtype, jnp.floating):
         raise ValueError(f"Expected images in uint8 or floats; got {dtype} instead.")
@@ -102,19 +102,19 @@ def export(
         return jax.vmap(predicted)(z), jax.vmap(SQUASHES[last_squash])(z)
 
     (n,) = jax.export.symbolic_shape(str(batch or "n"))
-    images = jax.ShapeDtypeStruct((n, info.sizes[0]), dtype)
+    images = jax.ShapeDtypeStruct((n, spec.sizes[0]), dtype)
     exported = jax.export.export(jax.jit(read), platforms=platforms)(images)
     said = {
-        "sizes": in_words(info.sizes),
+        "sizes": in_words(spec.sizes),
         "squash": squash,
         "last_squash": last_squash,
-        "jaxnet": version("jaxnet"),
+        "jaxnet": version("jaxnet-digits"),
         "jax": jax.__version__,
         "calling_convention_version": str(exported.calling_convention_version),
         "lifetime": LIFETIME,
         "sha256": _digest(exported),
     }
-    # A serialised function has no other place for words that stays readable without JAX.
+    # A serialized function has no other place for words that stays readable without JAX.
     return bytes(dataclasses.replace(exported, fun_name=json.dumps(said)).serialize())
 
 
@@ -151,7 +151,7 @@ def load(path: str | os.PathLike[str]) -> tuple[Reader, dict[str, str]]:
         if exported.calling_convention_version not in _CONVENTIONS:
             raise ValueError(exported.calling_convention_version)
         whole = said["sha256"] == _digest(exported)
-    except Exception as error:  # of many kinds, as bytes are not checked when deserialised
+    except Exception as error:  # of many kinds, as bytes are not checked when deserialized
         found = re.search(rb'"jax": "([\w.+]+)"', content)
         made = f" made by JAX {found[1].decode()} and read by {jax.__version__}" if found else ""
         raise FileError(

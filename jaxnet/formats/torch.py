@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.numpy import save as to_bytes
 
-from jaxnet.files import FileError, open_file, replacing
-from jaxnet.formats.optional import package
-from jaxnet.formats.parts import in_a_row, in_order, network, squash_of
-from jaxnet.formats.safetensors import Info, with_notes
+from jaxnet._util.files import FileError, open_file, replacing
+from jaxnet._util.optional import package
+from jaxnet.formats._parts import in_a_row, in_order, network, squash_of
+from jaxnet.formats._spec import Spec, with_notes
 from jaxnet.network import Params
 
 _INSTALL = "pip install torch"
@@ -40,7 +40,7 @@ def to_torch(params: Params, *, squash: str = "sigmoid", last_squash: str = "sig
 
     Args:
         params: the network.
-        squash: the name in `jaxnet.formats.safetensors.SQUASHES` of what the hidden layers are
+        squash: the name in `jaxnet.network.SQUASHES` of what the hidden layers are
             squashed by.
         last_squash: the same for the last layer.
 
@@ -58,9 +58,9 @@ def to_torch(params: Params, *, squash: str = "sigmoid", last_squash: str = "sig
         torch.Size([5, 10])
     """
     torch = package("torch", _INSTALL)
-    params, info = network(params, squash, last_squash)
+    params, spec = network(params, squash, last_squash)
     parts: list[Any] = []
-    for (w, b), name in zip(params, info.by_layer, strict=True):
+    for (w, b), name in zip(params, spec.by_layer, strict=True):
         # PyTorch's own start would be drawn from its global random numbers.
         linear = torch.nn.utils.skip_init(torch.nn.Linear, w.shape[1], w.shape[0])
         arrays = {"weight": w, "bias": b}
@@ -72,7 +72,7 @@ def to_torch(params: Params, *, squash: str = "sigmoid", last_squash: str = "sig
     return torch.nn.Sequential(*parts)
 
 
-def from_torch(model: Any) -> tuple[Params, Info]:
+def from_torch(model: Any) -> tuple[Params, Spec]:
     """Takes a network of PyTorch.
 
     Args:
@@ -89,7 +89,7 @@ def from_torch(model: Any) -> tuple[Params, Info]:
     Example:
         >>> import torch
         >>> from_torch(torch.nn.Sequential(torch.nn.Linear(784, 10), torch.nn.Sigmoid()))[1]
-        Info(sizes=(784, 10), squash='sigmoid', last_squash='sigmoid', notes={})
+        Spec(sizes=(784, 10), squash='sigmoid', last_squash='sigmoid', notes={})
     """
     torch = package("torch", _INSTALL)
     if type(model) is not torch.nn.Sequential:
@@ -102,13 +102,13 @@ def from_torch(model: Any) -> tuple[Params, Info]:
 
 def from_state_dict(
     state: Mapping[str, Any], *, squash: str, last_squash: str
-) -> tuple[Params, Info]:
+) -> tuple[Params, Spec]:
     """Takes a network from the arrays of PyTorch's `Linear` modules, by name.
 
     Args:
         state: what `model.state_dict()` gives, or the same in NumPy: a `weight` and a `bias` for
             each layer, under names that differ in one number, such as `0.weight`, `fc1.bias`.
-        squash: the name in `jaxnet.formats.safetensors.SQUASHES` of what the hidden layers are
+        squash: the name in `jaxnet.network.SQUASHES` of what the hidden layers are
             squashed by; the arrays do not say.
         last_squash: the same for the last layer; `identity` where the model ends in `Linear`.
 
@@ -169,7 +169,7 @@ def save_state_dict(
         >>> sorted(load_state_dict(path)[0])
         ['0.bias', '0.weight']
     """
-    params, info = network(params, squash, last_squash, notes)
+    params, spec = network(params, squash, last_squash, notes)
     if Path(path).suffix == ".safetensors":
         state = {
             f"{2 * n}.{name}": np.ascontiguousarray(array)
@@ -177,7 +177,7 @@ def save_state_dict(
             for name, array in zip(("weight", "bias"), layer, strict=True)
         }
         said = {"format": "pt", "squash": squash, "last_squash": last_squash}
-        content = to_bytes(state, with_notes(said, info.notes))
+        content = to_bytes(state, with_notes(said, spec.notes))
     else:
         torch = package("torch", _INSTALL)
         model = to_torch(params, squash=squash, last_squash=last_squash)

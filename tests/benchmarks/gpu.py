@@ -19,12 +19,13 @@ from jax.nn import sigmoid
 from jax.sharding import SingleDeviceSharding
 
 import jaxnet
-from jaxnet import kernel
-from jaxnet.cores import cores
+from jaxnet._util.cores import cores
+from jaxnet._util.files import FileError
+from jaxnet.bench._limits import copy_bandwidth, time_calls, transfer_bandwidth
 from jaxnet.data import load_mnist
-from jaxnet.files import FileError
-from jaxnet.limits import copy_bandwidth, rounds, transfer_bandwidth
-from jaxnet.program import Floats, prepare, read
+from jaxnet.inference import gpu
+from jaxnet.inference._program import classify_chunk
+from jaxnet.inference._quantize import Floats, prepare
 from jaxnet.training import TrainState, evaluate, fit, train_epoch
 from tests.benchmarks.report import report
 
@@ -47,7 +48,7 @@ def show(name, ours, peer, unit, *, peer_name, **more):
 
 def synthetic(seed, n):
     """Drawn digits in uint8, and their labels."""
-    images, labels = jaxnet.data.strokes.sample(jax.random.key(seed), n)
+    images, labels = jaxnet.data.synthetic.sample(jax.random.key(seed), n)
     return np.asarray(255 * images).astype(np.uint8), np.asarray(labels)
 
 
@@ -93,12 +94,12 @@ def programs(params):
     """
     first, *rest = params
     rest = tuple(rest)
-    classify = partial(read, squash=sigmoid, last_squash=sigmoid, brightest=False)
-    form = partial(prepare, first, in_bytes=True, on_cpu=SMALL)
+    classify = partial(classify_chunk, squash=sigmoid, last_squash=sigmoid, brightest=False)
+    form = partial(prepare, first, is_uint8=True, on_cpu=SMALL)
     floats = Floats(np.asarray(first.weights).T / np.float32(255), np.asarray(first.biases))
     return {
         "float32": (classify, (form("float32"), rest), 1e-5, 1),
-        "float32, one kernel": (partial(kernel.read, interpret=SMALL), (params,), 1e-5, 1),
+        "float32, one kernel": (partial(gpu.classify, interpret=SMALL), (params,), 1e-5, 1),
         "float32, weights as floats": (classify, (floats, rest), 1e-5, 1),
         "bfloat16": (classify, (form("bfloat16"), rest), 0.02, 0.999),
         "int8": (classify, (form("int8"), rest), 1, 0.99),
@@ -135,7 +136,7 @@ def from_device_memory(params):
                 answers = run_on(batches[n % 2])
             jax.block_until_ready(answers)
 
-        seconds = statistics.median(rounds(several, SECONDS)) / IN_FLIGHT
+        seconds = statistics.median(time_calls(several, SECONDS)) / IN_FLIGHT
         accessed = (run.cost_analysis() or {}).get("bytes accessed", 0) / N  # 0 for a kernel
         show(
             f"from device memory, {name}", N / seconds / 1e6, bandwidth / (784 + 44) / 1e6,
@@ -151,7 +152,7 @@ def from_host_memory(params):
     threads = transfer_bandwidth(DEVICE, size=images.nbytes, seconds=SECONDS) / 784e6
 
     def rate(call):
-        return N / statistics.median(rounds(call, SECONDS)) / 1e6
+        return N / statistics.median(time_calls(call, SECONDS)) / 1e6
 
     def put(array):
         return jax.device_put(array, DEVICE, may_alias=False).block_until_ready()

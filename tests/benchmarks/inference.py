@@ -20,13 +20,12 @@ import numpy as np
 from PIL import Image
 
 import jaxnet
-from jaxnet import jobs, shards
-from jaxnet.bench import ceiling, work_of
+from jaxnet.batch import ENDINGS
+from jaxnet.batch import _jobs as jobs
+from jaxnet.batch import _shards as shards
+from jaxnet.bench import measure_limits, roofline_limit, work_per_image
 from jaxnet.data import load_mnist, open_inputs
-from jaxnet.formats.answers import ENDINGS
-from jaxnet.limits import measure_limits
-from jaxnet.pretrained import PATH
-from jaxnet.program import PRECISIONS
+from jaxnet.inference import PRECISIONS
 from tests.benchmarks import readers
 from tests.benchmarks.readers import in_batches
 from tests.benchmarks.report import report
@@ -97,7 +96,7 @@ def million(params):
         show(f"a million, {name}", rates[name], rates["float32"], peer_name="ours, float32")
     limits = measure_limits(jax.devices()[0])
     for name in PRECISIONS:
-        most, limit = ceiling(work_of(params), limits, name)
+        most, limit = roofline_limit(work_per_image(params), limits, name)
         show(f"a million, {name}", rates[name], most / 1e6, peer_name=f"the machine's {limit}")
 
 
@@ -169,7 +168,7 @@ def from_files(params):
         folder = Path(name)
         np.save(folder / "many.npy", images)
         inputs = open_inputs([folder / "many.npy"])
-        job = jobs.Job(*jaxnet.load(PATH), inputs, brightest=True)
+        job = jobs.Job(*jaxnet.load(), inputs, brightest=True)
         jobs.warm(job)
         for ending in ENDINGS:
             options = {"ending": ending, "size": N // 2, "resume": False}

@@ -60,7 +60,7 @@ def latencies(events: list[dict[str, Any]]) -> list[float]:
 def main() -> None:
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
         folder = Path(name)
-        (folder / "page.html").write_text(jaxnet.show.page().html, encoding="utf-8")
+        (folder / "page.html").write_text(jaxnet.page().html, encoding="utf-8")
         for clock, switches in (("stopped", FREE), ("60 Hz", [])):
             browser = playwright.chromium.launch(
                 executable_path=path_of_chromium(), args=SWITCHES + switches

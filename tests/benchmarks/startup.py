@@ -28,6 +28,8 @@ def compare(name: str, ours: list[str], peer: list[str], peer_name: str, runs: i
 
 def main() -> None:
     libraries = ["-c", "import jax, optax, chex"]
-    compare("import", ["-c", "import jaxnet"], libraries, "import jax, optax, chex", 21)
+    compare("import", ["-c", f"{libraries[1]}, jaxnet"], libraries, libraries[1], 21)
+    heart = "import jaxnet; jaxnet.forward, jaxnet.fit, jaxnet.classify"
+    compare("import of the heart", ["-c", heart], libraries, libraries[1], 21)
     classify = ["-m", "jaxnet", "classify"]
-    compare("first answer", classify, libraries, "import jax, optax, chex", 11)
+    compare("first answer", classify, libraries, libraries[1], 11)

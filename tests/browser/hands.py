@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 import jaxnet
-from jaxnet.show import page
+from jaxnet._page import page
 
 
 @cache
@@ -30,8 +30,8 @@ def random(sizes, seed=0):
 
 
 def images_of(n):
-    """Drawn digits, of 256 greys as in a file."""
-    images = np.asarray(jaxnet.data.strokes.sample(jax.random.key(7), n)[0])
+    """Drawn digits, of 256 grays as in a file."""
+    images = np.asarray(jaxnet.data.synthetic.sample(jax.random.key(7), n)[0])
     return np.rint(255 * images) / np.float32(255)
 
 
@@ -97,7 +97,7 @@ def params_of(tab):
     )
 
 
-def colours(tab, canvas):
+def colors(tab, canvas):
     """The pixels of a canvas, shape (rows, columns, 3)."""
     url = tab.locator(canvas).evaluate("canvas => canvas.toDataURL()")
     with Image.open(io.BytesIO(base64.b64decode(url.split(",")[1]))) as picture:

@@ -17,7 +17,7 @@ SIZES = {"phone": (375, 812), "laptop": (1440, 900), "4k": (3840, 2160)}
 folder, picture = map(Path, sys.argv[1:])
 folder.mkdir(parents=True, exist_ok=True)
 page = folder / "page.html"
-page.write_text(jaxnet.show.page().html, encoding="utf-8")
+page.write_text(jaxnet.page().html, encoding="utf-8")
 with sync_playwright() as playwright:
     browser = playwright.chromium.launch(executable_path=path_of_chromium(), args=SWITCHES)
     for name, (width, height) in SIZES.items():

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import jaxnet
-from jaxnet.show import page
-from tests.browser.hands import answer, colours, draw, frame, params_of, pen, random, text_of
+from jaxnet._page import page
+from tests.browser.hands import answer, colors, draw, frame, params_of, pen, random, text_of
 
 
 def test_dials_turn_and_turn_back(opened):
@@ -57,7 +57,7 @@ def test_the_edge_brush_draws_the_edge_of_the_library(opened):
         tab.check("[name=tool][value=edge]")
         pen(tab, [(6, 9), (18, 15)], "[data-is=weights]")
         w = np.asarray(params_of(tab)[0].weights[0], np.float64)
-        angle = -np.arctan2(6, 12)  # anticlockwise, as one looks at it
+        angle = -np.arctan2(6, 12)  # counterclockwise, as one looks at it
         edge = np.asarray(
             jaxnet.design.edge(12, 12, angle, length=float(np.hypot(6, 12)), width=3.0)
         )
@@ -110,7 +110,7 @@ def test_it_is_compared_with_the_trained_network(opened):
         )
         np.testing.assert_allclose(marks, 100 * theirs, atol=0.01)
         assert tab.is_visible("[data-is=other]")
-        assert colours(tab, "[data-is=other]").max() > 200
+        assert colors(tab, "[data-is=other]").max() > 200
 
 
 def test_a_slider_is_turned_as_far_as_it_is_pushed_and_undone_at_once(opened):

@@ -26,7 +26,7 @@ def test_what_is_drawn_is_read(opened, digit):
 
 
 def test_a_drawing_is_framed_as_mnist_is(opened):
-    """However large it is drawn and wherever: 20 pixels long, centred by mass."""
+    """However large it is drawn and wherever: 20 pixels long, centerd by mass."""
     with opened(text_of()) as tab:
         for stroke in ([(3, 3), (10, 3), (6, 13)], [(2, 2), (26, 2), (14, 26)]):
             tab.click("#clear")

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from jaxnet.show import page, values
+from jaxnet._page import page
+from jaxnet._util import palette
 from tests.browser.hands import frame, text_of
 
 
@@ -51,11 +52,11 @@ def test_a_notebook_shows_it(opened):
         assert inside.locator("#answer").inner_text() == "8"
 
 
-def test_full_colour_is_at_the_magnitude_that_the_library_states(chromium):
+def test_full_color_is_at_the_magnitude_that_the_library_states(chromium):
     draw = np.random.default_rng(0)
     samples = [draw.normal(size=n) * 10.0**e for n in (1, 2, 7, 16, 784) for e in (-3, 0, 2)]
     samples += [draw.standard_t(1, 300), np.zeros(3), np.array([1.0] * 97 + [1.4] * 3)]
-    source = (files("jaxnet.show") / "web" / "grids.js").read_bytes()
+    source = (files("jaxnet._page") / "web" / "grids.js").read_bytes()
     tab = chromium.new_page()
     got = tab.evaluate(
         "async ([url, samples]) => samples.map((await import(url)).scale)",
@@ -65,4 +66,4 @@ def test_full_colour_is_at_the_magnitude_that_the_library_states(chromium):
         ],
     )
     tab.close()
-    assert got == [*map(values.scale, samples)]
+    assert got == [*map(palette.scale, samples)]

@@ -11,10 +11,10 @@ import pytest
 from playwright.sync_api import expect
 
 import jaxnet
-from jaxnet.formats.safetensors import SQUASHES
+from jaxnet.network import SQUASHES
 from tests.browser.hands import (
     answer,
-    colours,
+    colors,
     draw,
     frame,
     images_of,
@@ -23,7 +23,7 @@ from tests.browser.hands import (
     read_in,
     text_of,
 )
-from tests.helpers import matrix_form
+from tests.oracles import matrix_form
 
 
 def tensors(**changes):
@@ -116,14 +116,14 @@ def test_weights_are_green_and_red_around_zero(opened):
         tab.click('[data-at="1-3"]')
         frame(tab)
         w = np.asarray(jaxnet.pretrained()[0].weights[3]).reshape(28, 28)
-        red, green, _ = np.moveaxis(colours(tab, "[data-is=weights]"), -1, 0)
+        red, green, _ = np.moveaxis(colors(tab, "[data-is=weights]"), -1, 0)
         strong = np.abs(w) > 0.3
         assert ((green > red) == (w > 0))[strong].all()
         order = np.argsort(w[w > 0])
         assert (np.diff(green[w > 0][order]) >= 0).all()  # brighter where larger
         tab.check("#safe")
         frame(tab)
-        red, _, blue = np.moveaxis(colours(tab, "[data-is=weights]"), -1, 0)
+        red, _, blue = np.moveaxis(colors(tab, "[data-is=weights]"), -1, 0)
         assert ((blue > red) == (w > 0))[strong].all()
 
 
@@ -136,13 +136,13 @@ def test_a_saved_network_is_read_by_jaxnet(opened, tmp_path):
             tab.click("#save")
         path = tmp_path / download.value.suggested_filename
         download.value.save_as(path)
-        params, info = jaxnet.load(path)
-        assert (info.sizes, info.squash, info.last_squash) == ((784, 16, 16, 10), "relu", "sigmoid")
+        params, spec = jaxnet.load(path)
+        assert (spec.sizes, spec.squash, spec.last_squash) == ((784, 16, 16, 10), "relu", "sigmoid")
         assert params[1].biases[7] == 2.5
         np.testing.assert_array_equal(params[0].weights, jaxnet.pretrained()[0].weights)
         images = images_of(50)
-        run = jax.vmap(lambda x: jaxnet.forward(params, x, **info.squashes))
-        # With weights learnt under sigmoid, ReLU's sums reach hundreds, which float32 rounds.
+        run = jax.vmap(lambda x: jaxnet.forward(params, x, **spec.squashes))
+        # With weights learned under sigmoid, ReLU's sums reach hundreds, which float32 rounds.
         np.testing.assert_allclose(read_in(tab, images)[-1], run(images), rtol=0, atol=1e-4)
 
 

@@ -1,0 +1,142 @@
+"""The page: one HTML file in which the network is drawn for, looked into and turned by its dials.
+
+It is made from the parts in `web/`, which hold no network, and from the networks, which are put
+in as they are; a browser opens it from the disk and asks nothing of the network.
+"""
+
+import base64
+import html
+import json
+import re
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Int, Key
+
+from jaxnet._pretrained import pretrained
+from jaxnet._util.palette import PAIRS
+from jaxnet.data.synthetic import draw
+from jaxnet.design import FIRST, SECOND, THIRD, handmade
+from jaxnet.network import SQUASHES, Params, check
+
+_MODULES = ("network", "drawing", "grids", "history", "files", "diagram", "neuron", "main")
+_IMPORT = re.compile(r"^import .*?;\n", re.MULTILINE | re.DOTALL)
+_EACH = 20  # drawn digits of a kind, to see how many are read right
+
+
+class Page(NamedTuple):
+    """A page, which a Jupyter notebook shows where it is the last value of a cell.
+
+    Attributes:
+        html: the whole file.
+    """
+
+    html: str
+
+    def _repr_html_(self) -> str:
+        return (
+            f'<iframe srcdoc="{html.escape(self.html)}" title="jaxnet" allow="clipboard-write" '
+            'style="width: 100%; height: 900px; border: 0"></iframe>'
+        )
+
+
+def page(
+    params: Params | None = None, *, squash: str = "sigmoid", last_squash: str = "sigmoid"
+) -> Page:
+    """Makes the page on a network: draw a digit, see every neuron, turn every dial.
+
+    Args:
+        params: with 784 inputs and ten outputs, of any sizes between; without, the trained one.
+            The trained network and the one made by hand are always there to go to.
+        squash: the name of its hidden layers' squashing function, in
+            `jaxnet.network.SQUASHES`.
+        last_squash: the same for its last layer.
+
+    Returns:
+        The page. A notebook shows it; `.html` is the text of one file that needs nothing else.
+
+    Raises:
+        TypeError, ValueError: other params, sizes or squashing functions; numbers not finite.
+
+    Example:
+        >>> import jax, jaxnet
+        >>> text = jaxnet.page(jaxnet.init(jax.random.key(0), (784, 20, 10))).html
+        >>> text.startswith("<!doctype html>"), len(text) < 600_000
+        (True, True)
+    """
+    networks: list[tuple[str, str, Any]] = [
+        ("trained", "the trained network", _embedded(pretrained(), "sigmoid", "sigmoid")),
+        ("handmade", "the one made by hand", _embedded(handmade(), "sigmoid", "sigmoid")),
+    ]
+    if params is not None:
+        _check(params, squash, last_squash)
+        own = _embedded(params, squash, last_squash)
+        there = [network for network in networks if network[2] == own]
+        others = [network for network in networks if network[2] != own]
+        networks = (there or [("yours", "your network", own)]) + others
+    labels = np.tile(np.arange(10), _EACH)
+    images = _drawn(jax.random.split(jax.random.key(0), labels.size), jnp.asarray(labels))
+    given = {
+        "networks": networks,
+        "reasons": [
+            [[name, neuron.looks_for] for name, neuron in neurons.items()]
+            for neurons in (FIRST, SECOND, THIRD)
+        ],
+        "pairs": {name: pair[:2] for name, pair in PAIRS.items()},
+        "digits": _base64(np.rint(255 * np.asarray(images)), "u1"),
+    }
+    source = {name: _read(f"{name}.js") for name in _MODULES}
+    script = "\n".join(
+        f"// {name}.js\n{_IMPORT.sub('', text)}".replace("\nexport ", "\n")
+        for name, text in source.items()
+    )
+    text = _read("page.html")
+    for place, part in (
+        ("/* style.css */", _read("style.css")),
+        ('id="given">{}', 'id="given">' + json.dumps(given, separators=(",", ":"))),
+        ("/* main.js */", "\n" + script),
+    ):
+        text = text.replace(place, part)
+    return Page(text)
+
+
+@jax.jit
+def _drawn(keys: Key[Array, " n"], digits: Int[Array, " n"]) -> Float[Array, "n 784"]:
+    return jax.vmap(draw)(keys, digits)
+
+
+def _check(params: Params, squash: str, last_squash: str) -> None:
+    leaves = jax.tree.leaves(params)
+    n_in = np.shape(leaves[0])[-1:] if leaves else ()
+    check(params, np.zeros(n_in, np.float32))
+    for name in (squash, last_squash):
+        if name not in SQUASHES:
+            raise ValueError(f"Expected a squash of {', '.join(SQUASHES)}; got {name!r} instead.")
+    if (sizes := (*n_in, len(params[-1][1]))) != (784, 10):
+        raise ValueError(
+            "Expected a network from 784 pixels to ten digits; got one of {} inputs and {} outputs "
+            "instead.".format(*sizes)
+        )
+    if not all(np.size(leaf) for leaf in leaves):
+        raise ValueError("Expected neurons in every layer; got a layer of none instead.")
+    with np.errstate(over="ignore"):
+        finite = all(np.isfinite(np.asarray(leaf).astype(np.float32)).all() for leaf in leaves)
+    if not finite:
+        raise ValueError("Expected weights and biases within float32; got larger, or NaN, instead.")
+
+
+def _embedded(params: Params, squash: str, last_squash: str) -> dict[str, Any]:
+    layers = [{"weights": _base64(w, "<f4"), "biases": _base64(b, "<f4")} for w, b in params]
+    return {"layers": layers, "squash": squash, "lastSquash": last_squash}
+
+
+def _base64(array: ArrayLike, dtype: str) -> str:
+    return base64.b64encode(np.asarray(array).astype(dtype).tobytes()).decode()
+
+
+def _read(name: str) -> str:
+    return (files("jaxnet._page") / "web" / name).read_text(encoding="utf-8")

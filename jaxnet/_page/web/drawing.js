@@ -1,0 +1,108 @@
+// From a pen's path to an image of 28×28 pixels, framed as MNIST's are.
+// A drawing is { base, strokes }: an image or null, and over it lists of points [x, y] in pixels.
+
+export const SIDE = 28;
+const PEN = 2.8; // pixels, the middle of what people's pens are in MNIST
+const LARGEST = 1.6; // a small drawing is not enlarged more, else the first touch would fill it all
+
+export const BLANK = { base: null, strokes: [] };
+export const isBlank = ({ base, strokes }) => !base && !strokes.length;
+
+/** An image that is there already, to draw on. */
+export const over = (image) => (image.some((v) => v > 0) ? { base: image, strokes: [] } : BLANK);
+
+/** How much of each pixel a round pen covers on its way along straight pieces. */
+export function ink(strokes, pen = PEN, side = SIDE) {
+  const image = new Float32Array(side * side);
+  const reach = pen / 2 + 0.5;
+  for (const points of strokes) {
+    points.forEach(([x1, y1], k) => {
+      const [x0, y0] = points[Math.max(k - 1, 0)];
+      const [dx, dy] = [x1 - x0, y1 - y0];
+      const length2 = dx * dx + dy * dy || 1e-6;
+      const within = (low, high) => [
+        Math.max(0, Math.ceil(Math.min(low, high) - reach)),
+        Math.min(side - 1, Math.floor(Math.max(low, high) + reach)),
+      ];
+      const [[left, right], [top, bottom]] = [within(x0, x1), within(y0, y1)];
+      for (let y = top; y <= bottom; y++) {
+        for (let x = left; x <= right; x++) {
+          const t = ((x - x0) * dx + (y - y0) * dy) / length2;
+          const s = Math.min(Math.max(t, 0), 1);
+          const distance = Math.hypot(x - x0 - s * dx, y - y0 - s * dy);
+          const covered = Math.min(Math.max(reach - distance, 0), 1);
+          image[y * side + x] = Math.max(image[y * side + x], covered);
+        }
+      }
+    });
+  }
+  return image;
+}
+
+/** The image as drawn; framed, also what the network is given. */
+export function toImage({ base, strokes }, framed) {
+  if (!base) return ink(framed ? asMnist(strokes) : strokes);
+  const drawn = ink(strokes);
+  const image = base.map((v, i) => Math.max(v, drawn[i]));
+  return framed && strokes.length ? centerd(image) : image;
+}
+
+/** The strokes, 20 pixels along the longest side, their middle of mass in the image's middle. */
+function asMnist(strokes) {
+  const points = strokes.flat();
+  if (!points.length) return strokes;
+  const box = [0, 1].map((axis) => {
+    const along = points.map((p) => p[axis]);
+    return [Math.min(...along), Math.max(...along)];
+  });
+  const extent = Math.max(...box.map(([low, high]) => high - low));
+  const scale = Math.min((20 - PEN) / extent, LARGEST);
+  let mass = 0;
+  const middle = [0, 0];
+  for (const stroke of strokes) {
+    stroke.forEach(([x1, y1], k) => {
+      const [x0, y0] = stroke[Math.max(k - 1, 0)];
+      const length = Math.hypot(x1 - x0, y1 - y0) + 1e-6; // so that a dot has mass too
+      mass += length;
+      middle[0] += (length * (x0 + x1)) / 2;
+      middle[1] += (length * (y0 + y1)) / 2;
+    });
+  }
+  const shift = box.map(([low, high], axis) => {
+    const wanted = SIDE / 2 - (scale * middle[axis]) / mass;
+    const margin = PEN / 2 - 0.5; // nothing is pushed over the edge
+    return Math.min(Math.max(wanted, margin - scale * low), SIDE - 1 - margin - scale * high);
+  });
+  return strokes.map((stroke) => stroke.map((p) => p.map((v, axis) => scale * v + shift[axis])));
+}
+
+/** The image moved by whole pixels, so that its middle of mass is nearest to the middle. */
+function centerd(image) {
+  let [mass, middleX, middleY] = [0, 0, 0];
+  image.forEach((v, i) => {
+    mass += v;
+    middleX += v * (i % SIDE);
+    middleY += v * Math.floor(i / SIDE);
+  });
+  if (!mass) return image;
+  const right = Math.round(SIDE / 2 - middleX / mass);
+  const down = Math.round(SIDE / 2 - middleY / mass);
+  return image.map((_, i) => {
+    const [x, y] = [(i % SIDE) - right, Math.floor(i / SIDE) - down];
+    return x >= 0 && x < SIDE && y >= 0 && y < SIDE ? image[y * SIDE + x] : 0;
+  });
+}
+
+/** Weights for an edge from one place to another: positive along it, negative on both sides.
+ *  (1 - v²) exp(-(u² + v²) / 2), u along and v across in half sizes, as jaxnet.design.edge. */
+export function edge([x0, y0], [x1, y1], width, side = SIDE) {
+  const length = Math.max(Math.hypot(x1 - x0, y1 - y0), width);
+  const angle = Math.atan2(y1 - y0, x1 - x0);
+  const [cos, sin] = [Math.cos(angle), Math.sin(angle)];
+  return Float32Array.from({ length: side * side }, (_, i) => {
+    const [x, y] = [(i % side) - (x0 + x1) / 2, Math.floor(i / side) - (y0 + y1) / 2];
+    const u = (x * cos + y * sin) / (length / 2);
+    const v = (y * cos - x * sin) / (width / 2);
+    return (1 - v * v) * Math.exp(-(u * u + v * v) / 2);
+  });
+}

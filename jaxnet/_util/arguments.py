@@ -1,0 +1,26 @@
+"""Arguments that are names: one error for a bad one, which the command line shows as its option."""
+
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class ArgumentError(ValueError):
+    """An argument has a bad value. The message names it, and the command line adds the dashes."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(f"{name}: {problem}")
+        self.name, self.problem = name, problem
+
+
+def look_up(table: Mapping[str, T], value: str, name: str) -> T:
+    """What a table has under the value of an argument."""
+    check_choice(table, value, name)
+    return table[value]
+
+
+def check_choice(choices: Iterable[str], value: str, name: str) -> None:
+    """Raises where the value of an argument is none of the choices."""
+    if value not in (*choices,):
+        raise ArgumentError(name, f"expected one of {', '.join(choices)}; got {value!r:.60}.")

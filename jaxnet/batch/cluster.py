@@ -1,0 +1,288 @@
+"""Images on many machines: a step for Ray Data, which moves rows and minds the workers.
+
+    import ray
+    from jaxnet.batch import cluster
+
+    ray.init()                                       # or the address of a cluster
+    dataset = cluster.read("digits.parquet")         # or .npy, IDX, folders of pictures
+    answers = cluster.classify(dataset, jaxnet.pretrained())
+    answers.drop_columns(["image"]).write_parquet("answers")
+
+Both return at once; the work begins when rows are asked for. What a worker was at when it died
+is done again by another, and every row comes out once. Workers need jaxnet installed, and files
+must lie where all of them can read them. Ray wants two cores at least: on one alone, a step may
+wait for ever for the core of another.
+
+Rows come out as they are done. For the order in which they went in, set before:
+
+    ray.data.DataContext.get_current().execution_options.preserve_order = True
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.nn import sigmoid
+from numpy.typing import NDArray
+
+from jaxnet import inference
+from jaxnet._util.files import FileError
+from jaxnet.data import read_images
+from jaxnet.data.pictures import SUFFIXES
+from jaxnet.network import SIZES, Params, Squash, check
+
+try:
+    import pyarrow as pa
+    import ray.data
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "A cluster needs Ray: pip install 'jaxnet-digits[ray]'", name=error.name
+    ) from error
+
+Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+
+_PIXELS = SIZES[0]
+_BLOCK = 16_384  # images of one file that are handed on together
+
+
+def classify(
+    dataset: ray.data.Dataset,
+    params: Params,
+    *,
+    squash: Squash = sigmoid,
+    last_squash: Squash = sigmoid,
+    column: str = "image",
+    batch_size: int = 16_384,
+    workers: int | None = None,
+    num_gpus: float = 0,
+) -> ray.data.Dataset:
+    """Reads the image of every row, in workers that each load the network and compile it once.
+
+    Args:
+        dataset: with one image a row, of 784 or 28×28 pixels: lists or tensors of uint8 from 0
+            to 255 or of floats from 0 to 1, or 784 bytes. Bytes reach the device as bytes.
+        params: the network, of 784 inputs; for one in a file, `params, spec = jaxnet.load(path)`.
+        squash, last_squash: as in `forward`; with a file, `**spec.squashes`.
+        column: where the images are.
+        batch_size: images that a worker reads at a time, at most.
+        workers: how many there are at most; by default as many as have work and room.
+        num_gpus: GPUs for each. Without one, a worker takes one core, and leaves GPUs alone.
+
+    Returns:
+        The dataset with two more columns: `digit`, an integer from 0 to 9, and `activations`, a
+        list of ten floats. All others are as they were.
+
+    Raises:
+        TypeError, ValueError: no network of 784 inputs, or numbers below what is needed.
+        ray.exceptions.RayTaskError: when rows are asked for, if a column is missing or there
+            already, or holds no images; it quotes the sentence that says so.
+
+    Example:
+        >>> dataset = cluster.read("scans")  # doctest: +SKIP
+        >>> cluster.classify(dataset, jaxnet.pretrained()).show()  # doctest: +SKIP
+
+    It is run in `examples/cluster.py`, since a cluster takes seconds to start.
+    """
+    check(params, jax.ShapeDtypeStruct((_PIXELS,), jnp.float32))
+    for name, number, least in (
+        ("batch_size", batch_size, 1),
+        ("workers", 1 if workers is None else workers, 1),
+        ("num_gpus", num_gpus, 0),
+    ):
+        if number < least:
+            raise ValueError(f"Expected {name} of {least} or more; got {number} instead.")
+    # In NumPy, since an array of JAX's would start a device where it arrives.
+    host = jax.tree.map(np.asarray, params)
+    return dataset.map_batches(
+        _Classifier,
+        fn_constructor_args=(host, squash, last_squash, column, batch_size, num_gpus > 0),
+        batch_format="pyarrow",
+        # Without GPUs, Ray shall not heap up files until they make a batch: it would give all
+        # of them to one worker, where a worker for each would have begun at once.
+        batch_size=batch_size if num_gpus else None,
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers),
+        num_gpus=num_gpus or None,
+        udf_modifying_row_count=False,
+    )
+
+
+def read(paths: Paths) -> ray.data.Dataset:
+    """Makes a dataset of images in files; each file is read by one worker, piece after piece.
+
+    Args:
+        paths: one or several. Parquet: files, folders of them, or addresses such as
+            `s3://bucket/digits.parquet`. Or whatever `jaxnet.data.read_images` takes: IDX and
+            `.npy` files, pictures, which are brought into MNIST's form, and folders of these.
+
+    Returns:
+        What the Parquet files hold; of others, the columns `path`, `index`, the place in the
+        file from 0, and `image`, a list of 784.
+
+    Raises:
+        ValueError: no paths, or Parquet among others.
+        FileError: a folder with nothing to read in it.
+        OSError: there is no such file.
+        ray.exceptions.RayTaskError: when rows are asked for, if a file is damaged or holds no
+            images; it quotes the sentence that says so.
+
+    Example:
+        >>> cluster.read(["one.npy", "t10k-images-idx3-ubyte.gz"]).count()  # doctest: +SKIP
+        10001
+    """
+    names = [paths] if isinstance(paths, (str, os.PathLike)) else paths
+    # Workers need not be in the same folder as this process.
+    names = [os.fspath(p) if "://" in os.fspath(p) else os.path.abspath(p) for p in names]
+    kinds = {_is_parquet(name) for name in names}
+    if len(kinds) != 1:
+        raise ValueError(
+            "Expected paths of one kind, one at least; got "
+            f"{'Parquet among others' if kinds else 'none'} instead."
+        )
+    if kinds == {True}:
+        return ray.data.read_parquet(names)
+    files = [{"path": file} for name in names for file in _files(Path(name))]
+    return ray.data.from_items(files).map_batches(_read_each, batch_size=1)
+
+
+def as_images(column: pa.ChunkedArray, name: str = "image") -> NDArray[Any]:
+    """Takes a column of Arrow's for images; what `classify` makes of each batch.
+
+    Args:
+        column: lists or tensors of 784 or 28×28 in each row, uint8 from 0 to 255 or floats from
+            0 to 1; or 784 bytes.
+        name: of the column, for the message.
+
+    Returns:
+        Images for `jaxnet.classify`, shape `(n, 784)`, in the type that they came in.
+
+    Raises:
+        ValueError: anything else, or rows with nothing in them.
+
+    Example:
+        >>> import pyarrow
+        >>> as_images(pyarrow.chunked_array([[bytes(784), bytes(784)]])).shape
+        (2, 784)
+    """
+    if not len(column):
+        return np.empty((0, _PIXELS), np.uint8)
+    values, shape = _values(column)
+    fault = None
+    if column.null_count:
+        fault = f"nothing in {column.null_count} of {len(column)} rows"
+    elif shape not in ((_PIXELS,), (28, 28)):
+        fault = f"{column.type} of {' × '.join(map(str, shape)) or 'single values'}"
+    elif values.dtype != np.uint8 and values.dtype.kind != "f":
+        fault = f"{column.type}"
+    elif values.dtype.kind == "f" and not (values.min() >= 0 and values.max() <= 1):
+        fault = f"floats from {values.min()} to {values.max()}"
+    if fault:
+        raise ValueError(
+            f"Expected an image in each row of the column {name!r}, 784 or 28×28 values in uint8 "
+            f"or in floats from 0 to 1; got {fault} instead."
+        )
+    return values.reshape(-1, _PIXELS)
+
+
+class _Classifier:
+    """What a worker holds on to from batch to batch."""
+
+    def __init__(
+        self,
+        params: Params,
+        squash: Squash,
+        last_squash: Squash,
+        column: str,
+        batch_size: int,
+        on_gpu: bool,
+    ) -> None:
+        if not on_gpu:
+            jax.config.update("jax_platforms", "cpu")
+            os.environ["NPROC"] = "1"  # XLA's threads: the other cores are other workers'
+        self.column, self.batch_size = column, batch_size
+        self.classify = inference.classifier(
+            jax.tree.map(jnp.asarray, params),
+            squash=squash,
+            last_squash=last_squash,
+            batch_size=batch_size,
+        )
+
+    def __call__(self, rows: pa.Table) -> pa.Table:
+        names = rows.column_names
+        taken = {"digit", "activations"}.intersection(names)
+        if names.count(self.column) != 1 or taken:
+            raise ValueError(
+                f"Expected a column {self.column!r}, and none that is named digit or activations; "
+                f"got {', '.join(names)} instead. To rename them, use dataset.rename_columns."
+            )
+        images, size = as_images(rows[self.column], self.column), self.batch_size
+        starts = range(0, max(len(images), 1), size)
+        digits, activations = inference.concatenate(
+            self.classify(images[at : at + size]) for at in starts
+        )
+        # Parquet has no types that are narrower than a float.
+        activations = activations.astype(np.promote_types(activations.dtype, np.float32))
+        rows = rows.append_column("digit", pa.array(digits))
+        return rows.append_column("activations", _lists(activations))
+
+
+def _values(column: pa.ChunkedArray) -> tuple[NDArray[Any], tuple[int | str, ...]]:
+    """All values of a column, one after another, and what shape they have in each row."""
+    array = column.combine_chunks()
+    if array.null_count:
+        return np.empty(0), ()
+    if hasattr(array, "to_numpy_ndarray"):  # a tensor, of Arrow's own or of Ray's
+        tensor = array.to_numpy_ndarray()
+        return tensor.ravel(), tensor.shape[1:]
+    if isinstance(array, (pa.BinaryArray, pa.LargeBinaryArray, pa.FixedSizeBinaryArray)):
+        texts = array.to_pylist()
+        return np.frombuffer(b"".join(texts), np.uint8), (_shared(map(len, texts)),)
+    shape = ()
+    while isinstance(array, (pa.ListArray, pa.LargeListArray, pa.FixedSizeListArray)):
+        shape += (_shared(array.value_lengths().unique().to_pylist()),)
+        array = array.flatten()
+    return array.to_numpy(zero_copy_only=False), shape
+
+
+def _shared(lengths: Iterable[int]) -> int | str:
+    """The one length that all have."""
+    different = set(lengths)
+    return different.pop() if len(different) == 1 else "different lengths"
+
+
+def _lists(rows: NDArray[Any]) -> pa.FixedSizeListArray:
+    """Rows of numbers as lists of Parquet's own, which every program reads."""
+    return pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), rows.shape[1])
+
+
+def _is_parquet(name: str) -> bool:
+    """Whether a path leads to Parquet; an address does, since nothing else is read from one."""
+    path = Path(name)
+    if "://" in name or path.suffix == ".parquet":
+        return True
+    return path.is_dir() and next(path.rglob("*.parquet"), None) is not None
+
+
+def _files(path: Path) -> list[str]:
+    """The file itself, or those in a folder that may hold images."""
+    if not path.is_dir():
+        os.stat(path)  # fails now rather than in a worker, if it is not there
+        return [str(path)]
+    suffixes = (".npy", *SUFFIXES)
+    files = sorted(p for p in path.iterdir() if p.suffix.lower() in suffixes and p.name[0] != ".")
+    if not files:
+        kinds = ", ".join((".parquet", *suffixes))
+        raise FileError(f"{path}: no images in this folder ({kinds}).")
+    return [str(p) for p in files]
+
+
+def _read_each(files: Any) -> Iterator[pa.Table]:
+    for path in map(str, files["path"]):
+        images = read_images(path).images
+        for at in range(0, len(images), _BLOCK):
+            piece = images[at : at + _BLOCK]
+            index = np.arange(at, at + len(piece))
+            yield pa.table({"path": [path] * len(piece), "index": index, "image": _lists(piece)})

@@ -1,0 +1,173 @@
+"""Weights and activations in a terminal, in blocks of color, drawn by rich.
+
+Where there are no colors, a sign stands for a number beyond a quarter of the scale, two for
+one beyond a half.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from jax.nn import sigmoid
+from numpy.typing import ArrayLike, NDArray
+from rich.columns import Columns
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from jaxnet import analysis, network
+from jaxnet._util import palette
+from jaxnet.cli._terminal import bar, half_blocks
+from jaxnet.network import Image, Params, Squash
+
+_MOST = 20  # neurons shown as bars; more are a grid
+
+
+class Blocks(NamedTuple):
+    """Numbers in a grid, in colors around zero, or in grays: a line holds two rows.
+
+    Attributes:
+        grid: shape `(rows, columns)`; nothing is shown where it is NaN.
+        full: the magnitude at full brightness.
+        colors: "video" or "safe".
+        gray: numbers above zero in grays, as activations are.
+    """
+
+    grid: NDArray[Any]
+    full: float
+    colors: str = "video"
+    gray: bool = False
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if console.color_system is None:
+            for row in self.grid:
+                yield Text("".join(map(self._signs, row)).rstrip())
+            return
+        paint = palette.shades if self.gray else palette.around_zero
+        yield from half_blocks(paint(self.grid, self.full, self.colors))
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        width = self.grid.shape[1] * (1 if console.color_system else 2)
+        return Measurement(width, width)
+
+    def _signs(self, number: float) -> str:
+        share = abs(number) / self.full
+        sign = "-" if number < 0 else "+"
+        return (sign * (2 if share > 0.5 else 1 if share > 0.25 else 0)).ljust(2)
+
+
+def weights(
+    params: Params, layer: int, neuron: int | None = None, *, colors: str = "video"
+) -> RenderableType:
+    """Shows the weights into one neuron, or into all of a layer."""
+    analysis.check_neuron(params, layer, 0 if neuron is None else neuron)
+    w, b = (np.asarray(part, float) for part in params[layer - 1])
+    wanted = range(len(w)) if neuron is None else [neuron]
+    full = palette.scale(w[[*wanted]])
+    grids = [
+        Group(
+            Text(f"{k}   bias {palette.signed(b[k])}", "dim"),
+            Blocks(palette.folded(w[k]), full, colors),
+        )
+        for k in wanted
+    ]
+    shown = Columns(grids, padding=(1, 3)) if len(grids) > 1 else grids[0]
+    return Group(shown, _scale(full, colors, np.abs(w[[*wanted]]).max()))
+
+
+def contributions(
+    params: Params,
+    x: Image,
+    layer: int,
+    neuron: int,
+    *,
+    squash: Squash = sigmoid,
+    last_squash: Squash = sigmoid,
+    colors: str = "video",
+) -> RenderableType:
+    """Shows what each input adds to one neuron's sum, and what the sum comes to."""
+    parts = np.asarray(analysis.contributions(params, x, layer, neuron, squash=squash), float)
+    layers = network.activations(params, x, squash=squash, last_squash=last_squash)
+    said = palette.threshold_in_words(
+        parts.sum(), float(params[layer - 1][1][neuron]), float(layers[layer][neuron])
+    )
+    return Group(signed(parts, colors=colors), said)
+
+
+def saliency(
+    params: Params,
+    x: Image,
+    digit: int | None = None,
+    *,
+    squash: Squash = sigmoid,
+    colors: str = "video",
+) -> RenderableType:
+    """Shows which pixels, made brighter, speak for an output and which against it."""
+    if digit is None:
+        # A single output speaks for 1 and against 0.
+        digit = min(int(network.predict(params, x, squash=squash)), len(params[-1][1]) - 1)
+    return signed(analysis.saliency(params, x, digit, squash=squash), colors=colors)
+
+
+def signed(numbers: ArrayLike, *, colors: str = "video") -> RenderableType:
+    """Shows numbers around zero, as many as there are pixels, and their scale."""
+    full = palette.scale(numbers)
+    grid = Blocks(palette.folded(numbers), full, colors)
+    return Group(grid, _scale(full, colors, np.abs(np.asarray(numbers)).max()))
+
+
+def grays(numbers: ArrayLike, *, colors: str = "video") -> Blocks:
+    """Shows an image, or other activations, in grays."""
+    return Blocks(palette.folded(numbers), palette.white(numbers), colors, gray=True)
+
+
+def exciting(
+    params: Params, layer: int, neuron: int | None = None, *, squash: Squash = sigmoid
+) -> RenderableType:
+    """Shows the image that excites a neuron most, or one for each neuron of a layer."""
+    wanted, images, sums = analysis.maximizing_images(params, layer, neuron, squash=squash)
+    grids = [
+        Group(Text(f"{k}   sum {palette.signed(z)}", "dim"), grays(x))
+        for k, x, z in zip(wanted, images, sums, strict=True)
+    ]
+    return Columns(grids, padding=(1, 3)) if len(grids) > 1 else grids[0]
+
+
+def activations(
+    params: Params,
+    x: Image,
+    *,
+    squash: Squash = sigmoid,
+    last_squash: Squash = sigmoid,
+    colors: str = "video",
+) -> Table:
+    """Shows every layer's activations beside each other, the image first."""
+    layers = network.activations(params, x, squash=squash, last_squash=last_squash)
+    read = int(network.predict(params, x, squash=squash))
+    columns: list[RenderableType] = []
+    for n, layer in enumerate(layers):
+        a = np.asarray(layer, float)
+        white = palette.white(a)
+        if len(a) > _MOST:
+            columns.append(grays(a, colors=colors))
+            continue
+        lines = [
+            Text(
+                f"{k:>2} {bar(v / white)} {v:5.2f}".replace("-", "−"),
+                "bold" if n == len(params) and k == read else "",
+            )
+            for k, v in enumerate(a)
+        ]
+        columns.append(Group(*lines))
+    names = ["image", *(f"layer {n}" for n in range(1, len(layers)))]
+    names[-1] = f"output: {read}"
+    table = Table.grid(padding=(0, 3, 0, 0))
+    table.add_row(*(Text(name, "dim") for name in names))
+    table.add_row(*columns)
+    table.add_row()
+    return table
+
+
+def _scale(full: float, colors: str, largest: float) -> Text:
+    beyond = f"; the largest is {palette.signed(largest)[1:]}" if largest > full else ""
+    return Text(f"{palette.in_words(colors)}, brightest at {full:g}{beyond}", "dim")

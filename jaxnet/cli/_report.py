@@ -1,0 +1,73 @@
+"""What was measured of a machine, in a terminal."""
+
+from collections.abc import Iterable
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from jaxnet.bench import Limits, Rate, Report, Stage, Work
+from jaxnet.cli._terminal import bar
+
+_STAGES = {
+    "read": "read from a file that the system has in memory",
+    "transfer": "transfer to the device",
+    "compute": "compute, and bring the answers to NumPy",
+    "result": "of that, the answers' way back",
+}
+
+
+def tables(report: Report) -> Group:
+    """Shows each device's limits, what is reached of them, and where the time goes."""
+    work = report.work
+    parts: list[RenderableType] = [
+        f"one image: {work.bytes:,} bytes, {work.operations:,} operations"
+    ]
+    for limits in report.limits:
+        rates = [rate for rate in report.rates if rate.device == limits.device]
+        stages = [stage for stage in report.stages if stage.device == limits.device]
+        parts += ["", Text(limits.device, "bold"), _limits(limits, work)]
+        parts += ["", _rates(rates)] if rates else []
+        parts += ["", _stages(stages)] if stages else []
+    return Group(*parts)
+
+
+def _limits(limits: Limits, work: Work) -> Table:
+    table = _table("limit", ">measured", ">enough for images a second")
+    for name, rate in (("memory", limits.memory), ("transfer", limits.transfer)):
+        if rate is not None:
+            table.add_row(name, f"{rate / 1e9:,.1f} GB/s", _rounded(rate / work.bytes))
+    for precision, rate in limits.arithmetic.items():
+        giga = f"{rate / 1e9:,.0f} Gop/s"
+        table.add_row(f"arithmetic, {precision}", giga, _rounded(rate / work.operations))
+    return table
+
+
+def _rates(rates: Iterable[Rate]) -> Table:
+    table = _table("precision", ">images a call", ">images a second", "share of the least limit")
+    for rate in rates:
+        share = f"{bar(rate.share)} {100 * rate.share:.3g} % of {rate.limit}"
+        speed = _rounded(rate.images_per_second)
+        table.add_row(rate.precision, f"{rate.batch_size:,}", speed, share)
+    return table
+
+
+def _stages(stages: Iterable[Stage]) -> Table:
+    table = _table("stage", "precision", ">a million images")
+    for stage in stages:
+        seconds = f"{1e6 * stage.seconds_per_image:.3f} s"
+        table.add_row(_STAGES[stage.name], stage.precision or "", seconds)
+    return table
+
+
+def _table(*names: str) -> Table:
+    """A table with such columns, those of numbers marked by >."""
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
+    for name in names:
+        table.add_column(name.removeprefix(">"), justify="right" if name[0] == ">" else "left")
+    return table
+
+
+def _rounded(number: float) -> str:
+    """To three digits, as no measurement here is more exact."""
+    return f"{float(f'{number:.3g}'):,.0f}"

@@ -1,0 +1,181 @@
+"""What a network sees and says, in a terminal, drawn by rich."""
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+from rich.columns import Columns
+from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from jaxnet._util.palette import shades
+from jaxnet.batch import Tally
+from jaxnet.data import Source
+from jaxnet.data._load import unit
+from jaxnet.inference import Answers
+from jaxnet.training import History
+
+_EIGHTHS = " ▏▎▍▌▋▊▉█"
+
+
+class Picture(NamedTuple):
+    """An image, drawn in half blocks: each character holds two pixels, one above the other.
+
+    Where there are no colors, a pixel is on where it is brighter than one half.
+
+    Attributes:
+        image: a square, shape `(784,)`, from 0 (black) to 1 (white).
+    """
+
+    image: NDArray[Any]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        side = math.isqrt(self.image.size)
+        grid = np.zeros((side + side % 2, side))
+        grid[:side] = np.reshape(self.image, (side, side))
+        if console.color_system is not None:
+            yield from half_blocks(shades(grid))
+            return
+        for upper, lower in zip(grid[::2] > 0.5, grid[1::2] > 0.5, strict=True):
+            yield Text("".join(" ▀▄█"[n] for n in upper + 2 * lower))
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement(*[math.isqrt(self.image.size)] * 2)
+
+
+def half_blocks(rgb: NDArray[Any]) -> Iterator[Text]:
+    """Draws pixels in color: each character holds two, one above the other."""
+    rows = np.pad(rgb, ((0, len(rgb) % 2), (0, 0), (0, 0)), constant_values=np.nan)
+    names = [
+        ["default" if r < 0 else f"rgb({r},{g},{b})" for r, g, b in row]
+        for row in np.nan_to_num(255 * rows, nan=-1).round().astype(int).tolist()
+    ]
+    for upper, lower in zip(names[::2], names[1::2], strict=True):
+        yield Text.assemble(*map(_half_block, upper, lower))
+
+
+def _half_block(upper: str, lower: str) -> tuple[str, str]:
+    if upper == lower == "default":
+        return " ", ""
+    return ("▄", f"{lower} on {upper}") if upper == "default" else ("▀", f"{upper} on {lower}")
+
+
+def bar(value: float, *, width: int = 8) -> str:
+    """A bar as long as a number from 0 to 1, to an eighth of a character; beyond, as at the end."""
+    within = min(max(float(np.nan_to_num(value)), 0), 1)
+    full, eighths = divmod(round(within * width * 8), 8)
+    return ("█" * full + _EIGHTHS[eighths] * (eighths > 0)).ljust(width)
+
+
+def curve(values: NDArray[Any], *, width: int = 40, height: int = 6) -> str:
+    """A curve in blocks, from the least of its values at the bottom to the greatest at the top."""
+    ends = np.arange(1, min(width, len(values)) + 1) * len(values) // min(width, len(values)) - 1
+    columns = np.asarray(values, float)[ends]
+    finite = np.isfinite(columns)
+    low, high = columns[finite].min(initial=np.inf), columns[finite].max(initial=-np.inf)
+    span = high - low if high > low else 1.0
+    # From one eighth of a character for the least to all of them for the greatest.
+    tall = [
+        1 + round((v - low) / span * (8 * height - 1)) if ok else 0
+        for v, ok in zip(columns, finite, strict=True)
+    ]
+    lines = [
+        "".join(" ▁▂▃▄▅▆▇█"[min(max(t - 8 * row, 0), 8)] for t in tall).rstrip()
+        for row in reversed(range(height))
+    ]
+    return "\n".join(lines)
+
+
+def printable(text: str) -> str:
+    """A text without the characters that would move the cursor, clear the screen or break the line."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)
+
+
+def cards(
+    source: Source,
+    answers: Answers,
+    labels: NDArray[Any] | None = None,
+) -> Columns:
+    """Shows each image with its activations as bars, and the digit that was read."""
+    known = [None] * len(source.names) if labels is None else labels
+    return Columns(
+        [
+            _card(name, Picture(unit(image)), digit, activations, label)
+            for name, image, digit, activations, label in zip(
+                source.names, source.images, *answers, known, strict=True
+            )
+        ],
+        padding=(1, 2),
+    )
+
+
+def summary(tally: Tally, rate: float, *, labeled: bool) -> Table:
+    """Sums up many answers: how many, how many right, how fast, on what."""
+    table = Table.grid(padding=(0, 2))
+    table.add_row("images", f"{tally.rows:,}")
+    read = tally.rows - tally.unread
+    if tally.unread:
+        table.add_row("skipped", f"[bold red]{tally.unread:,}[/]")
+    if labeled and read:
+        share = 100 * tally.right / read
+        table.add_row("read rightly", f"[bold]{share:.2f} %[/] ({tally.right:,})")
+    if rate:
+        table.add_row("speed", f"{rate:,.0f} images a second")
+    table.add_row("device", jax.devices()[0].device_kind)
+    return table
+
+
+def learning(history: History, epochs: int, seconds: float) -> Table:
+    """A run so far: which epoch, how well it reads, and the curves of cost and of accuracy."""
+    done = len(history.cost)
+    left = seconds / done * (epochs - done)
+    cost, read, what = _means(history)
+    table = Table.grid(padding=(0, 4, 0, 0))
+    table.add_row(
+        f"epoch [bold]{done}[/] of {epochs}", f"{seconds:.0f} s, {left:.0f} s left" if left else ""
+    )
+    table.add_row(
+        f"cost [bold]{cost[-1]:.4f}[/]", f"reads [bold]{100 * read[-1]:.2f} %[/] of {what}"
+    )
+    table.add_row(Text(curve(np.log(np.maximum(cost, 1e-9))), "red"), Text(curve(read), "green"))
+    table.add_row(*(f"[dim]from {a.min():.4f} to {a.max():.4f}" for a in (cost, read)))
+    return table
+
+
+def epoch_line(history: History, epochs: int) -> str:
+    """What `learning` shows, in a line: for a log."""
+    cost, read, what = _means(history)
+    so_far = f"epoch {len(cost)} of {epochs}: cost {cost[-1]:.4f}"
+    return f"{so_far}, reads {100 * read[-1]:.2f} % of {what}"
+
+
+def _means(history: History) -> tuple[NDArray[Any], NDArray[Any], str]:
+    """Cost and share read rightly, each epoch's mean over the members that learn, and of what."""
+    share, what = history.accuracy, "images learned from"
+    if history.held_out is not None:
+        share, what = history.held_out.accuracy, "images held out"
+    alive = np.isfinite(history.cost)
+    n = np.maximum(alive.sum(1), 1)
+    cost, read = (np.where(alive, a, 0).sum(1) / n for a in (history.cost, share))
+    return cost, read, what
+
+
+def _card(
+    name: str, image: Picture, digit: int, activations: NDArray[Any], label: int | None
+) -> Table:
+    style = "bold green" if label in (None, digit) else "bold red"
+    bars = [
+        Text(f"{n} {bar(a)}", style if n == digit else "blue") for n, a in enumerate(activations)
+    ]
+    mark = "" if label is None else "  ✓" if label == digit else f"  ✗ {label}"
+    table = Table.grid(padding=(0, 1, 0, 0))
+    table.add_column(width=28)
+    table.add_column(width=10)
+    table.add_row(Text(printable(name)[-28:], "dim"), Text(f"→ {digit}{mark}", style))
+    table.add_row(image, Group("", "", *bars))
+    return table

@@ -1,0 +1,43 @@
+"""`jaxnet export`: the network as a program that runs without jaxnet."""
+
+from pathlib import Path
+from typing import Annotated
+
+import jax
+import numpy as np
+import typer
+
+from jaxnet._util.files import FileError, check_free, replacing
+from jaxnet.cli._terminal import printable
+from jaxnet.formats import load, onnx, stablehlo
+
+
+def command(
+    output: Annotated[
+        Path, typer.Argument(metavar="OUTPUT", help="The file to write: .onnx or .stablehlo.")
+    ],
+    weights: Annotated[
+        Path | None, typer.Option(help="The network to export.", show_default="the trained one")
+    ] = None,
+    uint8: Annotated[
+        bool, typer.Option("--uint8", help="Take images as bytes, not as floats from 0 to 1.")
+    ] = False,
+    batch: Annotated[
+        int | None, typer.Option(help="Images at a time.", show_default="any number")
+    ] = None,
+) -> None:
+    """Writes the network as a program that runs without jaxnet: for ONNX Runtime, or for JAX."""
+    if output.suffix not in (".onnx", ".stablehlo"):
+        raise FileError(f"{output}: networks are exported to .onnx or .stablehlo; name it so.")
+    check_free(output, [weights])
+    params, about = load(weights)
+    dtype = np.uint8 if uint8 else np.float32
+    squashes = {"squash": about.squash, "last_squash": about.last_squash}
+    if output.suffix == ".onnx":
+        content = onnx.export(params, **squashes, notes=about.notes, image_dtype=dtype, batch=batch)
+    else:
+        jax.config.update("jax_traceback_in_locations_limit", 0)  # no folder's name in the file
+        content = stablehlo.export(params, **squashes, image_dtype=dtype, batch=batch)
+    with replacing(output) as file:
+        file.write(content)
+    typer.echo(printable(str(output)))

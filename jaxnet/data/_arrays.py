@@ -1,0 +1,109 @@
+"""Arrays as they lie in files, of which any range of rows is read without the rest."""
+
+import math
+import os
+from collections.abc import Generator
+from contextlib import contextmanager, nullcontext
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxnet._util.files import FileError, open_file
+
+_ALIGNED = 64  # bytes
+
+
+class File(NamedTuple):
+    """A file that is read from again and again.
+
+    Attributes:
+        name: what messages call it.
+        place: its path, opened anew each time; or a file without one, which is held open.
+        size: in bytes, when it was first opened.
+        mtime_ns: when it was last written, in nanoseconds, as of then.
+    """
+
+    name: str
+    place: str | BinaryIO
+    size: int
+    mtime_ns: int
+
+
+class Layout(NamedTuple):
+    """Where an array lies in a file.
+
+    Attributes:
+        dtype, shape: the array's.
+        offset: of its first value, in bytes.
+        fortran: whether the first index is the fastest, rather than the last.
+    """
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    offset: int
+    fortran: bool = False
+
+    @property
+    def n_bytes(self) -> int:
+        """How many bytes the values take."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def found(name: str, place: str | BinaryIO, status: os.stat_result) -> File:
+    """A file as the system describes it now."""
+    return File(name, place, status.st_size, status.st_mtime_ns)
+
+
+@contextmanager
+def reopen(file: File) -> Generator[BinaryIO]:
+    """Opens a file once more, if nobody has written to it since."""
+    held = file.place
+    with open_file(held) if isinstance(held, str) else nullcontext(held) as opened:
+        now = found(file.name, held, os.fstat(opened.fileno()))
+        if now.size != file.size:
+            raise FileError(
+                f"{file.name}: this file has changed: {file.size:,} bytes before, {now.size:,} now."
+            )
+        if now.mtime_ns != file.mtime_ns:
+            raise FileError(f"{file.name}: this file has changed: it was written to since.")
+        yield opened
+
+
+def check_size(name: str, layout: Layout, size: int) -> None:
+    """Raises where a file does not end with its array's last value."""
+    there = size - layout.offset
+    if layout.n_bytes != there:
+        raise FileError(
+            f"{name}: the header declares {layout.dtype} of shape {layout.shape!s:.80}, "
+            f"{layout.n_bytes:,} bytes, but {there:,} follow."
+        )
+
+
+def read_rows(file: File, layout: Layout, start: int, stop: int) -> NDArray[Any]:
+    """Reads some of an array's rows, at the cost of these alone."""
+    dtype, (n, *row), offset, fortran = layout
+    m, values = stop - start, math.prod(row)
+    with reopen(file) as opened:
+        if not fortran:
+            rows = _empty((m, *row), dtype)
+            _fill(rows, opened, offset + start * values * dtype.itemsize, file.name)
+            return rows
+        columns = _empty((values, m), dtype)
+        for at, column in enumerate(columns):
+            _fill(column, opened, offset + (at * n + start) * dtype.itemsize, file.name)
+        return columns.reshape(*reversed(row), m).T
+
+
+def _empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Memory that begins where JAX, on a CPU, takes an array as it lies."""
+    n_bytes = math.prod(shape) * dtype.itemsize
+    space = np.empty(n_bytes + _ALIGNED, np.uint8)
+    lead = -space.ctypes.data % _ALIGNED
+    return space[lead : lead + n_bytes].view(dtype).reshape(shape)
+
+
+def _fill(array: NDArray[Any], opened: BinaryIO, at: int, name: str) -> None:
+    opened.seek(at)
+    if opened.readinto(array.reshape(-1).view(np.uint8)) < array.nbytes:  # type: ignore[attr-defined]
+        raise FileError(f"{name}: this file has changed: it was cut short while it was read.")

@@ -1,0 +1,337 @@
+"""Images by the paths of what holds them, however many: read a range at a time, from anywhere.
+
+What a file is shows in its bytes, not in its name: an IDX file, raw or compressed by gzip; a
+`.npy` or Parquet file; a picture. Beside files there are folders of pictures, patterns such as
+`scans/**/*.png`, and `-`, the standard input.
+"""
+
+import errno
+import glob
+import hashlib
+import os
+import re
+import sys
+import tempfile
+import weakref
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from functools import partial
+from itertools import accumulate, groupby
+from pathlib import Path
+from threading import Event
+from typing import Any, BinaryIO, NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxnet._util.files import FileError, open_file
+from jaxnet.data import _idx, _npy, _parquet
+from jaxnet.data._arrays import File, Layout, found, read_rows, reopen
+from jaxnet.data._rows import AT_ONCE, Numbered, Part, Rows, at_once, checked, decoded, together
+from jaxnet.data.pictures import SUFFIXES, decode, is_picture
+
+STDIN, STANDARD_INPUT = "-", "standard input"
+_PIECE = 2**20
+
+
+class Inputs(NamedTuple):
+    """Images that have been found, and are read as they are asked for.
+
+    Attributes:
+        n: how many.
+        read: takes the first row and the one after the last, and gives these `Rows`, in order
+            and the same each time; for one thread at a time. A third argument may be an event by
+            which another thread says that they are not wanted any more, so that it soon ends.
+        identity: what was opened, as JSON can hold it: the path, size and time of each file,
+            the number, names, sizes and times of a folder's, the digest of the standard input.
+        at_once: how many to read together; of pictures fewer, since each takes longer.
+        floats: a file whose images are known to be in floats, if there is one.
+    """
+
+    n: int
+    read: Callable[..., Rows]
+    identity: list[dict[str, Any]]
+    at_once: int = AT_ONCE
+    floats: str | None = None
+
+
+def open_inputs(
+    paths: Iterable[str | os.PathLike[str]], *, without: str | os.PathLike[str] | None = None
+) -> Inputs:
+    """Finds images and how many they are, without reading their pixels.
+
+    Args:
+        paths: files, folders of pictures (which are taken in the order of their names), patterns
+            as `glob.glob` takes them, recursively, where no file is called so (the files that
+            match are sorted), and "-" for a file on the standard input.
+        without: a folder that patterns pass over: the one that answers are written to.
+
+    Returns:
+        The images, in that order. To read them raises FileError or OSError where a file has
+        changed or gone since; pictures that are gone or bad are among the errors of their rows,
+        as those of a folder or pattern are that cannot be opened in the first place.
+
+    Raises:
+        FileError: nothing is found, or a file is none of these, or damaged, or not of images.
+        ModuleNotFoundError: there is a Parquet file, and nothing that reads it.
+        OSError: a file or folder cannot be opened or read.
+
+    Example:
+        >>> import numpy, pathlib, tempfile, jaxnet
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> numpy.save(folder / "a.npy", numpy.zeros((3, 28, 28), "uint8"))
+        >>> numpy.save(folder / "b.npy", numpy.zeros((2, 784), "float32"))
+        >>> inputs = jaxnet.data.open_inputs([folder / "*.npy"])
+        >>> inputs.n
+        5
+        >>> rows = inputs.read(2, 4)
+        >>> rows.images.shape, [name[-8:] for name in rows.names]
+        ((2, 784), ['a.npy[2]', 'b.npy[0]'])
+    """
+    if isinstance(paths, str | os.PathLike):
+        paths = [paths]
+    contents: list[File | Part] = []  # a file is a picture
+    identity: list[dict[str, Any]] = []
+    for path in map(os.fsdecode, paths):
+        if path == STDIN:
+            part, about = _standard_input()
+            contents.append(part)
+        else:
+            several = [*_opened(path, without)]
+            contents += [content for _, content in several]
+            about = _about(path, [file for file, _ in several])
+        identity.append(about)
+    parts = [*_pictures_together(contents)]
+    ends = [*accumulate(part.n for part in parts)]
+    return Inputs(
+        sum(part.n for part in parts),
+        partial(_read, parts, ends),
+        identity,
+        min((part.at_once for part in parts), default=AT_ONCE),
+        next((part.floats for part in parts if part.floats and part.n), None),
+    )
+
+
+def expand(path: str, without: str | os.PathLike[str] | None = None) -> list[str]:
+    """Finds the files that a path stands for, as `open_inputs` does.
+
+    Args:
+        path: a file, a folder of pictures, a pattern, or "-", which stands for none.
+        without: as for `open_inputs`.
+
+    Returns:
+        Their paths, one at least but for "-".
+
+    Raises:
+        FileError: there are none.
+        OSError: a folder cannot be read.
+
+    Example:
+        >>> import pathlib, jaxnet
+        >>> [pathlib.Path(file).name for file in expand(f"{jaxnet.__path__[0]}/files.p[xy]")]
+        ['files.py']
+    """
+    if path == STDIN:
+        return []
+    if os.path.isdir(path):
+        return _pictures(path)
+    if os.path.lexists(path) or not glob.has_magic(path):
+        return [path]
+    _check_readable(path)
+    files = [file for file in glob.iglob(path, recursive=True) if not os.path.isdir(file)]
+    if without is not None:
+        apart = os.path.join(os.path.realpath(without), "")
+        folders = {folder: os.path.realpath(folder) for folder in map(os.path.dirname, files)}
+        files = [
+            file
+            for file in files
+            if not os.path.join(folders[os.path.dirname(file)], "").startswith(apart)
+        ]
+    if not files:
+        raise FileError(f"{path}: no file is called so, nor matches it as a pattern.")
+    return sorted(files)
+
+
+def _check_readable(pattern: str) -> None:
+    """Raises where `glob` would pass over a folder that it may not look into."""
+    head = ""
+    for part in re.findall(r"/+|[^/]+", pattern.replace(os.sep, "/")):
+        has_magic = glob.has_magic(part)
+        if part[0] != "/" and not (has_magic and head.endswith("**/")):  # which has been seen
+            looked_into = f"{head}**/" if part == "**" else head
+            for folder in glob.iglob(looked_into, recursive=True) if looked_into else [""]:
+                with suppress(FileNotFoundError, NotADirectoryError):
+                    if has_magic:
+                        os.scandir(folder or ".").close()
+                    else:
+                        os.lstat(os.path.join(folder, part))
+        head += part
+
+
+def _opened(
+    path: str, without: str | os.PathLike[str] | None
+) -> Iterator[tuple[File, File | Part]]:
+    """The files that a path stands for, and what is in each; a picture stays a file."""
+    files, in_folder = expand(path, without), os.path.isdir(path)
+    for file in files:
+        opened = None
+        try:
+            if not in_folder:
+                opened = open_file(file)
+        except (OSError, FileError):
+            if files == [path] or not file.lower().endswith(SUFFIXES):
+                raise
+        if opened is None:
+            picture = _picture(file)
+            yield picture, picture
+            continue
+        with opened:
+            known = found(file, file, os.fstat(opened.fileno()))
+            yield known, _content(opened, known) or known
+
+
+def _picture(path: str) -> File:
+    """One of several; where it cannot be opened, its row will say why."""
+    try:
+        return found(path, path, os.stat(path))
+    except OSError:
+        return File(path, path, -1, -1)
+
+
+def _read(
+    parts: Sequence[Part], ends: Sequence[int], start: int, stop: int, over: Event | None = None
+) -> Rows:
+    n = ends[-1] if ends else 0
+    if not 0 <= start <= stop <= n:
+        raise ValueError(f"Expected a range within 0 to {n:,}; got {start:,} to {stop:,} instead.")
+    rows: list[Rows] = []
+    while start < stop:
+        at = bisect_right(ends, start)
+        first = ends[at] - parts[at].n
+        until = min(stop, ends[at])
+        rows.append(parts[at].read(start - first, until - first, over))
+        start = until
+    return together(rows)
+
+
+def _content(opened: BinaryIO, file: File) -> Part | None:
+    """The images in a file; none, if it is a picture."""
+    head = opened.read(12)
+    opened.seek(0)
+    if head.startswith(_idx.GZIP):
+        return _temporary(partial(_idx.unpack, opened, name=file.name), file.name)
+    if head[:2] == bytes(2):
+        return _array(file, _idx.read_header(opened, file.name))
+    if head.startswith(_npy.MAGIC):
+        return _array(file, _npy.read_header(opened, file.name))
+    if head.startswith(_parquet.MAGIC):
+        return _parquet.open_parquet(file)
+    if not is_picture(head) and not file.name.lower().endswith(SUFFIXES):
+        raise FileError(f"{file.name}: none of PNG, JPEG, WEBP, BMP, GIF, IDX, .npy and Parquet.")
+    return None
+
+
+def _temporary(fill: Callable[[BinaryIO], None], name: str) -> Part:
+    """The images in a file without a path, which goes with the last that can read from it."""
+    try:
+        with ExitStack() as stack:
+            temporary = cast(BinaryIO, stack.enter_context(tempfile.TemporaryFile()))
+            fill(temporary)
+            temporary.seek(0)
+            file = found(name, temporary, os.fstat(temporary.fileno()))
+            part = _content(temporary, file) or _side_by_side([file])
+            weakref.finalize(part.read, stack.pop_all().close)
+            return part
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            says = f"{error.strerror}, to unpack {name} into (TMPDIR names another folder)"
+            raise OSError(error.errno, says, tempfile.gettempdir()) from error
+        raise
+
+
+def _standard_input() -> tuple[Part, dict[str, Any]]:
+    if sys.stdin is None or sys.stdin.isatty():  # it is None where it was closed
+        raise FileError(f"{STANDARD_INPUT}: nothing comes from there; pipe a file into it.")
+    digest = hashlib.sha256()
+    size = 0
+
+    def fill(file: BinaryIO) -> None:
+        nonlocal size
+        while piece := sys.stdin.buffer.read(_PIECE):
+            digest.update(piece)
+            size += file.write(piece)
+
+    part = _temporary(fill, STANDARD_INPUT)
+    return part, {"path": STDIN, "bytes": size, "sha256": digest.hexdigest()}
+
+
+def _pictures(path: str) -> list[str]:
+    """The pictures right in a folder."""
+    with os.scandir(path) as entries:
+        chosen = [
+            entry.name
+            for entry in entries
+            if entry.name.lower().endswith(SUFFIXES)
+            and not entry.name.startswith(".")
+            and not (os.path.isdir(entry) if entry.is_symlink() else entry.is_dir())
+        ]
+    if not chosen:
+        raise FileError(f"{path}: no pictures in this folder ({', '.join(SUFFIXES)}).")
+    return [str(Path(path, name)) for name in sorted(chosen)]
+
+
+def _about(path: str, files: Sequence[File]) -> dict[str, Any]:
+    """What to know a file by, or a folder's or a pattern's files."""
+    about: dict[str, Any] = {"path": path, "absolute": os.path.abspath(path)}
+    if [file.name for file in files] == [path]:
+        return {**about, "bytes": files[0].size, "mtime_ns": files[0].mtime_ns}
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(os.fsencode(file.name) + b"\0%d %d\n" % (file.size, file.mtime_ns))
+    return {**about, "files": len(files), "sha256": digest.hexdigest()}
+
+
+def _array(file: File, layout: Layout) -> Part:
+    """Images in an array: 28×28 or 784 each, or one alone."""
+    dtype, shape = layout.dtype, layout.shape
+    if shape in ((28, 28), (784,)):
+        shape = (1, *shape)
+    if shape[1:] not in ((28, 28), (784,)):
+        raise FileError(
+            f"{file.name}: expected images of shape (n, 28, 28) or (n, 784); got shape {shape}."
+        )
+    if dtype != np.uint8 and dtype.kind != "f":
+        raise FileError(f"{file.name}: expected images in uint8 or floats; got {dtype}.")
+    read = partial(_read_array, file, layout._replace(shape=shape))
+    return Part(shape[0], read, floats=None if dtype == np.uint8 else file.name)
+
+
+def _read_array(file: File, layout: Layout, start: int, stop: int, _: Event | None) -> Rows:
+    images = read_rows(file, layout, start, stop).reshape(-1, 784)
+    return checked(images, Numbered(file.name, range(start, stop)))
+
+
+def _pictures_together(contents: Iterable[File | Part]) -> Iterator[Part]:
+    """Pictures that follow each other as one part, so that they are decoded side by side."""
+    for are_pictures, several in groupby(contents, lambda part: isinstance(part, File)):
+        if are_pictures:
+            yield _side_by_side(cast(list[File], [*several]))
+        else:
+            yield from cast(Iterable[Part], several)
+
+
+def _side_by_side(files: Sequence[File]) -> Part:
+    several = at_once(len(files), sum(max(file.size, 0) for file in files))
+    return Part(len(files), partial(_read_pictures, files), several, files[0].name)
+
+
+def _read_pictures(files: Sequence[File], start: int, stop: int, over: Event | None) -> Rows:
+    files = files[start:stop]
+
+    def picture(row: int) -> NDArray[np.float32]:
+        with reopen(files[row]) as opened:
+            opened.seek(0)
+            return decode(opened, files[row].name)
+
+    return decoded(picture, [file.name for file in files], over)

@@ -1,0 +1,47 @@
+"""NumPy's own files, `.npy`: a header in Python's words, then the numbers.
+
+Source: `numpy.lib.format`.
+"""
+
+import os
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.lib import format
+from numpy.typing import NDArray
+
+from jaxnet._util.files import FileError, open_file
+from jaxnet.data._arrays import Layout, check_size
+
+MAGIC = b"\x93NUMPY"
+
+
+def read_header(file: BinaryIO, name: str) -> Layout:
+    """Reads where a file's array lies, and holds it against the file's size."""
+    try:
+        version = format.read_magic(file)
+        # The third differs from the second in the names of fields, which numbers have none of.
+        first, second = format.read_array_header_1_0, format.read_array_header_2_0
+        read = {1: first, 2: second, 3: second}[version[0]]
+        shape, fortran, dtype = read(file)
+        sizes_fit = all(type(n) is int and 0 <= n < 2**48 for n in shape) and len(shape) <= 32
+    # NumPy parses the header as Python, and damaged ones fail in as many ways.
+    except Exception as error:
+        raise FileError(f"{name}: the header of this .npy file is damaged ({error}).") from error
+    if dtype.kind not in "buif":
+        raise FileError(f"{name}: expected an array of numbers; got {dtype!s:.60}.")
+    if not sizes_fit:
+        raise FileError(f"{name}: the header declares the shape {shape!s:.60}.")
+    layout = Layout(dtype, shape, file.tell(), fortran)
+    check_size(name, layout, os.fstat(file.fileno()).st_size)
+    return layout
+
+
+def read_npy(path: str | os.PathLike[str]) -> NDArray[Any]:
+    """Reads a `.npy` file, once its header has been held against its size."""
+    with open_file(path) as file:
+        layout = read_header(file, os.fsdecode(path))
+        if 0 in layout.shape:  # such as (0, 10**12), of which NumPy would take the product
+            return np.empty(layout.shape, layout.dtype)
+        file.seek(0)
+        return np.load(file, allow_pickle=False)

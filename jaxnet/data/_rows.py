@@ -1,0 +1,165 @@
+"""Some of many images, in order, the bad ones among them told from the good."""
+
+import errno
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+from threading import Event
+from typing import Any, NamedTuple, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxnet._util.cores import cores
+from jaxnet._util.files import FileError
+
+AT_ONCE = 16_384
+_OF_PICTURES = 2**22  # bytes that are decoded together
+_OF_ITS_PATH = {  # what the system says of a path that leads to no file, or to none for us
+    errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ELOOP,
+    errno.ENAMETOOLONG,
+}  # fmt: skip
+
+
+class Numbered(Sequence[str]):
+    """The names of a file's images, "digits.npy[0]" and so on, each made when it is asked for.
+
+    As texts, a million of them would take longer to make than the network takes to read.
+
+    Attributes:
+        file: what the file is called.
+        numbers: of the images in it.
+
+    Example:
+        >>> names = Numbered("digits.npy", range(1_000_000))
+        >>> names[41], len(names[41:])
+        ('digits.npy[41]', 999959)
+    """
+
+    def __init__(self, file: str, numbers: range) -> None:
+        self.file, self.numbers = file, numbers
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @overload
+    def __getitem__(self, at: int) -> str: ...
+    @overload
+    def __getitem__(self, at: slice) -> "Numbered": ...
+    def __getitem__(self, at: int | slice) -> "str | Numbered":
+        if isinstance(at, slice):
+            return Numbered(self.file, self.numbers[at])
+        return f"{self.file}[{self.numbers[at]}]"
+
+    def __iter__(self) -> Iterator[str]:
+        return (f"{self.file}[{n}]" for n in self.numbers)
+
+
+class Rows(NamedTuple):
+    """What was read of a range of images.
+
+    Attributes:
+        images: shape `(m, 784)`; uint8 from 0 to 255, or float32 from 0 to 1 if any of this
+            range is of floats; zeros where an image is bad. They may be read-only.
+        names: `m` texts, such as "digits/seven.png" or "mnist/t10k-images-idx3-ubyte[41]".
+        errors: for each bad image its row in this range, and a sentence that names it and says
+            what is wrong.
+    """
+
+    images: NDArray[Any]
+    names: Sequence[str]
+    errors: dict[int, str]
+
+
+class Part(NamedTuple):
+    """Images in a row of which any range can be read.
+
+    Attributes:
+        n: how many.
+        read: takes the first row, the one after the last, and an event or None, as `decoded`
+            does; gives these rows.
+        at_once: how many to read together.
+        floats: the name of the file, if it is known that its images are in floats.
+    """
+
+    n: int
+    read: Callable[[int, int, Event | None], Rows]
+    at_once: int = AT_ONCE
+    floats: str | None = None
+
+
+def at_once(n: int, n_bytes: int) -> int:
+    """How many pictures to read together: a few large ones, so that one sees how far it is."""
+    return min(max(_OF_PICTURES * n // max(n_bytes, 1), 16), 4096)
+
+
+def unit(images: NDArray[Any]) -> NDArray[np.float32]:
+    """Bytes from 0 to 255 as floats from 0 to 1; floats as they are."""
+    return images.astype(np.float32) / np.float32(255 if images.dtype == np.uint8 else 1)
+
+
+def join(images: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Puts images from several places together: in bytes if all are, else in floats."""
+    if len(images) < 2:
+        return images[0] if images else np.empty((0, 784), np.uint8)
+    if any(part.dtype != np.uint8 for part in images):
+        images = [unit(part) for part in images]
+    return np.concatenate(images)
+
+
+def together(parts: Sequence[Rows]) -> Rows:
+    """Puts rows that follow each other together."""
+    errors: dict[int, str] = {}
+    before = 0
+    for part in parts:
+        errors |= {before + row: says for row, says in sorted(part.errors.items())}
+        before += len(part.names)
+    several = [part.names for part in parts]
+    names = several[0] if len(several) == 1 else [*chain.from_iterable(several)]
+    return Rows(join([part.images for part in parts]), names, errors)
+
+
+def checked(values: NDArray[Any], names: Sequence[str]) -> Rows:
+    """Tells the images that are in range from those that are not."""
+    if values.dtype == np.uint8:
+        return Rows(values, names, {})
+    low, high = values.min(1), values.max(1)
+    bad = ~((low >= 0) & (high <= 1))  # as NaN is, too
+    with np.errstate(over="ignore", invalid="ignore"):
+        images = values.astype(np.float32)
+    images[bad] = 0
+    return Rows(
+        np.ascontiguousarray(images),
+        names,
+        {
+            row: f"{names[row]}: expected floats from 0 to 1; got {low[row]} to {high[row]}."
+            for row in np.flatnonzero(bad).tolist()
+        },
+    )
+
+
+def decoded(
+    decode: Callable[[int], NDArray[np.float32]], names: Sequence[str], over: Event | None = None
+) -> Rows:
+    """Decodes pictures, on as many threads as there are cores."""
+    images = np.zeros((len(names), 784), np.float32)
+    errors: dict[int, str] = {}
+
+    def into_place(row: int) -> None:
+        if over and over.is_set():
+            return
+        try:
+            images[row] = decode(row)
+        except FileError as error:
+            errors[row] = str(error)
+        except OSError as error:
+            if error.errno not in _OF_ITS_PATH:
+                raise
+            errors[row] = f"{names[row]}: {error.strerror}."
+
+    # Pillow warns of what it forgives. Around all threads, since the filters are the process's.
+    with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor(cores()) as threads:
+        for _ in threads.map(into_place, range(len(names))):
+            pass
+    return Rows(images, names, errors)

@@ -1,0 +1,92 @@
+"""Networks put together from the parts that other packages make them of.
+
+What is taken is checked here, copied into arrays of JAX, and described as a file of jaxnet is.
+"""
+
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from jaxnet.formats._spec import Spec
+from jaxnet.network import SQUASHES, Layer, Params, check
+
+# Where functions that are alike near zero part: cut off at six, say, or of another slope.
+_PROBE = np.concatenate([np.linspace(-8, 8, 33), [-1e4, -300, -30, 30, 300, 1e4]], dtype=np.float32)
+
+
+def network(
+    layers: Sequence[tuple[Any, Any]],
+    squash: str,
+    last_squash: str,
+    notes: Mapping[str, str] | None = None,
+) -> tuple[Params, Spec]:
+    """Takes arrays as a network, and says what it is."""
+    if not layers:
+        raise ValueError("Expected one layer or more; got none.")
+    arrays = [(np.asarray(w), np.asarray(b)) for w, b in layers]
+    check(arrays, np.zeros(arrays[0][0].shape[-1:], np.float32))
+    if not all(b.size for _, b in arrays):
+        raise ValueError("Expected neurons in every layer; got a layer of none instead.")
+    for name in (squash, last_squash):
+        if name not in SQUASHES:
+            raise ValueError(f"Expected a squash of {', '.join(SQUASHES)}; got {name!r} instead.")
+    with np.errstate(over="ignore"):
+        params = tuple(Layer(jnp.array(w), jnp.array(b)) for w, b in arrays)
+    if not all(np.isfinite(a).all() for a in jax.tree.leaves(params)):  # float64 may overflow
+        raise ValueError("Expected finite weights and biases; got NaN or infinity instead.")
+    sizes = (arrays[0][0].shape[1], *(b.size for _, b in arrays))
+    return params, Spec(sizes, squash, last_squash, dict(notes or {}))
+
+
+def in_a_row(parts: Iterable[tuple[Any, Any] | str]) -> tuple[Params, Spec]:
+    """Takes layers and squashing functions, in the order in which they act, as a network."""
+    layers: list[tuple[Any, Any]] = []
+    squashes: list[str] = []
+    for part in parts:
+        if not isinstance(part, str):
+            layers.append(part)
+            squashes.append("identity")
+        elif part != "identity":
+            if not squashes or squashes[-1] != "identity":
+                raise ValueError(f"Expected layers with one squash after each; got {part} alone.")
+            squashes[-1] = part
+    *hidden, last = squashes or [""]
+    if len({*hidden}) > 1:
+        raise ValueError(f"Expected hidden layers squashed alike; got {', '.join(hidden)}.")
+    return network(layers, hidden[0] if hidden else last, last)
+
+
+def squash_of(function: Callable[[Any], Any], called: str) -> str:
+    """The name of the squashing function that does what another package's function does."""
+    z = np.stack([_PROBE, _PROBE[::-1]])
+    try:
+        got = np.asarray(function(z))
+    except Exception:  # whatever stops a function that was made for other arrays
+        got = np.empty(0)
+    for name, ours in _squashed(jnp.asarray(z)).items():
+        if got.shape == z.shape and np.allclose(got, ours, rtol=2e-6, atol=1e-6):
+            return name
+    raise ValueError(
+        f"Expected dense layers, each squashed by one of {', '.join(SQUASHES)}, as jax.nn "
+        f"defines them; got {called}."
+    )
+
+
+def in_order(names: Collection[str]) -> list[str]:
+    """Sorts the names of layers by the one number in which they differ."""
+    if len({re.sub(r"\d+", "0", name) for name in names}) > 1:
+        raise ValueError(
+            "Expected layers whose names differ in a number, which says their order; got "
+            f"{', '.join(sorted(names)):.200}."
+        )
+    return sorted(names, key=lambda name: [int(digits) for digits in re.findall(r"\d+", name)])
+
+
+@jax.jit
+def _squashed(z: Array) -> dict[str, Array]:
+    return {name: function(z) for name, function in SQUASHES.items()}

@@ -1,0 +1,62 @@
+"""What a file says of its network: sizes, squashing functions, notes."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, TypedDict
+
+from jaxnet.network import SQUASHES, Squash
+
+
+class Squashes(TypedDict):
+    """The squashing functions by their names as arguments, as in `forward(params, x, **squashes)`.
+
+    Attributes:
+        squash: the hidden layers'.
+        last_squash: the last layer's.
+    """
+
+    squash: Squash
+    last_squash: Squash
+
+
+class Spec(NamedTuple):
+    """What a file says of its network.
+
+    Attributes:
+        sizes: neurons in each layer, the input first.
+        squash: the hidden layers' squashing function, a name in `SQUASHES`.
+        last_squash: the same for the last layer.
+        notes: everything else, as it was given to `save`.
+    """
+
+    sizes: tuple[int, ...]
+    squash: str
+    last_squash: str
+    notes: dict[str, str]
+
+    @property
+    def squashes(self) -> Squashes:
+        """Both functions by their arguments' names: `forward(params, x, **spec.squashes)`."""
+        return {"squash": SQUASHES[self.squash], "last_squash": SQUASHES[self.last_squash]}
+
+    @property
+    def by_layer(self) -> tuple[str, ...]:
+        """The name of each layer's squashing function, from the first layer to the last."""
+        return (self.squash,) * (len(self.sizes) - 2) + (self.last_squash,)
+
+
+def in_words(sizes: Sequence[int]) -> str:
+    """The neurons in each layer, as files and the command line say them.
+
+    Example:
+        >>> import jaxnet
+        >>> jaxnet.formats.in_words((784, 16, 16, 10))
+        '784-16-16-10'
+    """
+    return "-".join(map(str, sizes))
+
+
+def with_notes(header: Mapping[str, str], notes: Mapping[str, str]) -> dict[str, str]:
+    """What a file says of its network and what else is known of it, under one name each."""
+    if taken := header.keys() & notes.keys():
+        raise ValueError(f"Expected notes under other names than {', '.join(sorted(taken))}.")
+    return {**header, **notes}

@@ -1,0 +1,22 @@
+"""Inference: classify many images in memory, on CPUs, GPUs and TPUs.
+
+    digits, activations = classify(params, images)    # any number, uint8 or floats
+    for answers in stream(params, batches): ...        # an iterator of batches, lazily
+    classify_batch = classifier(params)                # a function to keep
+
+All cores or the given `devices` share the work; of several hosts, each classifies its `share`. For
+one image at a time, use `jax.jit(jaxnet.predict)`. For images that are on a GPU already, the module
+`jaxnet.inference.gpu` has the network as a single kernel.
+"""
+
+from jaxnet.inference._classify import Answers as Answers
+from jaxnet.inference._classify import Devices as Devices
+from jaxnet.inference._classify import Images as Images
+from jaxnet.inference._classify import check_images as check_images
+from jaxnet.inference._classify import classifier as classifier
+from jaxnet.inference._classify import classify as classify
+from jaxnet.inference._classify import concatenate as concatenate
+from jaxnet.inference._classify import share as share
+from jaxnet.inference._classify import stream as stream
+from jaxnet.inference._quantize import PRECISIONS as PRECISIONS
+from jaxnet.inference._quantize import times_bytes as times_bytes

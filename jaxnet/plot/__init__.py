@@ -1,0 +1,15 @@
+"""TODO"""
+
+from jaxnet.plot._animations import flow as flow
+from jaxnet.plot._animations import weights_learning as weights_learning
+from jaxnet.plot._attributions import contributions as contributions
+from jaxnet.plot._attributions import exciting as exciting
+from jaxnet.plot._attributions import saliency as saliency
+from jaxnet.plot._diagram import network as network
+from jaxnet.plot._grids import weights as weights
+from jaxnet.plot._neurons import activations as activations
+from jaxnet.plot._neurons import image as image
+from jaxnet.plot._results import confusion as confusion
+from jaxnet.plot._results import learning_curves as learning_curves
+from jaxnet.plot._results import misread as misread
+from jaxnet.plot._roofline import roofline as roofline

@@ -1,0 +1,152 @@
+"""What a training run leaves on disk: the network, its record, its picture, all its members."""
+
+import json
+import math
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxnet._util.files import FileError, check_free, replacing
+from jaxnet.formats import save
+from jaxnet.runs._run import Options, Progress
+
+
+def check_output(output: Path, inputs: Iterable[str], *, replace: bool) -> None:
+    """Raises, before hours of learning, where `write` could not write or would overwrite.
+
+    Args:
+        output: the file for the network; the others have its name and other endings.
+        inputs: files that the run reads, and must not be written over.
+        replace: whether files of an earlier run may be replaced.
+
+    Raises:
+        FileError: another ending, no such folder, or something is there already.
+
+    Example:
+        >>> import pathlib, jaxnet
+        >>> jaxnet.runs.check_output(pathlib.Path("new.safetensors"), [], replace=False)
+    """
+    if output.suffix != ".safetensors":
+        raise FileError(f"{output}: networks are written to .safetensors; name it so.")
+    read = [*map(Path, inputs)]
+    check_free(output)
+    for suffix in (".safetensors", ".json", ".png", ".members", ".checkpoint"):
+        path = output.with_suffix(suffix)
+        if path.exists() and path.is_dir() != (suffix == ".members"):
+            raise FileError(f"{path}: something else has this name; choose another --output.")
+        if not path.is_dir():
+            check_free(path, read)
+        if path.exists() and suffix != ".checkpoint" and not replace:
+            raise FileError(
+                f"{path}: is there already; choose another --output, or replace with --overwrite."
+            )
+
+
+def is_finished(output: Path, identity: dict[str, str]) -> bool:
+    """Whether a run of these options and data has left its network and its record here.
+
+    Args:
+        output: the file for the network.
+        identity: from `jaxnet.runs.identity`.
+
+    Example:
+        >>> import pathlib, jaxnet
+        >>> jaxnet.runs.is_finished(pathlib.Path("nothing.safetensors"), {})
+        False
+    """
+    try:
+        return output.exists() and (
+            json.loads(output.with_suffix(".json").read_bytes())["identity"] == identity
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def write(
+    progress: Progress,
+    options: Options,
+    output: Path,
+    *,
+    trained_on: str,
+    identity: dict[str, str],
+) -> None:
+    """Writes the best network, the record, and all members if several; the network last.
+
+    Args:
+        progress: the run after its last epoch.
+        options: what it was told.
+        output: the file of the network, `NAME.safetensors`; beside it appear `NAME.json`, the
+            record, and for an ensemble the folder `NAME.members`.
+        trained_on: what the images were.
+        identity: from `jaxnet.runs.identity`.
+
+    Raises:
+        OSError: something cannot be written.
+
+    Example:
+        >>> import pathlib, tempfile, jax, numpy, jaxnet
+        >>> one = numpy.array([[0.5]])  # an epoch of a member
+        >>> params = jax.tree.map(lambda leaf: leaf[None], jaxnet.pretrained())
+        >>> history = jaxnet.training.History(one, one, None)
+        >>> progress = jaxnet.runs.Progress(params, history, seconds=2.0)
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "digits.safetensors")
+        >>> options = jaxnet.runs.Options(epochs=1, held_out=0)
+        >>> jaxnet.runs.write(progress, options, path, trained_on="nothing", identity={})
+        >>> sorted(file.name for file in path.parent.iterdir())
+        ['digits.json', 'digits.safetensors']
+    """
+    best, h = progress.best, progress.history
+    words = {
+        "trained on": trained_on + f" but {options.held_out:.0%}" * (h.held_out is not None),
+        "trained by": f"{options.optimizer}, rate {options.rate:g}, {options.schedule} schedule, "
+        f"{options.epochs} epochs, batches of {options.batch_size}, {options.cost}, "
+        f"augmentation {options.augment}, seed {options.seed}",
+        "jaxnet": version("jaxnet-digits"),
+    }
+    if h.held_out is not None:
+        words["held-out accuracy"] = f"{100 * h.held_out.accuracy[-1, best]:.2f} %"
+    if options.ensemble > 1:
+        words["chosen from"] = f"{options.ensemble} starts, as number {best}"
+    _write_members(progress, options, output.with_suffix(".members"))
+    numbers: dict[str, Any] = {"cost": h.cost, "accuracy": h.accuracy}
+    if h.held_out is not None:
+        numbers |= {"held_out": h.held_out.accuracy, "held_out_cost": h.held_out.cost}
+    record = {
+        **words,
+        "options": options._asdict(),
+        "best": best,
+        "history": {name: _rows(a) for name, a in numbers.items()},
+        "seconds": round(progress.seconds, 3),
+        "device": jax.devices()[0].device_kind,
+        "versions": {name: version(name) for name in ("jax", "jaxlib", "optax", "numpy")},
+        "identity": identity,
+    }
+    with replacing(output.with_suffix(".json")) as file:
+        file.write(json.dumps(record, indent=1, allow_nan=False).encode())
+    save(output, _member(progress, best), squash=options.squash, notes=words)
+
+
+def _write_members(progress: Progress, options: Options, folder: Path) -> None:
+    for earlier in folder.glob("[0-9]*.safetensors"):
+        earlier.unlink()
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+    if options.ensemble == 1:
+        return
+    folder.mkdir(exist_ok=True)
+    for n in np.flatnonzero(np.isfinite(progress.history.cost[-1])).tolist():
+        save(folder / f"{n:04}.safetensors", _member(progress, n), squash=options.squash)
+
+
+def _member(progress: Progress, n: int) -> Any:
+    return jax.tree.map(lambda leaf: leaf[n], progress.params)
+
+
+def _rows(values: NDArray[Any]) -> list[list[float | None]]:
+    """A list for each member; JSON has no numbers that are not finite."""
+    return [[v if math.isfinite(v) else None for v in row] for row in values.T.tolist()]

@@ -1,0 +1,274 @@
+"""Training runs on disk: chosen by name, kept after each epoch, picked up where they stopped.
+
+A run is the same to the last bit however often it was interrupted: each epoch's key follows
+from the seed and the number of the epoch, and the checkpoint holds all else, exactly.
+"""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+from numpy.typing import NDArray
+
+from jaxnet import training
+from jaxnet._util.files import FileError
+from jaxnet._util.shuffle import shuffled
+from jaxnet.analysis import shard_members
+from jaxnet.data import read_images, read_labels, synthetic
+from jaxnet.data.mnist import load_mnist
+from jaxnet.network import SQUASHES, Params, init
+from jaxnet.runs import _checkpoint
+from jaxnet.runs._options import (
+    AUGMENTS,
+    COSTS,
+    OPTIMIZERS,
+    SCHEDULES,
+    Options,
+    check_options,
+    n_held_out,
+)
+from jaxnet.training import History, Score, TrainState, train_epoch
+
+
+class Progress(NamedTuple):
+    """A run so far.
+
+    Attributes:
+        params: an ensemble, each array with the members' axis in front.
+        history: arrays of shape `(epochs so far, members)`; `held_out` is None where no
+            images were held out.
+        seconds: spent learning, earlier sessions included.
+    """
+
+    params: Params
+    history: History
+    seconds: float
+
+    @property
+    def best(self) -> int:
+        """The member that reads the images held out best; without those, of the least cost."""
+        h = self.history
+        last = -h.cost[-1] if h.held_out is None else h.held_out.accuracy[-1]
+        alive = np.isfinite(h.cost[-1]) & np.isfinite(last)
+        return int(np.where(alive, last, -np.inf).argmax())
+
+
+class Diverged(RuntimeError):
+    """Learning led nowhere: every member's cost or weights left all bounds."""
+
+
+_WORST = 1e4  # mean cost of an image, from which no run comes back; a guess costs about 2
+
+
+def read(data: Sequence[str]) -> tuple[NDArray[Any], NDArray[Any], str]:
+    """Images and labels by name.
+
+    Args:
+        data: `["mnist"]`, its training half; `["drawn"]`, 20,000 digits by the program itself;
+            or the paths of images and of labels.
+
+    Returns:
+        Images of shape `(n, 784)`, labels of shape `(n,)`, and what they are, in words.
+
+    Raises:
+        ValueError: none of these.
+        FileError, OSError: as `load_mnist`, `read_images` and `read_labels`.
+
+    Example:
+        >>> import jaxnet
+        >>> images, labels, named = jaxnet.runs.read(["drawn"])
+        >>> images.shape, images.dtype, named
+        ((20000, 784), dtype('uint8'), '20,000 drawn digits')
+    """
+    if list(data) == ["mnist"]:
+        images, labels = load_mnist("train")
+        return images, labels, "MNIST's training images"
+    if list(data) == ["drawn"]:
+        images, labels = synthetic.sample(jax.random.key(0), 20_000)
+        return (
+            np.asarray((255 * images).round().astype(jnp.uint8)),
+            np.asarray(labels),
+            (f"{len(labels):,} drawn digits"),
+        )
+    if len(data) != 2:
+        raise ValueError(
+            "Expected mnist, or drawn, or two files, images and labels; "
+            f"got {' '.join(data) or 'nothing'}."
+        )
+    images, labels = read_images(data[0]).images, read_labels(data[1])
+    return images, labels, f"{len(images):,} images of {Path(data[0]).name}"
+
+
+def identity(options: Options, images: NDArray[Any], labels: NDArray[Any]) -> dict[str, str]:
+    """What makes a run this one and no other: its options and its data, the latter by SHA-256.
+
+    Example:
+        >>> import numpy, jaxnet
+        >>> data = numpy.zeros((2, 784), "uint8"), numpy.zeros(2, int)
+        >>> list(jaxnet.runs.identity(jaxnet.runs.Options(), *data))
+        ['options', 'images', 'labels']
+    """
+    return {
+        "options": json.dumps(options._asdict()),
+        "images": hashlib.sha256(np.ascontiguousarray(images).data).hexdigest(),
+        "labels": hashlib.sha256(np.ascontiguousarray(labels).data).hexdigest(),
+    }
+
+
+def begin(
+    options: Options,
+    images: NDArray[Any],
+    labels: NDArray[Any],
+    checkpoint: str | os.PathLike[str],
+    *,
+    resume: bool = False,
+) -> Iterator[Progress]:
+    """Trains as told, and keeps the state in a file, at the start and after each epoch.
+
+    Args:
+        options: what to do.
+        images: shape `(n, pixels)`, uint8 or floats from 0 to 1.
+        labels: integers, shape `(n,)`.
+        checkpoint: the file; replaced whole, or not at all.
+        resume: go on from the checkpoint, if there is one.
+
+    Yields:
+        The run so far, after each epoch; at once, where a checkpoint was read.
+
+    Raises:
+        ValueError: options that make no sense, or not with these images.
+        FileError: a checkpoint of another run, or one that would be overwritten.
+        Diverged: no member has a finite cost; the checkpoint is of the epoch before.
+        OSError: the checkpoint cannot be written; the one before it is still there.
+
+    Example:
+        >>> import jax, pathlib, tempfile, jaxnet
+        >>> digits = jaxnet.data.synthetic.sample(jax.random.key(0), 500)
+        >>> images, labels = map(jax.device_get, digits)
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "run.checkpoint")
+        >>> options = jaxnet.runs.Options(epochs=3, ensemble=2)
+        >>> [len(p.history.cost) for p in jaxnet.runs.begin(options, images, labels, path)]
+        [1, 2, 3]
+    """
+    check_options(options, images, labels)
+    notes = identity(options, images, labels)
+    start, epoch = _program(options, images, labels)
+    none_yet: Any = np.empty((0, options.ensemble), np.float32)
+    history = History(none_yet, none_yet, Score(none_yet, none_yet) if options.held_out else None)
+    seconds = 0.0
+    if os.path.exists(checkpoint):
+        if not resume:
+            raise FileError(
+                f"{checkpoint}: an unfinished run; go on with --resume, or remove this file."
+            )
+        like = jax.eval_shape(start), history
+        (state, history), said = _checkpoint.load(checkpoint, like)
+        if other := [name for name in notes if said.get(name) != notes[name]]:
+            raise FileError(_another_run(checkpoint, said, options, other))
+        seconds = float(said["seconds"])
+        if len(history.cost):
+            yield Progress(state.params, history, seconds)
+        state = _placed(state, options)
+    else:
+        state = start()
+        _checkpoint.save(checkpoint, (state, history), {**notes, "seconds": "0"})
+
+    for n in range(len(history.cost), options.epochs):
+        began = time.monotonic()
+        state, score = epoch(jnp.uint32(n), state)
+        kept, now = jax.tree.map(np.array, (state, score))  # copies: the next epoch takes `state`
+        seconds += time.monotonic() - began
+        if not (now.cost < _WORST).any():
+            before = f"; it was {np.nanmin(history.cost[-1]):.3g} in the epoch before" if n else ""
+            raise Diverged(
+                f"learning went out of all bounds in epoch {n + 1}, with a cost of "
+                f"{now.cost.min():.3g}{before}. Try a rate below {options.rate:g}."
+            )
+        history = jax.tree.map(lambda past, row: np.concatenate([past, row[None]]), history, now)
+        _checkpoint.save(checkpoint, (kept, history), {**notes, "seconds": repr(seconds)})
+        yield Progress(kept.params, history, seconds)
+
+
+def _placed(members: Any, options: Options) -> Any:
+    """Among all devices, where they can share the members evenly."""
+    shared = options.ensemble % jax.device_count() == 0
+    return shard_members(members, jax.devices() if shared else jax.devices()[:1])
+
+
+def _program(options: Options, images: NDArray[Any], labels: NDArray[Any]) -> tuple[Any, Any]:
+    """The state to begin with, and an epoch: functions compiled once for the whole run."""
+    key_split, key_starts, key_epochs = jax.random.split(jax.random.key(options.seed), 3)
+    held_out = n_held_out(options, len(images))
+    order = np.asarray(shuffled(key_split, len(images)))
+    data = [jnp.asarray(a[order]) for a in (images, labels.astype(np.int32))]
+    unseen = [a[:held_out] for a in data]
+    seen = [a[held_out:] for a in data]
+
+    squash = SQUASHES[options.squash]
+    n_steps = options.epochs * (len(seen[0]) // options.batch_size)
+    rate = SCHEDULES[options.schedule](options.rate, n_steps)
+    optimizer = OPTIMIZERS[options.optimizer](rate)
+
+    def start() -> TrainState:
+        keys = jax.random.split(key_starts, options.ensemble)
+        params = jax.vmap(partial(init, sizes=options.sizes))(keys)
+        return TrainState(params, jax.vmap(optimizer.init)(params))
+
+    def one(key: Array, state: TrainState, seen: Any, unseen: Any) -> tuple[Any, History]:
+        state, score = train_epoch(
+            key,
+            state,
+            *seen,
+            optimizer=optimizer,
+            batch_size=options.batch_size,
+            cost=COSTS[options.cost],
+            squash=squash,
+            augment=AUGMENTS[options.augment],
+        )
+        unseen_score = (
+            training.score(state.params, *unseen, cost=COSTS[options.cost], squash=squash)
+            if held_out
+            else None
+        )
+        finite = jnp.array([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params)])
+        cost = jnp.where(finite.all(), score.cost, jnp.nan)
+        return state, History(cost, score.accuracy, unseen_score)
+
+    @partial(jax.jit, donate_argnums=1)
+    def epoch(n: Array, state: TrainState, seen: Any, unseen: Any) -> Any:
+        key = jax.random.fold_in(key_epochs, n)
+        return jax.vmap(one, in_axes=(None, 0, None, None))(key, state, seen, unseen)
+
+    return (
+        lambda: _placed(jax.jit(start)(), options),
+        lambda n, state: epoch(n, state, seen, unseen),
+    )
+
+
+def _another_run(
+    checkpoint: Any, said: Mapping[str, str], options: Options, other: list[str]
+) -> str:
+    """What the checkpoint's run was told otherwise, as a sentence."""
+    if "options" not in other:
+        return f"{checkpoint}: an unfinished run on other {other[0]}; give it those, or remove it."
+    was, now = json.loads(said.get("options", "{}")), json.loads(json.dumps(options._asdict()))
+    differ = [
+        f"--{name.replace('_', '-')} {_in_words(was.get(name))}"
+        for name in now
+        if was.get(name) != now[name]
+    ]
+    told = ", ".join(differ) or "other options"
+    return f"{checkpoint}: an unfinished run with {told}; say so too, or remove it."
+
+
+def _in_words(value: Any) -> str:
+    return "-".join(map(str, cast(list[Any], value))) if isinstance(value, list) else str(value)

@@ -1,0 +1,199 @@
+"""MNIST from a folder, from the cache, and over a real (local) network that misbehaves."""
+
+import gzip
+import hashlib
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+
+import jaxnet.data.mnist
+from jaxnet._util.files import FileError
+from jaxnet.data import load_mnist, write_idx
+
+FILES = {
+    "train-images-idx3-ubyte": np.arange(5 * 784).astype("u1").reshape(5, 28, 28),
+    "train-labels-idx1-ubyte": np.array([5, 0, 4, 1, 9], "u1"),
+    "t10k-images-idx3-ubyte": np.arange(3 * 784).astype("u1").reshape(3, 28, 28) // 2,
+    "t10k-labels-idx1-ubyte": np.array([7, 2, 1], "u1"),
+}
+
+
+@pytest.fixture
+def published(tmp_path, monkeypatch):
+    """A small stand-in for MNIST in a folder, its digests declared as the right ones."""
+    folder = tmp_path / "published"
+    folder.mkdir()
+    digests = {}
+    for name, array in FILES.items():
+        write_idx(folder / name, array)
+        digests[name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        write_idx(folder / f"{name}.gz", array)
+        (folder / name).unlink()
+    monkeypatch.setattr(jaxnet.data.mnist, "_SHA256", digests)
+    return folder
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.delenv("JAXNET_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "jaxnet"
+
+
+@pytest.fixture
+def serve():
+    """Serves a folder on loopback; returns its address and the list of paths asked for."""
+    servers = []
+
+    def start(folder, change=lambda path, content: content):
+        asked = []
+
+        class Handler(SimpleHTTPRequestHandler):
+            def do_GET(self):
+                asked.append(self.path)
+                file = folder / self.path.lstrip("/")
+                if not file.is_file():
+                    return self.send_error(404)
+                content = file.read_bytes()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(change(self.path, content))
+                return None
+
+            def log_message(self, *_):
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}/", asked
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def check(digits, prefix):
+    images, labels = digits
+    np.testing.assert_array_equal(images, FILES[f"{prefix}-images-idx3-ubyte"].reshape(-1, 784))
+    np.testing.assert_array_equal(labels, FILES[f"{prefix}-labels-idx1-ubyte"])
+
+
+def test_the_real_files_are_the_published_ones(mnist):
+    for split, n in (("train", 60_000), ("test", 10_000)):
+        images, labels = mnist[split]
+        assert images.shape == (n, 784)
+        assert images.dtype == labels.dtype == np.uint8
+        # The uncompressed bytes, put together again from what was read.
+        prefix = {"train": "train", "test": "t10k"}[split]
+        head = b"\0\0\x08\x03" + b"".join(v.to_bytes(4, "big") for v in (n, 28, 28))
+        digest = hashlib.sha256(head + images.tobytes()).hexdigest()
+        assert digest == jaxnet.data.mnist._SHA256[f"{prefix}-images-idx3-ubyte"]
+        digest = hashlib.sha256(head[:3] + b"\1" + head[4:8] + labels.tobytes()).hexdigest()
+        assert digest == jaxnet.data.mnist._SHA256[f"{prefix}-labels-idx1-ubyte"]
+
+
+def test_from_a_folder(published):
+    check(load_mnist("train", published), "train")
+    check(load_mnist("test", str(published)), "t10k")
+
+
+def test_from_the_environments_folder(published, monkeypatch):
+    monkeypatch.setenv("JAXNET_DATA", str(published))
+    check(load_mnist("test"), "t10k")
+
+
+def test_where_the_environments_folder_lacks_it_the_cache_is_next(
+    published, cache, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("JAXNET_DATA", str(tmp_path))
+    cache.parent.mkdir()
+    published.rename(cache)
+    check(load_mnist("test", mirrors=[]), "t10k")
+
+
+def test_unpacked_and_with_the_other_dot(published):
+    packed = published / "t10k-images-idx3-ubyte.gz"
+    (published / "t10k-images.idx3-ubyte").write_bytes(gzip.decompress(packed.read_bytes()))
+    packed.unlink()
+    check(load_mnist("test", published), "t10k")
+
+
+def test_downloaded_once_then_from_the_cache(published, cache, serve):
+    mirror, asked = serve(published)
+    check(load_mnist("test", mirrors=[mirror]), "t10k")
+    assert sorted(asked) == ["/t10k-images-idx3-ubyte.gz", "/t10k-labels-idx1-ubyte.gz"]
+    check(load_mnist("test", mirrors=[mirror]), "t10k")
+    assert len(asked) == 2
+    check(load_mnist("test", mirrors=[]), "t10k")
+
+
+def truncated(path, content):
+    return content[: len(content) // 2]
+
+
+def another_file(path, content):
+    return gzip.compress(b"sorry") + bytes(len(content) - len(gzip.compress(b"sorry")))
+
+
+def an_error_page(path, content):
+    return b"<html>Please log in to the hotel's network</html>".ljust(len(content))
+
+
+@pytest.mark.parametrize("change", [truncated, another_file, an_error_page])
+def test_the_second_mirror_serves_when_the_first_fails(published, cache, serve, change):
+    bad, asked_bad = serve(published, change)
+    good, asked_good = serve(published)
+    check(load_mnist("train", mirrors=[bad, good]), "train")
+    assert len(asked_bad) == len(asked_good) == 2
+    assert sorted(path.name for path in cache.iterdir()) == [
+        "train-images-idx3-ubyte.gz",
+        "train-labels-idx1-ubyte.gz",
+    ]
+
+
+@pytest.mark.parametrize("change", [truncated, another_file, an_error_page])
+def test_when_no_mirror_serves_nothing_is_kept(published, cache, serve, change):
+    bad, _ = serve(published, change)
+    with pytest.raises(FileError, match="not at hand and was not downloaded"):
+        load_mnist("train", mirrors=[bad, bad])
+    assert list(cache.iterdir()) == []
+
+
+def test_offline_it_says_what_to_put_where(cache):
+    nobody = "http://127.0.0.1:9/"  # the discard port, where nothing listens
+    with pytest.raises(FileError) as raised:
+        load_mnist("train", mirrors=[nobody])
+    said = str(raised.value)
+    assert nobody in said
+    assert str(cache) in said
+    assert "JAXNET_DATA" in said
+    assert all(f"{name}.gz" in said for name in FILES)
+
+
+def test_a_folder_without_it_is_named(tmp_path):
+    with pytest.raises(FileError, match=f"{tmp_path}: no train-images-idx3-ubyte"):
+        load_mnist("train", tmp_path)
+
+
+def test_files_that_are_not_images_and_labels(published):
+    write = partial(write_idx, published / "t10k-labels-idx1-ubyte.gz")
+    write(np.array([7, 2], "u1"))
+    with pytest.raises(FileError, match="expected 3 labels"):
+        load_mnist("test", published)
+    write(np.array([7, 2, 10], "u1"))
+    with pytest.raises(FileError, match="up to 10"):
+        load_mnist("test", published)
+    write_idx(published / "t10k-images-idx3-ubyte.gz", np.zeros((3, 32, 32), "u1"))
+    with pytest.raises(FileError, match=r"\(3, 32, 32\)"):
+        load_mnist("test", published)
+
+
+def test_an_unknown_split():
+    with pytest.raises(ValueError, match="'train' or 'test'; got 'valid'"):
+        load_mnist("valid")

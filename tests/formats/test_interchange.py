@@ -1,0 +1,579 @@
+"""Networks of other packages: taken and given, they compute the same, checked against each."""
+
+import os
+import pickle
+import sys
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import safetensors.torch
+
+import jaxnet
+from jaxnet import formats
+from jaxnet._util.files import FileError
+from jaxnet.formats import convert
+from jaxnet.formats._parts import in_a_row, in_order, squash_of
+from jaxnet.formats.torch import load_state_dict, save_state_dict
+from jaxnet.network import SQUASHES
+from tests.oracles import matrix_form
+
+torch = pytest.importorskip("torch")
+eqx = pytest.importorskip("equinox")
+nnx = pytest.importorskip("flax.nnx")
+linen = pytest.importorskip("flax.linen")
+sklearn_network = pytest.importorskip("sklearn.neural_network")
+with pytest.MonkeyPatch.context() as patch:
+    patch.setenv("KERAS_BACKEND", "jax")
+    keras = pytest.importorskip("keras")
+
+# Keras' own, of NumPy, wherever it saves what JAX computed.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+ALL = set(SQUASHES)
+PACKAGES = {
+    "torch": SimpleNamespace(
+        give=formats.to_torch,
+        take=formats.from_torch,
+        run=lambda model, x: model(torch.tensor(x)).detach().numpy(),
+        squashes=ALL,
+        last=ALL,
+    ),
+    "keras": SimpleNamespace(
+        give=formats.to_keras,
+        take=formats.from_keras,
+        run=lambda model, x: np.asarray(model(x)),
+        squashes=ALL - {"gelu", "leaky_relu"},
+        last=ALL - {"gelu", "leaky_relu"},
+    ),
+    "nnx": SimpleNamespace(
+        give=formats.to_nnx,
+        take=formats.from_nnx,
+        run=lambda model, x: model(x),
+        squashes=ALL,
+        last=ALL,
+    ),
+    "equinox": SimpleNamespace(
+        give=formats.to_equinox,
+        take=formats.from_equinox,
+        run=lambda model, x: jax.vmap(model)(x),
+        squashes=ALL,
+        last=ALL,
+    ),
+    "sklearn": SimpleNamespace(
+        give=formats.to_sklearn,
+        take=formats.from_sklearn,
+        run=lambda model, x: model.predict_proba(x),
+        squashes={"sigmoid", "relu", "tanh", "identity"},
+        last={"sigmoid", "softmax", "identity"},
+    ),
+}
+CASES = [  # every squash that it has, in both places, and never the same in both
+    (name, squash, last[(n + 1) % len(last)])
+    for name, package in PACKAGES.items()
+    for last in [[squash for squash in SQUASHES if squash in package.last]]
+    for n, squash in enumerate(squash for squash in SQUASHES if squash in package.squashes)
+]
+
+
+@pytest.fixture(autouse=True)
+def their_ways():
+    """Other packages add biases of one rank to sums of another."""
+    with jax.numpy_rank_promotion("allow"):
+        yield
+
+
+@pytest.fixture(scope="module")
+def x():
+    return np.random.default_rng(0).uniform(-3, 3, (9, 20)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def small():
+    return jaxnet.init(jax.random.key(0), (20, 7, 6, 5))
+
+
+def forward(params, spec, x):
+    return jax.vmap(lambda x: jaxnet.forward(params, x, **spec.squashes))(x)
+
+
+def same(ours, theirs):
+    assert jax.tree.structure(ours) == jax.tree.structure(theirs)
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_the_trained_network_computes_the_equation_there(name):
+    images, _ = jaxnet.data.synthetic.sample(jax.random.key(0), 20)
+    package, params = PACKAGES[name], jaxnet.pretrained()
+    theirs = package.run(package.give(params), np.asarray(images))
+    np.testing.assert_allclose(theirs, matrix_form(params, images)[-1], atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "squash", "last_squash"), CASES)
+def test_what_is_given_computes_the_same_and_is_taken_back(name, squash, last_squash, small, x):
+    package = PACKAGES[name]
+    model = package.give(small, squash=squash, last_squash=last_squash)
+    again, spec = package.take(model)
+    assert spec == ((20, 7, 6, 5), squash, last_squash, {})
+    same(small, again)
+    np.testing.assert_allclose(package.run(model, x), forward(small, spec, x), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_a_network_of_one_layer(name, x):
+    package = PACKAGES[name]
+    params = jaxnet.init(jax.random.key(0), (20, 5))
+    again, spec = package.take(package.give(params))
+    assert (spec.sizes, spec.last_squash) == ((20, 5), "sigmoid")
+    same(params, again)
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_the_squashes_it_has_no_word_for_are_the_error(name, small):
+    package, params = PACKAGES[name], small
+    for squash in {*ALL - package.squashes, "sine"}:
+        with pytest.raises(ValueError, match=f"Expected a.* squash.*{squash}"):
+            package.give(params, squash=squash)
+    for squash in {*ALL - package.last, "sine"}:
+        with pytest.raises(ValueError, match=f"Expected a.* squash.*{squash}"):
+            package.give(params, last_squash=squash)
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        package.give(jax.tree.map(lambda leaf: leaf + jnp.nan, params))
+
+
+def torchs():
+    torch.manual_seed(0)
+    nn = torch.nn
+    inner = nn.Sequential(nn.Linear(20, 7), nn.SiLU(), nn.Dropout(0.5))
+    return nn.Sequential(nn.Flatten(), inner, nn.Linear(7, 6), nn.SiLU(), nn.Linear(6, 5))
+
+
+def kerass():
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            *(keras.Input((20,)), layers.Flatten(), layers.Dense(7, "relu"), layers.Dropout(0.5)),
+            *(layers.Dense(6), layers.ReLU(), layers.Dense(5), layers.Softmax()),
+        ]
+    )
+
+
+def nnxs():
+    def linear(n_in, n_out):
+        return nnx.Linear(n_in, n_out, bias_init=nnx.initializers.normal(), rngs=nnx.Rngs(1))
+
+    return nnx.Sequential(linear(20, 7), nnx.gelu, linear(7, 6), nnx.gelu, linear(6, 5))
+
+
+def mlp():
+    return eqx.nn.MLP(20, 5, 6, 2, final_activation=lambda z: z, key=jax.random.key(0))
+
+
+def test_another_version_of_each_is_taken(x):
+    """Made by the packages themselves, by their own rules."""
+    for model, name, sizes, squashes in (
+        (torchs().eval(), "torch", (20, 7, 6, 5), ("silu", "identity")),
+        (kerass(), "keras", (20, 7, 6, 5), ("relu", "softmax")),
+        (nnxs(), "nnx", (20, 7, 6, 5), ("gelu", "identity")),
+        (mlp(), "equinox", (20, 6, 6, 5), ("relu", "identity")),
+    ):
+        params, spec = PACKAGES[name].take(model)
+        assert spec == (sizes, *squashes, {})
+        theirs = PACKAGES[name].run(model, x)
+        np.testing.assert_allclose(theirs, forward(params, spec, x), atol=1e-5)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("activation", ["logistic", "relu"])
+def test_a_network_that_scikit_learn_fitted(n_classes, activation, x):
+    """Probabilities are equal; of two classes there is one output, the second's."""
+    y = np.array([3, 5, 8])[np.arange(9) % n_classes]
+    model = sklearn_network.MLPClassifier((7, 6), activation=activation, random_state=0)
+    for _ in range(20):
+        model.partial_fit(x, y, classes=np.unique(y))
+    params, spec = formats.from_sklearn(model)
+    assert spec.last_squash == ("sigmoid" if n_classes == 2 else "softmax")
+    ours, theirs = forward(params, spec, x), model.predict_proba(x)
+    np.testing.assert_allclose(ours, theirs[:, -ours.shape[1] :], atol=1e-5)
+
+
+def test_scikit_learn_reads_the_digits_that_jaxnet_reads():
+    images, _ = jaxnet.data.synthetic.sample(jax.random.key(0), 200)
+    digits = formats.to_sklearn(jaxnet.pretrained()).predict(np.asarray(images))
+    np.testing.assert_array_equal(digits, jaxnet.classify(jaxnet.pretrained(), images).digits)
+    with pytest.raises(ValueError, match="three outputs or more; got 2"):
+        formats.to_sklearn(jaxnet.init(jax.random.key(0), (20, 2)))
+
+
+def test_one_output_means_the_same_to_each():
+    """By its threshold, in scikit-learn, ONNX Runtime, StableHLO and here."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    params = jaxnet.init(jax.random.key(3), (784, 16, 1))
+    images, _ = jaxnet.data.synthetic.sample(jax.random.key(0), 200)
+    z = jax.vmap(jaxnet.logits, in_axes=(None, 0))(params, images)
+    params = (params[0], jaxnet.Layer(params[1].weights, -jnp.median(z)[None]))
+    expected = (jax.vmap(jaxnet.forward, in_axes=(None, 0))(params, images)[:, 0] > 0.5).astype(int)
+    assert 0.4 < expected.mean() < 0.6
+    images = np.asarray(images)
+    np.testing.assert_array_equal(jaxnet.classify(params, images).digits, expected)
+    np.testing.assert_array_equal(formats.to_sklearn(params).predict(images), expected)
+    again, _ = formats.from_sklearn(formats.to_sklearn(params))
+    np.testing.assert_array_equal(jaxnet.classify(again, images).digits, expected)
+    session = onnxruntime.InferenceSession(formats.onnx.export(params))
+    np.testing.assert_array_equal(session.run(["digits"], {"images": images})[0], expected)
+    program = jax.export.deserialize(bytearray(formats.stablehlo.export(params)))
+    np.testing.assert_array_equal(program.call(images)[0], expected)
+
+
+def test_gradients_are_the_same_there(x):
+    params = jaxnet.init(jax.random.key(0), (20, 7, 5))
+    y = jax.random.uniform(jax.random.key(1), (9, 5))
+
+    def cost(run):
+        return lambda model: ((run(model) - y) ** 2).sum()
+
+    ours = jax.grad(cost(lambda p: jax.vmap(lambda x: jaxnet.forward(p, x))(x)))(params)
+
+    model = formats.to_torch(params)
+    ((model(torch.tensor(x)) - torch.tensor(np.asarray(y))) ** 2).sum().backward()
+    theirs = [(model[n].weight.grad.numpy(), model[n].bias.grad.numpy()) for n in (0, 2)]
+    close(ours, theirs)
+
+    theirs = eqx.filter_grad(cost(lambda m: jax.vmap(m)(x)))(formats.to_equinox(params)).layers
+    close(ours, [(theirs[n].weight, theirs[n].bias) for n in (0, 2)])
+
+    theirs = nnx.grad(cost(lambda m: m(x)))(formats.to_nnx(params))["layers"]
+    close(ours, [(theirs[n]["kernel"][...].T, theirs[n]["bias"][...]) for n in (0, 2)])
+
+    linens = compact(jax.nn.sigmoid)
+    run_linen = cost(lambda variables: jax.nn.sigmoid(linens.apply(variables, x)))
+    gradient = jax.grad(run_linen)(formats.to_linen(params))
+    layers = [gradient["params"][f"Dense_{n}"] for n in (0, 1)]
+    close(ours, [(layer["kernel"].T, layer["bias"]) for layer in layers])
+
+
+def close(ours, theirs):
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def compact(squash, sizes=(7, 5)):
+    class Network(linen.Module):
+        @linen.compact
+        def __call__(self, x):
+            for n in sizes[:-1]:
+                x = squash(linen.Dense(n)(x))
+            return linen.Dense(sizes[-1])(x)
+
+    return Network()
+
+
+def test_linens_variables_both_ways(x):
+    model = compact(linen.relu, (7,) * 11 + (5,))  # so that Dense_10 comes after Dense_9
+    variables = model.init(jax.random.key(0), x)
+    params, spec = formats.from_linen(variables, squash="relu", last_squash="identity")
+    np.testing.assert_allclose(forward(params, spec, x), model.apply(variables, x), atol=1e-5)
+    again = formats.to_linen(params)
+    np.testing.assert_array_equal(model.apply(again, x), model.apply(variables, x))
+
+    row = linen.Sequential([linen.Dense(7), linen.tanh, linen.Dense(5)])
+    variables = row.init(jax.random.key(0), x)
+    params, spec = formats.from_linen(variables, squash="tanh", last_squash="identity")
+    np.testing.assert_allclose(forward(params, spec, x), row.apply(variables, x), atol=1e-5)
+
+
+def test_what_is_taken_is_a_copy():
+    """PyTorch and scikit-learn change their arrays in place."""
+    for name, change in (
+        ("torch", lambda model: [p.data.zero_() for p in model.parameters()]),
+        ("sklearn", lambda model: [a.fill(0) for a in model.coefs_ + model.intercepts_]),
+    ):
+        package = PACKAGES[name]
+        original = jaxnet.init(jax.random.key(0), (20, 7, 5))
+        model = package.give(original)
+        params, _ = package.take(model)
+        change(model)
+        same(params, jaxnet.init(jax.random.key(0), (20, 7, 5)))
+        same(original, params)
+
+
+def test_nothing_is_drawn_from_anyones_random_numbers():
+    def states():
+        numpys = np.random.get_state()[1]  # noqa: NPY002
+        return np.concatenate([torch.get_rng_state().numpy(), numpys])
+
+    before = states()
+    for package in PACKAGES.values():
+        package.give(jaxnet.init(jax.random.key(0), (20, 7, 5)))
+    np.testing.assert_array_equal(states(), before)
+
+
+def test_a_network_stays_in_the_mode_it_was_in():
+    model = torchs()
+    model[1][2].eval()
+    formats.from_torch(model)
+    assert [m.training for m in model] == [True] * 5
+    assert not model[1][2].training
+
+
+def torch_row(*parts):
+    return lambda: torch.nn.Sequential(*parts)
+
+
+def keras_row(*parts, n_in=20):
+    return lambda: keras.Sequential([keras.Input((n_in,)), *parts])
+
+
+T, K = torch.nn, keras.layers
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "says"),
+    [
+        ("torch", torch_row(T.Linear(20, 7), T.Conv1d(7, 7, 1), T.Linear(7, 5)), r"Conv1d\(7"),
+        ("torch", torch_row(T.Linear(20, 7), T.BatchNorm1d(7), T.Linear(7, 5)), "BatchNorm1d"),
+        ("torch", torch_row(T.Linear(20, 7), T.PReLU(), T.Linear(7, 5)), "without weights.*PReLU"),
+        ("torch", torch_row(T.Linear(20, 7), T.ReLU6(), T.Linear(7, 5)), "squashed by.*ReLU6"),
+        ("torch", torch_row(T.Linear(20, 7), T.GELU(), T.Linear(7, 5)), "GELU"),
+        ("torch", torch_row(T.Linear(20, 7), T.LeakyReLU(0.02), T.Linear(7, 5)), "LeakyReLU"),
+        ("torch", torch_row(T.Linear(20, 7), T.Softmax(0), T.Linear(7, 5)), "Softmax"),
+        ("torch", torch_row(T.Linear(20, 7), T.MaxPool1d(2), T.Linear(7, 5)), "MaxPool1d"),
+        ("torch", torch_row(T.Linear(20, 7, bias=False)), "with biases.*bias=False"),
+        ("torch", torch_row(T.Linear(20, 7), T.Linear(6, 5)), r"params\[1\] of shapes"),
+        ("torch", torch_row(T.Linear(20, 7), T.ReLU(), T.Tanh()), "one squash after each"),
+        ("torch", torch_row(T.ReLU(), T.Linear(20, 5)), "one squash after each; got relu"),
+        (
+            "torch",
+            torch_row(T.Linear(20, 7), T.ReLU(), T.Linear(7, 6), T.Tanh(), T.Linear(6, 5)),
+            "squashed alike; got relu, tanh",
+        ),
+        ("torch", torch_row(), "one layer or more"),
+        ("torch", lambda: T.Linear(20, 5), "Expected a torch.nn.Sequential; got a Linear"),
+        ("keras", keras_row(K.Dense(7), K.LayerNormalization(), K.Dense(5)), "LayerNormalization"),
+        ("keras", keras_row(K.Dense(7, "gelu"), K.Dense(5)), "squashed by.*gelu"),
+        ("keras", keras_row(K.Rescaling(1 / 255), K.Dense(5)), "Rescaling"),
+        ("keras", keras_row(K.Dense(7, use_bias=False)), "with biases"),
+        ("keras", keras_row(K.Dense(7), K.ReLU(max_value=6), K.Dense(5)), "ReLU"),
+        ("keras", lambda: keras.Sequential([K.Dense(5)]), "got a Sequential not built"),
+        ("keras", lambda: keras.Input((3,)), "Expected a keras.Sequential.* got a KerasTensor"),
+        ("nnx", lambda: nnx.Sequential(nnx.Conv(1, 1, 3, rngs=nnx.Rngs(0))), "got Conv"),
+        ("nnx", lambda: nnx.Sequential(nnx.relu6), "got relu6"),
+        ("nnx", lambda: nnx.Linear(2, 3, rngs=nnx.Rngs(0)), "a flax.nnx.Sequential; got a Linear"),
+        ("equinox", lambda: eqx.nn.Sequential([eqx.nn.LayerNorm(3)]), "got LayerNorm"),
+        ("equinox", lambda: eqx.nn.MLP(2, 2, 2, 1, jnp.sin, key=jax.random.key(0)), "got sin"),
+        ("equinox", lambda: "an MLP", "an equinox.nn.MLP or .* got a str"),
+        ("sklearn", lambda: sklearn_network.MLPClassifier((3,)), "has been fitted"),
+        ("sklearn", lambda: sklearn_network, "has been fitted"),
+    ],
+)
+def test_what_jaxnet_has_no_network_for_is_the_error(name, make, says):
+    with pytest.raises((TypeError, ValueError), match=says) as raised:
+        PACKAGES[name].take(make())
+    assert len(str(raised.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "pt"])
+def test_pytorch_loads_the_state_dicts_that_are_written(tmp_path, ending, x):
+    params = jaxnet.init(jax.random.key(0), (20, 7, 5))
+    path = tmp_path / f"network.{ending}"
+    save_state_dict(path, params, squash="relu", last_squash="identity")
+    model = torch.nn.Sequential(torch.nn.Linear(20, 7), torch.nn.ReLU(), torch.nn.Linear(7, 5))
+    if ending == "pt":
+        state = torch.load(path, weights_only=True)
+    else:
+        state = safetensors.torch.load_file(path)
+    model.load_state_dict(state)
+    spec = formats.from_torch(model)[1]
+    theirs = PACKAGES["torch"].run(model, x)
+    np.testing.assert_allclose(theirs, forward(params, spec, x), atol=1e-5)
+    same(
+        params,
+        formats.from_state_dict(load_state_dict(path)[0], squash="relu", last_squash="relu")[0],
+    )
+
+
+class Fc(torch.nn.Module):
+    """As many write it, with layers that have names of their own."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc2 = torch.nn.Linear(7, 5)
+        self.fc1 = torch.nn.Linear(20, 7)
+
+    def forward(self, x):
+        return self.fc2(torch.sigmoid(self.fc1(x)))
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "pt", "pth"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float64"])
+def test_state_dicts_that_pytorch_wrote_are_loaded(tmp_path, ending, dtype, x):
+    torch.manual_seed(0)
+    model = Fc().to(getattr(torch, dtype))
+    path = tmp_path / f"network.{ending}"
+    save = safetensors.torch.save_file if ending == "safetensors" else torch.save
+    save(model.state_dict(), path)
+    params, spec = convert.read(path, squash="sigmoid", last_squash="identity")
+    ours = forward(params, spec, jnp.asarray(x, params[0].weights.dtype))
+    theirs = PACKAGES["torch"].run(model.float(), x)
+    np.testing.assert_allclose(ours, theirs, atol=3e-2 if ours.dtype == jnp.bfloat16 else 1e-5)
+    with pytest.raises(FileError, match=r"say it by --squash and --last-squash, of sigmoid"):
+        convert.read(path, squash="sigmoid")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda s: s.update({"1.running_mean": torch.ones(7)}), "no other arrays; got .*running"),
+        (lambda s: s.pop("2.bias"), "a weight and a bias for each layer"),
+        (lambda s: s.update({"0.weight": torch.ones(7, 20, 1)}), r"params\[0\] of shapes"),
+        (lambda s: s.update({"2.weight": torch.ones(5, 8)}), r"params\[1\] of shapes"),
+        (lambda s: s.update({"0.weight": torch.ones(7, 20, dtype=torch.int32)}), "floating-point"),
+        (lambda s: s.update({"0.bias": torch.ones(7) / 0}), "NaN or infinity"),
+        (
+            lambda s: s.update({"last.weight": s.pop("2.weight"), "last.bias": s.pop("2.bias")}),
+            r"names differ in a number.*got 0\., last\.",
+        ),
+        (lambda s: s.clear(), "one layer or more"),
+    ],
+)
+@pytest.mark.parametrize("ending", ["safetensors", "pt"])
+def test_other_state_dicts_are_the_error(tmp_path, change, says, ending):
+    model = torch.nn.Sequential(torch.nn.Linear(20, 7), torch.nn.ReLU(), torch.nn.Linear(7, 5))
+    state, path = dict(model.state_dict()), tmp_path / f"network.{ending}"
+    change(state)
+    with pytest.raises((TypeError, ValueError), match=says):
+        formats.from_state_dict(state, squash="relu", last_squash="relu")
+    (safetensors.torch.save_file if ending == "safetensors" else torch.save)(state, path)
+    if state:  # without any, a file is nobody's
+        with pytest.raises(FileError, match=says):
+            convert.read(path, squash="relu", last_squash="relu")
+
+
+class Mischief:
+    def __reduce__(self):
+        return os.mkdir, (os.environ["MISCHIEF"],)
+
+
+def test_no_code_in_a_file_is_run(tmp_path, monkeypatch):
+    monkeypatch.setenv("MISCHIEF", str(tmp_path / "done"))
+    path = tmp_path / "network.pt"
+    torch.save({"0.weight": torch.ones(2, 2), "0.bias": Mischief()}, path)
+    with pytest.raises(FileError, match=r"not arrays alone, .* not opened; save"):
+        load_state_dict(path)
+    path.write_bytes(pickle.dumps(Mischief()))
+    with pytest.raises(FileError):
+        load_state_dict(path)
+    torch.save(torchs(), path)
+    with pytest.raises(FileError, match=r"save model\.state_dict\(\)"):
+        load_state_dict(path)
+    torch.save({"model": {}, "epoch": 3}, path)
+    with pytest.raises(FileError, match="not arrays by name alone"):
+        load_state_dict(path)
+    assert not (tmp_path / "done").exists()
+
+
+@pytest.mark.parametrize("ending", ["pt", "safetensors", "keras", "onnx"])
+@pytest.mark.parametrize("keep", [0, 100, 0.5])
+def test_damaged_files_are_the_error(tmp_path, ending, keep):
+    path = tmp_path / f"network.{ending}"
+    convert.write(path, *convert.read(jaxnet.pretrained.__globals__["PATH"]))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * keep) if isinstance(keep, float) else keep])
+    with pytest.raises(FileError, match=rf"network\.{ending}: not a ") as raised:
+        convert.read(path, squash="relu", last_squash="relu")
+    assert len(str(raised.value).splitlines()) == 1
+
+
+def test_keras_files_both_ways(tmp_path, x):
+    model = kerass()
+    model.save(tmp_path / "theirs.keras")
+    params, spec = convert.read(tmp_path / "theirs.keras")
+    convert.write(tmp_path / "ours.keras", params, spec)
+    again = keras.saving.load_model(tmp_path / "ours.keras")
+    np.testing.assert_allclose(again(x), model(x), atol=1e-6)
+    unsafe = keras.Sequential([keras.Input((20,)), K.Lambda(lambda z: z), K.Dense(5)])
+    unsafe.save(tmp_path / "unsafe.keras")
+    with pytest.raises(FileError, match="not a whole model of Keras of known layers"):
+        convert.read(tmp_path / "unsafe.keras")
+    keras.Sequential([keras.Input((20, 1)), K.Conv1D(3, 3)]).save(tmp_path / "convolution.keras")
+    with pytest.raises(FileError, match=r"convolution\.keras: Expected Dense layers .* Conv1D"):
+        convert.read(tmp_path / "convolution.keras")
+
+
+def test_from_kind_to_kind_and_back(tmp_path):
+    """All the way round, a network comes home with every bit and with what was said of it."""
+    params = jaxnet.init(jax.random.key(0), (20, 7, 5))
+    home = tmp_path / "home.safetensors"
+    jaxnet.save(home, params, squash="tanh", last_squash="softmax", notes={"from": "home"})
+    squashes = {"squash": "tanh", "last_squash": "softmax"}
+    here, notes = home, {"from": "home"}
+    for n, (ending, options) in enumerate(
+        [
+            *((".onnx", {}), (".safetensors", {"pytorch": True}), (".safetensors", {})),
+            *((".keras", {}), (".pt", {}), (".onnx", {}), (".pth", {}), (".safetensors", {})),
+        ]
+    ):
+        there = tmp_path / f"{n}{ending}"
+        convert.write(there, *convert.read(here, **squashes), **options)
+        notes = {} if ending in (".keras", ".pt", ".pth") else notes
+        again, spec = convert.read(there, **squashes)
+        same(params, again)
+        assert spec == ((20, 7, 5), "tanh", "softmax", notes)
+        here = there
+
+
+def test_a_squash_that_contradicts_the_file_is_the_error(tmp_path):
+    path = tmp_path / "network.safetensors"
+    jaxnet.save(path, jaxnet.init(jax.random.key(0), (20, 5)))
+    with pytest.raises(FileError, match="squashed by sigmoid, and not by relu"):
+        convert.read(path, last_squash="relu")
+
+
+@pytest.mark.parametrize("name", ["network.h5", "network.npz", "network.stablehlo", "network"])
+def test_other_endings_are_the_error(tmp_path, name):
+    for attempt in (convert.read, convert.check_ending):
+        with pytest.raises(FileError, match=r"between \.safetensors, \.onnx, \.pt, \.pth, \.keras"):
+            attempt(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("call", "missing", "command"),
+    [
+        (formats.to_torch, "torch", "pip install torch"),
+        (formats.to_keras, "keras", "pip install keras"),
+        (formats.to_nnx, "flax", "pip install flax"),
+        (formats.to_equinox, "equinox", "pip install equinox"),
+        (formats.to_sklearn, "sklearn", "pip install scikit-learn"),
+        (formats.onnx.export, "onnx", r"pip install 'jaxnet\[onnx\]'"),
+        (formats.stablehlo.export, "flatbuffers", r"pip install 'jaxnet\[stablehlo\]'"),
+    ],
+)
+def test_a_package_that_is_missing_is_named_with_the_command(call, missing, command, monkeypatch):
+    for name in [name for name in sys.modules if name.split(".")[0] == missing]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "path", [])  # where nothing is installed
+    with pytest.raises(ModuleNotFoundError, match=f"This needs {missing}: {command}"):
+        call(jaxnet.pretrained())
+
+
+def test_squashes_are_known_by_what_they_do():
+    for name, function in SQUASHES.items():
+        assert squash_of(lambda z: function(jnp.asarray(z)), "mine") == name  # noqa: B023
+    for other in (jax.nn.relu6, jnp.sin, jnp.sum, lambda z: 1 / 0, lambda z: z / 255, jnp.abs):
+        with pytest.raises(ValueError, match="got mine"):
+            squash_of(other, "mine")
+
+
+def test_parts_and_names():
+    layer = np.ones((2, 2)), np.ones(2)
+    assert in_a_row([layer, "identity", "relu", layer, layer][:3])[1].last_squash == "relu"
+    with pytest.raises(ValueError, match="squashed alike; got relu, identity"):
+        in_a_row([layer, "relu", layer, layer])
+    assert in_order(["b.10.c2", "b.9.c2"]) == ["b.9.c2", "b.10.c2"]
+    with pytest.raises(ValueError, match="got hidden, output"):
+        in_order(["hidden", "output"])

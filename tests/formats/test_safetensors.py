@@ -1,0 +1,197 @@
+"""Networks in files: what is saved is loaded, and nothing else is."""
+
+import json
+import struct
+from itertools import pairwise
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import safetensors.numpy
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import jaxnet
+from jaxnet._util.files import FileError
+from jaxnet.network import SQUASHES
+
+HEADER = {"sizes": "4-3-2", "squash": "sigmoid", "last_squash": "sigmoid"}
+
+
+def tensors(sizes=(4, 3, 2), dtype=np.float32):
+    return {
+        f"{n}.{name}": np.ones(shape, dtype)
+        for n, (n_in, n_out) in enumerate(pairwise(sizes))
+        for name, shape in (("weights", (n_out, n_in)), ("biases", (n_out,)))
+    }
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
+@pytest.mark.parametrize("sizes", [(784, 16, 16, 10), (3, 2), (5,) * 12])
+def test_what_is_saved_is_loaded(tmp_path, dtype, sizes):
+    params = jaxnet.init(jax.random.key(0), sizes, dtype=dtype)
+    notes = {"trained on": "nothing", "größe": "klein ✓"}
+    path = tmp_path / "network.safetensors"
+    jaxnet.save(path, params, squash="relu", last_squash="softmax", notes=notes)
+    again, spec = jaxnet.load(path)
+    assert jax.tree.structure(again) == jax.tree.structure(params)
+    for ours, theirs in zip(jax.tree.leaves(again), jax.tree.leaves(params), strict=True):
+        assert isinstance(ours, jax.Array)
+        assert ours.dtype == theirs.dtype
+        np.testing.assert_array_equal(ours, theirs)
+    assert spec == (sizes, "relu", "softmax", notes)
+
+
+def test_float64_where_jax_has_it(tmp_path):
+    with jax.enable_x64(True):
+        params = jaxnet.init(jax.random.key(0), (3, 2), dtype=jnp.float64)
+        jaxnet.save(tmp_path / "wide", params)
+        np.testing.assert_array_equal(jaxnet.load(tmp_path / "wide")[0][0].weights, params[0][0])
+    narrow = jaxnet.load(tmp_path / "wide")[0][0].weights
+    assert narrow.dtype == jnp.float32
+    np.testing.assert_array_equal(narrow, params[0][0].astype(jnp.float32))
+
+
+def test_the_file_is_plain_safetensors(tmp_path, params):
+    jaxnet.save(tmp_path / "network", params)
+    plain = safetensors.numpy.load_file(tmp_path / "network")
+    assert plain.keys() == {f"{n}.{name}" for n in range(3) for name in ("weights", "biases")}
+    np.testing.assert_array_equal(plain["1.weights"], params[1].weights)
+
+
+def test_every_squash_has_the_function_of_its_name(tmp_path):
+    params = jaxnet.init(jax.random.key(0), (3, 2))
+    for name, function in SQUASHES.items():
+        jaxnet.save(tmp_path / "network", params, squash=name)
+        assert jaxnet.load(tmp_path / "network")[1].squash == name
+        assert function(jnp.linspace(-1, 1, 5)).shape == (5,)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda t: t.pop("1.biases"), "0.biases, 0.weights, 1.weights"),
+        (lambda t: t.update(extra=np.ones(1)), "extra"),
+        (lambda t: t.clear(), "arrays named ''"),
+        (lambda t: t.update({"weights.0": t.pop("0.weights")}), "weights.0"),
+        (lambda t: t.update({"1.weights": np.ones((2, 4), "f4")}), r"layer 1 .* \(out, 3\)"),
+        (lambda t: t.update({"0.biases": np.ones(4, "f4")}), "layer 0"),
+        (lambda t: t.update({"0.weights": np.ones(3, "f4")}), "layer 0"),
+        (lambda t: t.update({"0.weights": np.ones((), "f4")}), "layer 0"),
+        (lambda t: t.update({"0.weights": np.ones((5, 3, 4), "f4")}), "layer 0"),
+        (lambda t: t.update(tensors((4, 0, 2))), "layer 0"),
+        (lambda t: t.update(tensors(dtype=np.int32)), "holds I32, not floats"),
+        (lambda t: t["1.biases"].fill(np.nan), r"1\.biases holds NaN or infinity"),
+        (lambda t: t["0.weights"].fill(np.inf), r"0\.weights holds NaN or infinity"),
+    ],
+)
+def test_a_file_that_is_no_network_is_the_error(tmp_path, change, says):
+    path = tmp_path / "network"
+    wrong = tensors()
+    change(wrong)
+    safetensors.numpy.save_file(wrong, path, HEADER)
+    with pytest.raises(FileError, match=says) as raised:
+        jaxnet.load(path)
+    assert str(path) in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "header", [None, {}, {"squash": "sigmoid"}, {**HEADER, "squash": "os.system"}]
+)
+def test_a_file_that_names_no_squash_is_the_error(tmp_path, header):
+    safetensors.numpy.save_file(tensors(), tmp_path / "network", header)
+    with pytest.raises(FileError, match=r"squash is .* none of sigmoid, relu"):
+        jaxnet.load(tmp_path / "network")
+
+
+def test_a_header_that_belongs_to_another_network_is_the_error(tmp_path):
+    safetensors.numpy.save_file(tensors(), tmp_path / "network", {**HEADER, "sizes": "4-3-3"})
+    with pytest.raises(FileError, match="sizes 4-3-3, but its arrays have 4-3-2"):
+        jaxnet.load(tmp_path / "network")
+
+
+@pytest.mark.parametrize("dtype", ["F8_E4M3", "F8_E5M2", "I64", "BOOL", "C64", "U8"])
+def test_other_types_are_the_error_before_they_are_read(tmp_path, dtype):
+    size = {"I64": 8, "C64": 8}.get(dtype, 1)
+    entry = {"dtype": dtype, "shape": [1, 1], "data_offsets": [0, size]}
+    (tmp_path / "network").write_bytes(header_of({"0.weights": entry}) + bytes(size))
+    with pytest.raises(FileError, match=f"'0.weights' holds {dtype}, not floats"):
+        jaxnet.load(tmp_path / "network")
+
+
+@pytest.mark.parametrize("keep", [0, 7, 8, 100, 0.5, -1])
+def test_truncated_bytes_are_the_error(tmp_path, params, keep):
+    path = tmp_path / "network"
+    jaxnet.save(path, params)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * keep) if isinstance(keep, float) else keep])
+    with pytest.raises(FileError, match="not a whole safetensors file"):
+        jaxnet.load(path)
+
+
+def test_what_could_not_be_loaded_is_not_saved(tmp_path, params):
+    path = tmp_path / "network"
+    path.write_bytes(b"precious")
+    broken = (params[1], params[0])
+    infinite = jax.tree.map(lambda leaf: leaf / 0, params)
+    ensemble = jax.tree.map(lambda leaf: leaf[None], params)
+    for wrong in (broken, infinite, ensemble, ()):
+        with pytest.raises(ValueError, match="Expected a network that can be loaded"):
+            jaxnet.save(path, wrong)
+    with pytest.raises(ValueError, match="squash is 'sine'"):
+        jaxnet.save(path, params, squash="sine")
+    with pytest.raises(ValueError, match="other names than squash"):
+        jaxnet.save(path, params, notes={"squash": "relu"})
+    assert path.read_bytes() == b"precious"
+
+
+def test_a_missing_file_is_the_systems_own_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        jaxnet.load(tmp_path / "nothing")
+
+
+def test_a_folder_is_an_error(tmp_path):
+    with pytest.raises((FileError, OSError)):
+        jaxnet.load(tmp_path)
+
+
+def test_a_pickle_is_not_opened(tmp_path):
+    import pickle
+
+    (tmp_path / "network").write_bytes(pickle.dumps(tensors()))
+    with pytest.raises(FileError):
+        jaxnet.load(tmp_path / "network")
+
+
+def header_of(entries):
+    text = json.dumps(entries).encode()
+    return struct.pack("<Q", len(text)) + text
+
+
+entries = st.dictionaries(
+    st.sampled_from(["0.weights", "0.biases", "1.weights", "__metadata__", ""]),
+    st.fixed_dictionaries(
+        {
+            "dtype": st.sampled_from(["F32", "BF16", "F8_E4M3", "I64", "BOOL", "C64", "X", "F4"]),
+            "shape": st.lists(st.integers(-1, 2**63), max_size=3) | st.just([1, 1]),
+            "data_offsets": st.lists(st.integers(0, 20), min_size=2, max_size=2),
+        }
+    )
+    | st.just(HEADER)
+    | st.none(),
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
+@given(
+    st.binary(max_size=100)
+    | st.tuples(entries.map(header_of), st.binary(max_size=20)).map(b"".join)
+)
+def test_arbitrary_bytes_give_a_network_or_the_error(tmp_path, content):
+    path = tmp_path / "arbitrary"
+    path.write_bytes(content)
+    try:
+        jaxnet.load(path)
+    except FileError as error:
+        assert str(path) in str(error)

@@ -1,0 +1,110 @@
+"""The page as a file: its size, what goes into it, and the command; `browser/` looks at it."""
+
+import base64
+import json
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxnet
+from jaxnet._page import page
+from tests.subprocesses import refused, run, run_here
+
+
+def networks(text):
+    given = re.search(r'id="given">(.*?)</script>', text, re.DOTALL)[1]
+    return {name: network for name, _, network in json.loads(given)["networks"]}
+
+
+def decoded(network):
+    floats = [
+        np.frombuffer(base64.b64decode(layer[name]), np.float32)
+        for layer in network["layers"]
+        for name in ("weights", "biases")
+    ]
+    return np.concatenate(floats)
+
+
+def flat(params):
+    return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(params)])
+
+
+def test_one_file_below_600_kb_that_names_no_other():
+    text = page().html
+    assert len(text.encode()) < 600_000
+    assert not re.search(r"https?:|url\(|\bimport\b|\bfetch\b|src=", text)
+    assert text == page().html
+
+
+def test_the_networks_are_in_it_to_the_last_bit(params):
+    own = networks(page(params, squash="relu").html)
+    assert [*own] == ["yours", "trained", "handmade"]
+    assert own["yours"]["squash"] == "relu"
+    np.testing.assert_array_equal(decoded(own["yours"]), flat(params))
+    np.testing.assert_array_equal(decoded(own["trained"]), flat(jaxnet.pretrained()))
+    np.testing.assert_array_equal(decoded(own["handmade"]), flat(jaxnet.handmade()))
+
+
+def test_a_network_that_comes_with_it_is_in_it_once():
+    assert [*networks(page(jaxnet.handmade()).html)] == ["handmade", "trained"]
+    assert [*networks(page(jaxnet.pretrained()).html)] == ["trained", "handmade"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda params: params[1:], "from 784 pixels to ten digits; got one of 16 inputs"),
+        (lambda params: params[:1], "784 inputs and 16 outputs"),
+        (lambda params: jax.tree.map(lambda a: a * jnp.nan, params), "or NaN, instead"),
+        (lambda params: (params[0], params[0]), r"Expected params\[1\] of shapes"),
+    ],
+)
+def test_other_networks_are_refused(params, change, said):
+    with pytest.raises(ValueError, match=said):
+        page(change(params))
+
+
+@pytest.mark.parametrize("wrong", [(), {}, None, 3, [1, 2], "network"])
+def test_what_is_no_network_is_refused(wrong):
+    with pytest.raises(TypeError if wrong is not None else AssertionError, match="Expected params"):
+        assert page(wrong) is None, "Expected params: none means the trained one"
+
+
+def test_other_squashes_are_refused(params):
+    with pytest.raises(ValueError, match=r"Expected a squash of sigmoid.*; got 'step' instead"):
+        page(params, last_squash="step")
+
+
+def test_the_command_writes_it(tmp_path, params):
+    jaxnet.save(tmp_path / "mine.safetensors", params, squash="relu")
+    process = run("page", "--weights", "mine.safetensors", "--output", "my.html", cwd=tmp_path)
+    assert (process.returncode, process.stdout, process.stderr) == (0, "my.html\n", "")
+    text = (tmp_path / "my.html").read_text(encoding="utf-8")
+    assert text == page(params, squash="relu").html
+
+
+def test_open_calls_the_browser(tmp_path):
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > "{tmp_path}/called"\n')
+    browser.chmod(0o755)
+    process = run("page", "--open", cwd=tmp_path, BROWSER=str(browser))
+    assert process.returncode == 0, process.stderr
+    assert (tmp_path / "called").read_text() == (tmp_path / "jaxnet.html").as_uri() + "\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--output", "page.txt"], "page.txt: pages are written to .html"),
+        (["--output", "nowhere/page.html"], "there is no folder nowhere"),
+        (["--weights", "small.safetensors"], "small.safetensors: Expected a network from 784"),
+        (["--weights", "none.safetensors"], "none.safetensors: No such file"),
+    ],
+)
+def test_mistakes_end_in_one_sentence(tmp_path, arguments, said):
+    jaxnet.save(tmp_path / "small.safetensors", jaxnet.init(jax.random.key(0), (100, 10)))
+    assert said in refused(run_here("page", *arguments, cwd=tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["small.safetensors"]

@@ -1,0 +1,437 @@
+"""Training runs: the same bits however interrupted, in this process and in killed ones."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+import jaxnet
+from jaxnet import runs
+from jaxnet._util.files import FileError
+from jaxnet.data import write_idx
+from jaxnet.runs import Options, begin
+from jaxnet.runs import _checkpoint as checkpoints
+from jaxnet.runs import _record as records
+from tests.subprocesses import refused, run, run_here
+
+FEW = Options(epochs=4, batch_size=50, ensemble=2, augment="affine", optimizer="sgd", rate=0.5)
+
+
+@pytest.fixture(autouse=True)
+def standard_promotion():
+    """As in the command: optax's Adam raises a float to an integer, which is not strict."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+@pytest.fixture(scope="module")
+def digits():
+    images, labels = jaxnet.data.synthetic.sample(jax.random.key(0), 600)
+    return (255 * np.asarray(images)).astype(np.uint8), np.asarray(labels)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, digits):
+    folder = tmp_path_factory.mktemp("digits")
+    write_idx(folder / "images.gz", digits[0].reshape(-1, 28, 28))
+    write_idx(folder / "labels.gz", digits[1].astype(np.uint8))
+    return folder
+
+
+def last(progresses):
+    *_, progress = progresses
+    return progress
+
+
+def same_bits(one, other):
+    a, b = (jax.tree.leaves(tree) for tree in (one, other))
+    assert len(a) == len(b)
+    for left, right in zip(a, b, strict=True):
+        assert np.asarray(left).tobytes() == np.asarray(right).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "stop"), [("adam", 1), pytest.param("muon", 3, marks=pytest.mark.slow)]
+)
+def test_a_run_that_was_interrupted_ends_in_the_same_bits(tmp_path, digits, optimizer, stop):
+    options = FEW._replace(optimizer=optimizer, rate=0.01, ensemble=3)
+    whole = last(begin(options, *digits, tmp_path / "whole"))
+    interrupted = begin(options, *digits, tmp_path / "parts")
+    for _ in range(stop):
+        next(interrupted)
+    interrupted.close()
+    resumed = begin(options, *digits, tmp_path / "parts", resume=True)
+    assert len(next(resumed).history.cost) == stop
+    resumed = last(resumed)
+    same_bits(resumed.params, whole.params)
+    same_bits(resumed.history, whole.history)
+    assert whole.history.cost.shape == (4, 3)
+
+
+@pytest.mark.slow
+def test_an_epoch_that_is_cut_off_is_done_again(tmp_path, digits):
+    """A checkpoint half written beside the whole one is not looked at."""
+    whole = last(begin(FEW, *digits, tmp_path / "whole"))
+    next(parts := begin(FEW, *digits, tmp_path / "parts"))
+    parts.close()
+    (tmp_path / ".jaxnet-0123456789abcdef.partial").write_bytes(b"half")
+    same_bits(last(begin(FEW, *digits, tmp_path / "parts", resume=True)).params, whole.params)
+
+
+def test_a_run_of_one_is_what_fit_does(tmp_path, digits):
+    """Other keys and another order, but the same learning: both read nearly all of them."""
+    options = Options(epochs=20, batch_size=20, held_out=0)
+    progress = last(begin(options, *digits, tmp_path / "run"))
+    assert progress.history.held_out is None
+    assert progress.history.accuracy[-1, 0] > 0.95
+    member = jax.tree.map(lambda leaf: leaf[0], progress.params)
+    assert jaxnet.training.evaluate(member, *digits) > 0.95
+
+
+def test_images_held_out_are_not_learned_from(tmp_path, digits):
+    """Their labels decide what is scored, and nothing of what is learned."""
+    images, labels = digits
+    options = FEW._replace(epochs=1, held_out=0.5)
+    a = last(begin(options, images, labels, tmp_path / "a"))
+    key = jax.random.split(jax.random.key(options.seed), 3)[0]
+    held_out = np.asarray(jaxnet._util.shuffle.shuffled(key, 600))[:300]
+    other = labels.copy()
+    other[held_out] = (other[held_out] + 1) % 10
+    b = last(begin(options, images, other, tmp_path / "b"))
+    same_bits(a.params, b.params)
+    same_bits(a.history.cost, b.history.cost)
+    assert (a.history.held_out.accuracy != b.history.held_out.accuracy).all()
+
+
+def test_the_best_member_is_chosen_and_never_one_that_diverged():
+    history = jaxnet.training.History(
+        np.array([[0.1, np.nan, 0.3]]),
+        np.ones((1, 3)),
+        jaxnet.training.Score(np.ones((1, 3)), np.array([[0.7, 0.9, 0.8]])),
+    )
+    assert runs.Progress((), history, 0.0).best == 2
+    assert runs.Progress((), history._replace(cost=np.full((1, 3), np.nan)), 0.0).best == 0
+    assert runs.Progress((), history._replace(held_out=None), 0.0).best == 0
+
+
+@pytest.mark.slow
+def test_a_checkpoint_is_kept_when_learning_diverges(tmp_path, digits):
+    options = FEW._replace(rate=1e6, squash="relu")
+    with pytest.raises(runs.Diverged, match=r"in epoch 1, .*Try a rate below 1e\+06"):
+        last(begin(options, *digits, tmp_path / "wild"))
+    again = begin(options, *digits, tmp_path / "wild", resume=True)
+    with pytest.raises(runs.Diverged, match="in epoch 1"):  # from the start, which was kept
+        next(again)
+    # The same in the middle of a run: a state that the next epoch cannot survive.
+    gentle = FEW._replace(squash="relu")
+    next(parts := begin(gentle, *digits, tmp_path / "parts"))
+    parts.close()
+    with safe_state(tmp_path / "parts") as arrays:
+        name = next(n for n in arrays if "weights" in n)
+        arrays[name] = np.full_like(arrays[name], 1e30)
+    before = (tmp_path / "parts").read_bytes()
+    with pytest.raises(runs.Diverged, match=r"in epoch 2, .*; it was \d"):
+        last(begin(gentle, *digits, tmp_path / "parts", resume=True))
+    assert (tmp_path / "parts").read_bytes() == before
+
+
+class safe_state:
+    """Opens a checkpoint's arrays to be changed."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __enter__(self):
+        from safetensors import safe_open
+
+        with safe_open(self.path, framework="numpy") as file:
+            self.notes = file.metadata()
+            self.arrays = {name: np.array(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
+        return self.arrays
+
+    def __exit__(self, *_):
+        from safetensors.numpy import save_file
+
+        notes = {**self.notes, "sha256": checkpoints._digest(self.arrays)}
+        save_file(self.arrays, self.path, notes)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"rate": 0.1}, "an unfinished run with --rate 0.5;"),
+        ({"batch_size": 10, "seed": 7}, "--batch-size 50, --seed 0;"),
+        ({"sizes": (784, 8, 10)}, "--sizes 784-16-16-10;|start anew"),
+        ({"ensemble": 3}, "start anew|--ensemble 2"),
+    ],
+)
+def test_a_checkpoint_of_other_options_is_refused(tmp_path, digits, change, said):
+    next(parts := begin(FEW, *digits, tmp_path / "run"))
+    parts.close()
+    with pytest.raises(FileError, match=said):
+        next(begin(FEW._replace(**change), *digits, tmp_path / "run", resume=True))
+
+
+def test_a_checkpoint_of_other_images_or_labels_is_refused(tmp_path, digits):
+    images, labels = digits
+    next(parts := begin(FEW, images, labels, tmp_path / "run"))
+    parts.close()
+    with pytest.raises(FileError, match="other images"):
+        next(begin(FEW, images[::-1], labels, tmp_path / "run", resume=True))
+    with pytest.raises(FileError, match="other labels"):
+        next(begin(FEW, images, labels[::-1], tmp_path / "run", resume=True))
+
+
+@pytest.mark.parametrize("keep", [0, 7, 100, 5_000])
+def test_a_damaged_checkpoint_is_refused(tmp_path, digits, keep):
+    path = tmp_path / "run"
+    next(parts := begin(FEW, *digits, path))
+    parts.close()
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(FileError, match="not a whole checkpoint"):
+        next(begin(FEW, *digits, path, resume=True))
+
+
+def test_checkpoints_hold_any_tree_bit_by_bit(tmp_path):
+    tree = {
+        "a": (np.float32([0.1, -0.0, np.nan]), np.int32(7)),
+        "b": [np.zeros((0, 3)), np.array([True])],
+    }
+    checkpoints.save(tmp_path / "c", tree, {"note": "ü"})
+    like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), tree)
+    got, notes = checkpoints.load(tmp_path / "c", like)
+    same_bits(got, tree)
+    assert notes == {"note": "ü"}
+    with pytest.raises(FileError, match="something else"):
+        checkpoints.load(tmp_path / "c", {"a": like["a"]})
+    with pytest.raises(FileError, match=r"holds a\.1 as int32"):
+        checkpoints.load(tmp_path / "c", {**like, "a": (like["a"][0], np.float32(7))})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nothing.gz"], "Expected mnist, or drawn, or two files"),
+        (["images.gz", "nothing.gz"], "nothing.gz: No such file"),
+        (["labels.gz", "images.gz"], "expected images of shape"),
+        (["drawn", "--sizes", "784"], "--sizes: expected numbers as in 784-16-16-10"),
+        (["drawn", "--sizes", "783-10"], "--sizes: expected 784 first"),
+        (["drawn", "--sizes", "784-99999999999999999999-10"], "--sizes: expected 784 first"),
+        (["drawn", "--output", "."], "written to .safetensors"),
+        (["images.gz", "labels.gz", "--output", "mine.safetensors"], "mine.json: is there already"),
+        (["drawn", "--output", "file.safetensors"], "file.members: something else has this name"),
+        (["images.gz", "input.json", "--output", "input.safetensors", "--overwrite"], "one of the"),
+        (["drawn", "--output", "there.safetensors", "--resume"], "is there already"),
+        (["drawn", "--sizes", "784-9"], "expected 10 neurons or more at the end"),
+        (["drawn", "--optimizer", "adma"], "--optimizer: expected one of adam, "),
+        (["drawn", "--squash", "x"], "--squash: expected one of sigmoid, relu"),
+        (["drawn", "--rate", "0"], "--rate: expected a number above 0"),
+        (["drawn", "--rate", "nan"], "--rate: expected a number above 0"),
+        (["drawn", "--epochs", "0"], "--epochs: expected at least 1"),
+        (["drawn", "--held-out", "1"], "--held-out: expected a share"),
+        (["drawn", "--batch-size", "30000"], "--batch-size: expected from 1 to the 18,000"),
+        (["drawn", "--seed", "-1"], "--seed: expected a number from 0"),
+        (["drawn", "--output", "a.npz"], "written to .safetensors"),
+        (["drawn", "--output", "no/a.safetensors"], "there is no folder no"),
+        (["drawn", "--output", "there.safetensors"], "is there already"),
+    ],
+)
+def test_mistakes_end_in_one_sentence(folder, arguments, said):
+    for name in ("there.safetensors", "mine.json", "input.json", "file.members"):
+        (folder / name).touch()
+    assert said in refused(run_here("train", *arguments, cwd=folder))
+
+
+SHORT = ("images.gz", "labels.gz", "--epochs", "3", "--batch-size", "50")
+
+
+def test_the_command_leaves_network_record_and_picture(folder, tmp_path):
+    output = tmp_path / "n.safetensors"
+    process = run("train", *SHORT, "--ensemble", 2, "--output", output, cwd=folder)
+    assert process.returncode == 0, process.stderr
+    assert len(process.stderr.splitlines()) == 3
+    assert "epoch 3 of 3: cost" in process.stderr
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "n.json", "n.members", "n.png", "n.safetensors",
+    ]  # fmt: skip
+    record = json.loads((tmp_path / "n.json").read_text())
+    assert record["options"]["epochs"] == 3
+    assert record["versions"]["jax"] == jax.__version__
+    assert np.shape(record["history"]["held_out"]) == (2, 3)
+    params, spec = jaxnet.load(tmp_path / "n.safetensors")
+    assert spec.notes["trained on"] == "600 images of images.gz but 10%"
+    best, _ = jaxnet.load(tmp_path / "n.members" / f"{record['best']:04}.safetensors")
+    same_bits(params, best)
+    with Image.open(tmp_path / "n.png") as picture:
+        assert picture.width == 1500
+    again = run("train", *SHORT, "--output", output, cwd=folder)
+    assert "is there already" in refused(again)
+    same_again = ("train", *SHORT, "--ensemble", 2, "--resume", "--output", output)
+    again = run(*same_again, cwd=folder)
+    assert again.returncode == 0
+    assert "finished" in again.stdout
+    assert "is there already" in refused(run(*same_again, "--seed", 1, cwd=folder))
+
+
+def started(folder, output, *arguments, **how):
+    return subprocess.Popen(
+        [sys.executable, "-m", "jaxnet", "train", "images.gz", "labels.gz", "--batch-size", "5",
+         "--epochs", "40", "--augment", "affine", "--output", output, *arguments],
+        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **how,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(folder, tmp_path_factory):
+    output = tmp_path_factory.mktemp("whole") / "n.safetensors"
+    process = started(folder, output)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    return jaxnet.load(output)[0]
+
+
+def epochs_until(process, n):
+    for _ in range(n):
+        assert process.stderr.readline().startswith("epoch")
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow),
+        (signal.SIGKILL, -9),
+    ],
+)
+def test_killed_and_resumed_it_ends_in_the_same_bits(folder, tmp_path, uninterrupted, number, code):
+    output = tmp_path / "n.safetensors"
+    moments = random.Random(number)
+    for _ in range(2 if number == signal.SIGKILL else 1):
+        process = started(folder, output, "--resume")
+        epochs_until(process, 5)
+        time.sleep(moments.uniform(0, 0.05))
+        process.send_signal(number)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == code, said
+        assert not output.exists()
+        assert (tmp_path / "n.checkpoint").exists()
+        if number != signal.SIGKILL:
+            assert "the same command with --resume goes on" in said
+            assert "Traceback" not in said
+            assert [p.name for p in tmp_path.iterdir()] == ["n.checkpoint"]
+    assert "unfinished run; go on with --resume" in started(folder, output).communicate()[1]
+    process = started(folder, output, "--resume")
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    assert "epoch 40 of 40" in said
+    same_bits(jaxnet.load(output)[0], uninterrupted)
+    assert not (tmp_path / "n.checkpoint").exists()
+
+
+FULL_DISK = """
+import resource, runpy, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)),) * 2)
+runpy.run_module("jaxnet", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.slow
+def test_a_full_disk_loses_no_earlier_checkpoint(folder, tmp_path, uninterrupted):
+    """The checkpoint grows with the history, so that some epoch's is the first not to fit."""
+    output = tmp_path / "n.safetensors"
+    process = started(folder, output)
+    epochs_until(process, 3)
+    process.kill()
+    process.communicate()
+    room = (tmp_path / "n.checkpoint").stat().st_size + 40
+    arguments = ["images.gz", "labels.gz", "--batch-size", 5, "--epochs", 40, "--augment"]
+    process = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(room), "train", *map(str, arguments), "affine",
+         "--output", output, "--resume"],
+        cwd=folder, capture_output=True, text=True, env={**os.environ}, timeout=120,
+    )  # fmt: skip
+    assert process.returncode == 2, process
+    assert process.stderr.splitlines()[-1] == f"jaxnet: {tmp_path}/n.checkpoint: File too large"
+    assert [p.name for p in tmp_path.iterdir()] == ["n.checkpoint"]
+    process = started(folder, output, "--resume")
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    same_bits(jaxnet.load(output)[0], uninterrupted)
+
+
+def test_members_that_diverge_do_not_stop_the_others(tmp_path, digits):
+    """One of two starts is poisoned after the first epoch; the other goes on and is chosen."""
+    path = tmp_path / "n.checkpoint"
+    next(parts := begin(FEW, *digits, path))
+    parts.close()
+    with safe_state(path) as arrays:
+        for name in arrays:
+            if "weights" in name:
+                arrays[name][0] = np.nan
+    progress = last(begin(FEW, *digits, path, resume=True))
+    assert progress.best == 1
+    records.write(progress, FEW, tmp_path / "n.safetensors", trained_on="few", identity={})
+    record = json.loads((tmp_path / "n.json").read_text())
+    assert record["history"]["cost"][0][1:] == [None] * 3
+    assert [p.name for p in (tmp_path / "n.members").iterdir()] == ["0001.safetensors"]
+
+
+def test_the_least_share_that_can_be_held_out_is_one_image(tmp_path, digits):
+    options = FEW._replace(held_out=1e-9, epochs=1, batch_size=599)
+    progress = last(begin(options, *digits, tmp_path / "run"))
+    assert set(progress.history.held_out.accuracy.ravel().tolist()) <= {0.0, 1.0}
+
+
+def test_a_flipped_bit_in_a_checkpoint_is_refused(tmp_path, digits):
+    path = tmp_path / "run"
+    next(parts := begin(FEW, *digits, path))
+    parts.close()
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    path.write_bytes(damaged)
+    with pytest.raises(FileError, match="not those once written"):
+        next(begin(FEW, *digits, path, resume=True))
+
+
+def test_every_progress_can_be_kept(tmp_path, digits):
+    """The next epoch takes the memory of the state before, and not what was handed out."""
+    first, *_, final = begin(FEW, *digits, tmp_path / "run")
+    assert not np.array_equal(first.params[0].weights, final.params[0].weights)
+
+
+@pytest.mark.parametrize("labels", [np.full(600, -1), np.full(600, 3.9)])
+def test_labels_that_are_no_digits_are_refused(tmp_path, digits, labels):
+    with pytest.raises(ValueError, match="integers from 0"):
+        next(begin(FEW, digits[0], labels, tmp_path / "run"))
+
+
+def test_images_that_are_no_numbers_are_refused(tmp_path, digits):
+    images = np.full((600, 784), np.nan, np.float32)
+    with pytest.raises(ValueError, match="are NaN"):
+        next(begin(FEW, images, digits[1], tmp_path / "run"))
+
+
+@pytest.mark.slow
+def test_an_overwritten_run_that_was_killed_at_once_is_no_finished_one(folder, tmp_path):
+    output = tmp_path / "n.safetensors"
+    process = run("train", *SHORT, "--output", output, cwd=folder)
+    assert process.returncode == 0, process.stderr
+    old = output.read_bytes()
+    process = started(folder, output, "--overwrite")
+    while not (tmp_path / "n.checkpoint").exists():
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    assert output.read_bytes() == old
+    _, said = started(folder, output, "--resume").communicate(timeout=120)
+    assert "epoch 40 of 40" in said
+    assert output.read_bytes() != old
