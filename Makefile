@@ -1,9 +1,9 @@
 # make run      install what is needed, then watch the network classify digits
 # make test     what to run after each change: minutes, light packages only
-# make check    everything: format, lint, types, JavaScript, and the whole test suite
+# make check    format, lint, types, JavaScript, and the whole test suite but the slowest tests
 # make core     the tests that need no extras, on another Python or with other versions:
 #               make core PYTHON=python3.13 VERSIONS=newest
-# make slow     only the tests that `make test` leaves out
+# make slow     the tests that take minutes each
 # make docs     build the documentation site in build/docs
 # make benchmarks, make pretrained, make picture, make screenshots, make clean
 
@@ -40,10 +40,10 @@ ifneq ($(and $(IMAGES),$(LABELS)),)
 endif
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -m 'not full and not slow'
 
 core: core-installed
-	$(CORE)/bin/python -m pytest -m 'not slow' @tests/core.txt
+	$(CORE)/bin/python -m pytest -m 'not full and not slow' @tests/core.txt
 
 core-installed: $(UV)
 	$(if $(CORE_$(VERSIONS)),,$(error VERSIONS is pinned, lowest or newest; got $(VERSIONS)))

@@ -1,7 +1,7 @@
-"""A gradient through a whole training run: by how much would another rate have been better?
+"""A gradient through a whole training run: how does the final cost depend on the learning rate?
 
-Going back through the steps, each is needed as it was. jax.checkpoint keeps only the network
-between steps and computes the rest again.
+The backward pass needs what every step computed. With jax.checkpoint, only the network between
+steps is stored, and the rest is computed again.
 """
 
 from functools import partial
@@ -18,29 +18,29 @@ images, labels = jaxnet.data.synthetic.sample(key_images, 2_000)
 batches = images.reshape(20, 100, 784), labels.reshape(20, 100)
 
 
-# %% Gradient descent at some rate, and the cost in the end: a function of one number.
-def cost_after(rate: Array | float, *, forget: bool) -> Array:
-    """The cost of the network after 20 steps at this rate."""
+# %% The final cost of gradient descent, as a function of the learning rate.
+def cost_after(rate: Array | float, *, recompute: bool) -> Array:
+    """Returns the cost of the network after 20 steps at this rate."""
 
     def step(params: jaxnet.Params, batch: tuple[Array, Array]) -> tuple[jaxnet.Params, None]:
         slope = jax.grad(mean_cost)(params, *batch)
         return jax.tree.map(lambda p, g: p - rate * g, params, slope), None
 
-    params, _ = jax.lax.scan(jax.checkpoint(step) if forget else step, start, batches)
+    params, _ = jax.lax.scan(jax.checkpoint(step) if recompute else step, start, batches)
     return mean_cost(params, images, labels)
 
 
-# %% The same gradient either way, and the memory that it takes.
+# %% The gradient is the same either way, but the memory is not.
 slopes: list[Array] = []
-for forget in (False, True):
-    slope = jax.jit(jax.grad(partial(cost_after, forget=forget))).lower(0.5).compile()
+for recompute in (False, True):
+    slope = jax.jit(jax.grad(partial(cost_after, recompute=recompute))).lower(0.5).compile()
     slopes.append(slope(0.5))
     memory = slope.memory_analysis()
     assert memory is not None
-    held = f"{memory.temp_size_in_bytes / 2**20:.1f} MiB"
-    print(f"{'forgetting' if forget else 'remembering'}: slope {slopes[-1]:.4f}, {held}")
+    used = f"{memory.temp_size_in_bytes / 2**20:.1f} MiB"
+    print(f"{'recomputing' if recompute else 'storing'}: slope {slopes[-1]:.4f}, {used}")
 
-# %% It is the slope of the costs on either side.
-at = jax.jit(partial(cost_after, forget=False))
-print(f"by differences: slope {(at(0.51) - at(0.49)) / 0.02:.4f}")
+# %% Check it against finite differences.
+at = jax.jit(partial(cost_after, recompute=False))
+print(f"finite differences: slope {(at(0.51) - at(0.49)) / 0.02:.4f}")
 print(f"costs: {at(0.5):.4f} at rate 0.5, {at(0.5 - slopes[0]):.4f} one step down that slope")

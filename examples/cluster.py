@@ -1,6 +1,6 @@
-"""A cluster reads digits: Parquet in, two workers on this machine, Parquet out.
+"""Classifying digits with Ray Data: Parquet in, two local workers, Parquet out.
 
-On more machines, `ray.init` takes the address of a cluster, and the rest stays as it is.
+For more machines, pass the address of a cluster to `ray.init`; the rest stays the same.
 """
 
 import logging
@@ -25,7 +25,7 @@ os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 ray.init("local", num_cpus=3, include_dashboard=False, log_to_driver=False)
 ray.data.DataContext.get_current().enable_progress_bars = False
 
-# %% Ten thousand drawn digits, each with its number and what it shows, in four files.
+# %% Ten thousand synthetic digits, with their numbers and labels, in four files.
 images, labels = jaxnet.data.synthetic.sample(jax.random.key(0), 10_000)
 pixels = (255 * np.asarray(images)).astype(np.uint8)
 table = pa.table(
@@ -40,17 +40,19 @@ folder = Path(tempfile.mkdtemp())
 for n in range(4):
     pq.write_table(table.slice(2_500 * n, 2_500), folder / "digits" / f"{n}.parquet")
 
-# %% Nothing is read until rows are asked for: here by writing them, without the images.
+# %% Datasets are lazy: writing the answers, without the images, starts the work.
 began = time.perf_counter()
 dataset = cluster.read(folder / "digits")
 answers = cluster.classify(dataset, jaxnet.pretrained(), workers=2)
 answers.drop_columns(["image"]).write_parquet(str(folder / "answers"))
-print(f"{time.perf_counter() - began:.0f} s, most of it for the workers to start")
+print(f"{time.perf_counter() - began:.0f} s, mostly to start the workers")
 ray.shutdown()
 
-# %% The answers are plain Parquet, for whatever reads that.
+# %% The answers are plain Parquet files.
 answers = pq.read_table(folder / "answers").sort_by("number")
 print(answers.schema.remove_metadata())
-right = answers["digit"].to_numpy() == answers["label"].to_numpy()
-print(f"{len(answers)} rows, each once: {answers['number'].to_pylist() == [*range(10_000)]}")
-print(f"{right.mean():.1%} right")
+correct = answers["digit"].to_numpy() == answers["label"].to_numpy()
+print(
+    f"{len(answers)} rows, each exactly once: {answers['number'].to_pylist() == [*range(10_000)]}"
+)
+print(f"accuracy {correct.mean():.1%}")

@@ -1,6 +1,6 @@
-"""Sigmoid and ReLU in deeper and deeper networks: which of them still learns?
+"""Sigmoid and ReLU in deeper and deeper networks: which of them still learn?
 
-"ReLU seems to be much easier to train", says the video's closing talk. Draws a picture.
+"ReLU seems to be much easier to train", as the end of the video puts it. Draws a picture.
 """
 
 import sys
@@ -23,7 +23,7 @@ unseen = jaxnet.data.synthetic.sample(key_unseen, 2_000)
 
 
 def accuracies(depth: int, squash: jaxnet.network.Squash) -> np.ndarray:
-    """The share of unseen digits that networks of this depth read, one of each start."""
+    """Returns the validation accuracy of networks of this depth, one per initialization."""
     starts = partial(jaxnet.init, sizes=(784, *[16] * depth, 10))
     learn = partial(fit, optimizer=optax.adam(0.003), epochs=10, batch_size=50, squash=squash)
 
@@ -46,9 +46,7 @@ for name, squash, color in (
     print(name, *(f"{depth}: {share:.1%}" for depth, share in zip(DEPTHS, shares.mean(1))))  # noqa: B905
     ax.plot(DEPTHS, 100 * shares, "o", color=color, alpha=0.4)
     ax.plot(DEPTHS, 100 * np.median(shares, 1), color=color, linewidth=2, label=name)
-ax.set(
-    xlabel="hidden layers of 16 neurons", ylabel="% of unseen digits read rightly", ylim=(0, 102)
-)
+ax.set(xlabel="hidden layers of 16 neurons", ylabel="validation accuracy (%)", ylim=(0, 102))
 ax.legend(frameon=False)
 ax.spines[["top", "right"]].set_visible(False)
 figure.savefig(output, dpi=150)

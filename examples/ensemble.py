@@ -1,4 +1,4 @@
-"""A thousand networks in one compiled program, each with a start and a rate of its own."""
+"""A thousand networks in one compiled program, each with its own start and learning rate."""
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ rates = jnp.logspace(-4, 0, N)
 
 
 def run(params: jaxnet.Params, rate: jax.Array) -> tuple[TrainState, History]:
-    """What differs between the networks is an argument; what they share is not."""
+    """Trains one network; whatever differs between the networks is an argument."""
     return fit(key_fit, images, labels, optax.adam(rate), params=params, epochs=3, batch_size=100)
 
 
@@ -23,5 +23,5 @@ states, history = jax.jit(jax.vmap(run))(starts, rates)
 
 accuracy = history.accuracy[:, -1]
 for part, share in zip(rates.reshape(10, -1), accuracy.reshape(10, -1).mean(1), strict=True):
-    print(f"rates {part[0]:.4f} to {part[-1]:.4f}: read {share:6.1%}  {'█' * int(40 * share)}")
+    print(f"rates {part[0]:.4f} to {part[-1]:.4f}: accuracy {share:6.1%}  {'█' * int(40 * share)}")
 print(f"best rate: {rates[accuracy.argmax()]:.4f}")

@@ -1,7 +1,7 @@
-"""What is a three? Images that the network reads as one, found by gradients, under constraints.
+"""What is a three? Images that the network classifies as one, found by gradient descent.
 
-Any image will do, and it is noise. Little ink will do, and it is a few pixels. Only where it has
-to be one smooth stroke of a pen does something like a three appear. Draws a picture.
+Without constraints, the result is noise. With little ink, it is a few pixels. Only when it has to
+be one smooth pen stroke does something like a three appear. Draws a picture.
 """
 
 import sys
@@ -20,31 +20,31 @@ output = sys.argv[1] if len(sys.argv) > 1 else "find_a_three.png"
 params, three = jaxnet.pretrained(), jax.nn.one_hot(3, 10)
 key_image, key_stroke = jax.random.split(jax.random.key(0))
 
-# %% The pen's stroke runs through ten points, an image through nothing but its pixels.
+# %% A pen stroke through ten points, and its image.
 place = jnp.stack(jnp.mgrid[:28, :28].reshape(2, -1), 1).astype(float)
 between = jnp.maximum(0, 1 - jnp.abs(jnp.linspace(0, 9, 60)[:, None] - jnp.arange(10)))
 
 
 def pen(points: Array) -> Array:
-    """The image of a stroke through points `(row, column)`: white up to 1.5 pixels off it."""
+    """Draws a stroke through points `(row, column)`: white within 1.5 pixels of it."""
     distance2 = ((place[:, None] - between @ points) ** 2).sum(-1)
     return jax.nn.sigmoid(3 * (1.5 - jnp.sqrt(distance2.min(1) + 1e-6)))
 
 
 def bend(points: Array) -> Array:
-    """How far the stroke is from straight, and how far off the middle 18 rows and columns."""
+    """Penalizes bends, and points outside the middle 18 rows and columns."""
     outside = jnp.maximum(0, jnp.abs(points - 13.5) - 9)
     return 0.01 * (jnp.diff(points, 2, axis=0) ** 2).sum() + 0.1 * (outside**2).sum()
 
 
-# %% One search for all: down the cost of not being read as a three, plus that of a constraint.
-def search(paint: Callable[[Array], Array], constraint: Callable[[Array], Array], start: Array):
-    """The image found, and its cost."""
+# %% One search for all: minimize the cross-entropy of a three plus a penalty.
+def search(paint: Callable[[Array], Array], penalty: Callable[[Array], Array], start: Array):
+    """Returns the image found, and its cost."""
     optimizer = optax.adam(0.1)
 
     def cost(z: Array) -> Array:
-        surprises = optax.sigmoid_binary_cross_entropy(jaxnet.logits(params, paint(z)), three)
-        return surprises.sum() + constraint(z)
+        losses = optax.sigmoid_binary_cross_entropy(jaxnet.logits(params, paint(z)), three)
+        return losses.sum() + penalty(z)
 
     def step(carry: tuple[Array, optax.OptState], _: None):
         z, state = carry
@@ -67,8 +67,10 @@ found = {
 
 figure = Figure(figsize=(9, 3.8), layout="constrained")
 for ax, (name, x) in zip(figure.subplots(1, 3), found.items(), strict=True):
-    read, sure = jaxnet.predict(params, x), jaxnet.forward(params, x)[3]
-    print(f"{name}: read as {read}, {sure:.2f} sure, with the ink of {x.sum():.0f} pixels")
+    digit, activation = jaxnet.predict(params, x), jaxnet.forward(params, x)[3]
+    print(
+        f"{name}: classified as {digit}, activation {activation:.2f}, {x.sum():.0f} pixels of ink"
+    )
     ax.imshow(np.asarray(x).reshape(28, 28), cmap="gray", vmin=0, vmax=1)
-    ax.set(title=f"{name}: {sure:.2f} sure", xticks=[], yticks=[])
+    ax.set(title=f"{name}: {activation:.2f}", xticks=[], yticks=[])
 figure.savefig(output, dpi=100)

@@ -1,4 +1,7 @@
-"""Draws every picture there is of the trained network, into a folder."""
+"""The gallery: every plot, drawn for the trained network.
+
+Writes the pictures to a folder.
+"""
 
 import sys
 from functools import partial
@@ -9,25 +12,7 @@ import numpy as np
 import optax
 
 import jaxnet
-from jaxnet._util.files import replacing
-from jaxnet.plot import (
-    _animations as animations,
-)
-from jaxnet.plot import (
-    _attributions as attributions,
-)
-from jaxnet.plot import (
-    _diagram as diagram,
-)
-from jaxnet.plot import (
-    _grids as grids,
-)
-from jaxnet.plot import (
-    _neurons as neurons,
-)
-from jaxnet.plot import (
-    _results as results,
-)
+from jaxnet import plot
 from jaxnet.training import fit
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "gallery")
@@ -48,26 +33,25 @@ for key in jax.random.split(key_fit, 20):
 history = jax.tree.map(lambda *parts: np.concatenate(parts), *histories)
 
 pictures = {
-    "image": neurons.image(x),
-    "zoom": neurons.image(x.reshape(28, 28)[9:19, 9:19].ravel()),
-    "activations": neurons.activations(params, x),
-    "network": diagram.network(params, x),
-    "weights": grids.weights(params),
-    "weights-of-one": grids.weights(params, layer=1, neuron=1),
-    "weights-deeper": grids.weights(params, layer=2),
-    "contributions": attributions.contributions(params, x, layer=1, neuron=1),
-    "contributions-deeper": attributions.contributions(params, x, layer=3, neuron=7),
-    "exciting": attributions.exciting(params, layer=1),
-    "exciting-outputs": attributions.exciting(params, layer=3),
-    "saliency": attributions.saliency(params, x),
-    "confusion": results.confusion(answers, labels),
-    "misread": results.misread(images, answers, labels),
-    "learning-curves": results.learning_curves(history),
+    "image": plot.image(x),
+    "zoom": plot.image(x.reshape(28, 28)[9:19, 9:19].ravel()),
+    "activations": plot.activations(params, x),
+    "network": plot.network(params, x),
+    "weights": plot.weights(params),
+    "weights-of-one": plot.weights(params, layer=1, neuron=1),
+    "weights-deeper": plot.weights(params, layer=2),
+    "contributions": plot.contributions(params, x, layer=1, neuron=1),
+    "contributions-deeper": plot.contributions(params, x, layer=3, neuron=7),
+    "exciting": plot.exciting(params, layer=1),
+    "exciting-outputs": plot.exciting(params, layer=3),
+    "saliency": plot.saliency(params, x),
+    "confusion": plot.confusion(answers, labels),
+    "misread": plot.misread(images, answers, labels),
+    "learning-curves": plot.learning_curves(history),
 }
 for name, figure in pictures.items():
-    with replacing(folder / f"{name}.png") as file:
-        figure.savefig(file, format="png", dpi=120)
-animations.flow(folder / "flow.gif", params, x)
-animations.weights_learning(folder / "weights-learning.gif", snapshots)
+    figure.savefig(folder / f"{name}.png", dpi=120)
+plot.flow(folder / "flow.gif", params, x)
+plot.weights_learning(folder / "weights-learning.gif", snapshots)
 
 print(f"{len(pictures)} pictures, 2 animations: {folder}")

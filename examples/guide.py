@@ -1,7 +1,7 @@
-"""Through the video, scene by scene: "But what is a neural network?", in code and pictures.
+"""The guide: "But what is a neural network?", scene by scene.
 
-Each cell is one scene: a few lines that compute what is said, and a picture of it. Ten pictures go
-into a folder, named by scene; the last two scenes lead on to learning, the next video's subject.
+Each cell is one scene of the video: a few lines that compute what it says, and a picture. The ten
+pictures are written to a folder. The last two scenes lead to learning, the next video's subject.
 
 Source: 3Blue1Brown, "But what is a neural network?", 2017.
 """
@@ -17,25 +17,7 @@ import optax
 from matplotlib.figure import Figure
 
 import jaxnet
-from jaxnet import design
-from jaxnet.plot import (
-    _attributions as attributions,
-)
-from jaxnet.plot import (
-    _canvas as canvas,
-)
-from jaxnet.plot import (
-    _diagram as diagram,
-)
-from jaxnet.plot import (
-    _grids as grids,
-)
-from jaxnet.plot import (
-    _neurons as neurons,
-)
-from jaxnet.plot import (
-    _results as results,
-)
+from jaxnet import design, plot
 from jaxnet.training import fit, quadratic_cost
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "guide")
@@ -46,81 +28,81 @@ x = np.asarray(images[(labels == 3).argmax()])
 
 
 def keep(name: str, figure: Figure) -> None:
-    """Saves a scene's picture."""
+    """Saves the picture of a scene."""
     figure.savefig(folder / f"{name}.png", dpi=80)
 
 
-# %% Neurons. "A thing that holds a number, between 0 and 1": its activation. The image of a three
-# is 784 of them, one a pixel, black at 0 and white at 1. Up close, each shows its number.
+# %% Neurons. A neuron is "a thing that holds a number", between 0 and 1: its activation. An image
+# of a three is 784 neurons, one per pixel, black at 0 and white at 1. Zoomed in, the numbers show.
 print(f"1. neurons: {x.size}, the brightest {x.max():.2f}")
-keep("1-neurons", neurons.image(x.reshape(28, 28)[9:19, 9:19].ravel()))
+keep("1-neurons", plot.image(x.reshape(28, 28)[9:19, 9:19].ravel()))
 
-# %% Layers. The 784 are the first layer; the last has ten neurons, one a digit, and between them
-# are two hidden layers of sixteen. Activations in one layer determine those of the next.
+# %% Layers. These 784 neurons are the first layer; the last has ten, one per digit. Between them
+# are two hidden layers of sixteen. The activations in one layer determine those in the next.
 layers = jaxnet.activations(params, x)
 print("2. layers:", *(len(a) for a in layers), "- and the answer:", layers[-1].argmax())
-keep("2-layers", diagram.network(params, x))
+keep("2-layers", plot.network(params, x))
 
-# %% Weights. One neuron of the second layer takes all 784 activations, each times a weight, and
-# adds them up. Set by hand: positive where a stroke is hoped for, negative around it.
+# %% Weights. A neuron in the second layer multiplies all 784 activations by weights and adds them
+# up. These weights are set by hand: positive where a stroke should be, negative around it.
 w = design.edge(14, 6, 0.0, length=14)
-print(f"3. weights: the sum is {w @ x:+.2f} here, {w @ jnp.ones(784):+.2f} where all is white")
+print(f"3. weights: the sum is {w @ x:+.2f} here, {w @ jnp.ones(784):+.2f} on a white image")
 by_hand = (jaxnet.Layer(w[None], jnp.zeros(1)),)
-keep("3-weights", grids.weights(by_hand, layer=1, neuron=0))
+keep("3-weights", plot.weights(by_hand, layer=1, neuron=0))
 
-# %% The grid of weights. Those that the network learned can be seen the same way: green positive,
-# red negative. Are they edges? The video asks it, and its sequel says: not quite.
-keep("4-grid-of-weights", grids.weights(params))
-print("4. the grid of weights:", params[0].weights[0].reshape(28, 28).shape, "for each neuron")
+# %% The grid of weights. The learned weights can be drawn the same way: green is positive, red is
+# negative. Does the network look for edges? The video asks, and its sequel answers: not really.
+keep("4-grid-of-weights", plot.weights(params))
+print("4. the grid of weights:", params[0].weights[0].reshape(28, 28).shape, "per neuron")
 
-# %% Squashing. The weighted sum can be any number; the sigmoid squashes it between 0 and 1. ReLU
-# came later: it is 0 below a threshold and lets through the rest, and is easier to train.
+# %% Squashing. A weighted sum can be any number; the sigmoid squashes it into the range from 0 to
+# 1. ReLU came later: it is 0 for negative sums, the identity for others, and easier to train.
 z = np.linspace(-6, 6, 121, dtype=np.float32)
-figure = canvas.whole(canvas.sheet(None, 7, 3.5))
-ax = canvas.ruled(figure.subplots())
-ax.plot(z, jax.nn.sigmoid(z), color="#5ab4ff", linewidth=2)
-ax.plot(z, jax.nn.relu(z), color="#ff8a4c", linewidth=2)
+figure = Figure(figsize=(7, 3.5), layout="constrained")
+ax = figure.subplots()
+ax.plot(z, jax.nn.sigmoid(z), color="#1b6ca8", linewidth=2, label="sigmoid")
+ax.plot(z, jax.nn.relu(z), color="#c1440e", linewidth=2, label="ReLU")
 ax.set(xlabel="weighted sum", ylabel="activation", ylim=(-0.1, 2), xlim=(-6, 6))
-canvas.caption(figure, "The sigmoid (blue), and ReLU (orange)")
+ax.legend(frameon=False)
 keep("5-squashing", figure)
 print(f"5. squashing: {jax.nn.sigmoid(-6.0):.3f}, {jax.nn.sigmoid(0.0)}, {jax.nn.sigmoid(6.0):.3f}")
 
-# %% The bias. Should the neuron be active only when the sum is more than 10, add −10 before
-# squashing. Weights say what pattern it looks for, the bias how high the sum must be.
+# %% The bias. For a neuron to be active only when its weighted sum exceeds 10, add −10 before
+# squashing. The weights say what pattern it looks for; the bias says how high the sum must be.
 total = jaxnet.analysis.weighted_sum(params, x, layer=1, neuron=0)
 threshold = -params[0].biases[0]
 print(f"6. the bias: a sum of {total + threshold:+.2f} against a threshold of {threshold:+.2f}")
-keep("6-bias", attributions.contributions(params, x, layer=1, neuron=0))
+keep("6-bias", plot.contributions(params, x, layer=1, neuron=0))
 
-# %% Counting. Every neuron is connected to all of the layer before, and has a bias.
+# %% Counting. Each neuron is connected to all neurons in the previous layer, and has a bias.
 counted = 784 * 16 + 16 * 16 + 16 * 10 + 16 + 16 + 10
-print(f"7. counting: {counted:,} dials, {jaxnet.count(params):,} of them in the tree")
-keep("7-dials", grids.weights(params, layer=2))
+print(f"7. counting: {counted:,} dials, {jaxnet.count(params):,} of them in the pytree")
+keep("7-dials", plot.weights(params, layer=2))
 
-# %% The matrix form. All weights of a layer are a matrix, a row a neuron; the whole layer is one
-# matrix product, one sum of vectors, one sigmoid: a' = σ(W a + b).
+# %% The matrix form. The weights of a layer form a matrix with one row per neuron. The whole layer
+# is a matrix product, a sum of vectors, and a sigmoid: a' = σ(W a + b).
 W, b = jax.tree.map(np.asarray, params[0])
 one_by_one = [sum(W[n, k] * x[k] for k in range(784)) + b[n] for n in range(16)]
 a = jax.nn.sigmoid(W @ x + b)
 print(f"8. the matrix form: {a[0]:.4f}, neuron by neuron: {jax.nn.sigmoid(one_by_one[0]):.4f}")
-keep("8-matrix-form", neurons.activations(params, x))
+keep("8-matrix-form", plot.activations(params, x))
 
-# %% The whole is a function: 784 numbers in, ten out, and 13,002 parameters. So it can be
-# compiled, mapped over many images, and differentiated: by each pixel, say.
-read = jax.jit(partial(jaxnet.forward, params))
-print("9. the whole is a function:", *(f"{number:.2f}" for number in read(x)))
-keep("9-function", attributions.saliency(params, x))
+# %% A function. The network is a function with 784 numbers in, ten out, and 13,002 parameters. It
+# can be compiled, mapped over many images, and differentiated, here with respect to the pixels.
+classify = jax.jit(partial(jaxnet.forward, params))
+print("9. a function:", *(f"{number:.2f}" for number in classify(x)))
+keep("9-function", plot.saliency(params, x))
 
-# %% And it can be differentiated by its dials. The cost of a network that was never taught is
-# high; one number that says how bad it is, and whose slope says which way to turn each dial.
-untaught = jaxnet.init(jax.random.key(2))
-cost, slope = jax.value_and_grad(lambda p: quadratic_cost(jaxnet.logits(p, x), 3))(untaught)
-print(f"10. learning: a cost of {cost:.2f}, and {jaxnet.count(slope):,} slopes")
+# %% Cost. The network can also be differentiated with respect to its dials. The cost says how bad
+# it is: high for an untrained network. The gradient says which way to turn each dial.
+untrained = jaxnet.init(jax.random.key(2))
+cost, slope = jax.value_and_grad(lambda p: quadratic_cost(jaxnet.logits(p, x), 3))(untrained)
+print(f"10. learning: a cost of {cost:.2f}, and a gradient of {jaxnet.count(slope):,} numbers")
 
-# %% Down those slopes, image after image: this is learning.
+# %% Learning. Follow the gradient downhill, batch after batch.
 learn = jax.jit(
     partial(fit, optimizer=optax.adam(0.01), epochs=20, batch_size=100, cost=quadratic_cost)
 )
-state, history = learn(jax.random.key(4), images, labels, params=untaught)
-print(f"    after twenty times through {len(images):,} images, {history.cost[-1]:.2f}")
-keep("10-learning", results.learning_curves(history))
+state, history = learn(jax.random.key(4), images, labels, params=untrained)
+print(f"    after 20 epochs on {len(images):,} images, {history.cost[-1]:.2f}")
+keep("10-learning", plot.learning_curves(history))

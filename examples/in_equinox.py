@@ -1,7 +1,7 @@
 """The network as a layer of an Equinox model: which of two digits is the larger?
 
-Nobody says what the digits are. One network reads both, a layer behind it weighs its answers,
-and the two learn together, end to end.
+The digits themselves are never given as labels. One network sees both images, a linear layer
+compares its outputs, and the two are trained together, end to end.
 """
 
 import equinox as eqx
@@ -13,9 +13,9 @@ from jaxtyping import Array, Key
 import jaxnet
 
 
-# %% A module whose fields are arrays: parameters of jaxnet are a field like any other.
+# %% jaxnet's parameters are a field of the module, like any other arrays.
 class Larger(eqx.Module):
-    """How sure it is that the first of two images shows the larger digit, as a logit."""
+    """The logit of the first image showing the larger digit."""
 
     params: jaxnet.Params
     value: eqx.nn.Linear
@@ -25,18 +25,18 @@ class Larger(eqx.Module):
         self.value = eqx.nn.Linear(10, 1, use_bias=False, key=key)
 
     def __call__(self, one: Array, other: Array) -> Array:
-        """Two images in, one number out."""
+        """Maps two images to one logit."""
         a, b = (jaxnet.forward(self.params, x) for x in (one, other))
         return self.value(a - b)[0]
 
 
 def cost(model: Larger, images: Array, larger: Array) -> Array:
-    """The mean surprise over pairs of images, shape `(n, 2, 784)`."""
+    """Returns the mean cross-entropy over pairs of images, shape `(n, 2, 784)`."""
     z = jax.vmap(model)(images[:, 0], images[:, 1])
     return optax.sigmoid_binary_cross_entropy(z, larger).mean()
 
 
-# %% Pairs of drawn digits, and all steps in one scan.
+# %% Pairs of synthetic digits, and all training steps in one scan.
 key_start, key_value, key_images = jax.random.split(jax.random.key(0), 3)
 images, labels = jaxnet.data.synthetic.sample(key_images, 8_000)
 pairs, larger = images.reshape(-1, 2, 784), (labels[::2] > labels[1::2]).astype(float)
@@ -45,7 +45,7 @@ optimizer = optax.adam(0.01)
 
 @jax.jit
 def learn(model: Larger) -> Larger:
-    """20 times through the first 3,000 pairs, 100 at a time."""
+    """Trains for 20 epochs on the first 3,000 pairs, in batches of 100."""
 
     def step(carry: tuple[Larger, optax.OptState], n: Array):
         model, state = carry
@@ -62,12 +62,12 @@ start = jaxnet.init(key_start)
 model = Larger(start, key_value)
 trained = learn(model)
 answers = jax.vmap(trained)(pairs[3_000:, 0], pairs[3_000:, 1]) > 0
-print(f"right about {(answers == (larger[3_000:] > 0)).mean():.1%} of 1,000 pairs not seen before")
+print(f"accuracy {(answers == (larger[3_000:] > 0)).mean():.1%} on 1,000 unseen pairs")
 
 
-# %% Into the model and out of it, the arrays are the same buffers: nothing was copied.
+# %% The arrays in the model and outside share their buffers: nothing is copied.
 def buffers(tree: object) -> set[int]:
-    """Where the tree's arrays are in memory."""
+    """Returns the addresses of the tree's arrays."""
     return {leaf.unsafe_buffer_pointer() for leaf in jax.tree.leaves(tree)}
 
 

@@ -1,7 +1,7 @@
-"""One long vector: the network flattened for L-BFGS, a method that knows of vectors only.
+"""L-BFGS on the network as one long vector.
 
-It looks at all images at once, remembers how the slope changed over the last ten steps, and
-searches along each direction for how far to go. Held against Adam in as many steps, cheaper ones.
+L-BFGS uses all images at each step, approximates the curvature from the last ten gradients, and
+searches along each direction for the best step. Compared with as many (cheaper) steps of Adam.
 """
 
 import jax
@@ -15,19 +15,19 @@ from jaxnet.training import mean_cost
 key_start, key_images = jax.random.split(jax.random.key(0))
 images, labels = jaxnet.data.synthetic.sample(key_images, 1_000)
 
-# %% From 13,002 numbers in a tree to a vector of as many, and back.
+# %% From a tree of 13,002 numbers to a vector, and back.
 start, as_network = ravel_pytree(jaxnet.init(key_start))
 print("the vector:", start.shape)
 
 
 def cost(vector: Array) -> Array:
-    """The mean cost, and a little for long vectors, so that there is a lowest point."""
+    """Returns the mean cost plus a small weight decay, which makes a minimum exist."""
     return mean_cost(as_network(vector), images, labels) + 1e-5 * (vector**2).sum()
 
 
-# %% Both descend from the same start.
+# %% Both start from the same network.
 def descend(optimizer: optax.GradientTransformationExtraArgs) -> Array:
-    """The cost before each of 100 steps."""
+    """Returns the cost before each of 100 steps."""
 
     def step(carry: tuple[Array, optax.OptState], _: None):
         vector, state = carry

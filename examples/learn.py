@@ -1,4 +1,4 @@
-"""A network learns to read, from digits that the program draws itself: no data needed."""
+"""Training on synthetic digits: no dataset needed."""
 
 from functools import partial
 
@@ -15,5 +15,7 @@ unseen = jaxnet.data.synthetic.sample(key_unseen, 10_000)
 learn = jax.jit(partial(fit, optimizer=optax.adam(0.01), epochs=10, batch_size=100))
 state, history = learn(key_fit, images, labels, held_out=unseen)
 
-for epoch, (cost, share) in enumerate(zip(history.cost, history.held_out.accuracy, strict=True), 1):
-    print(f"epoch {epoch}: cost {cost:.3f}, reads {share:.1%} of digits not seen before")
+for epoch, (cost, accuracy) in enumerate(
+    zip(history.cost, history.held_out.accuracy, strict=True), 1
+):
+    print(f"epoch {epoch}: cost {cost:.3f}, validation accuracy {accuracy:.1%}")

@@ -1,7 +1,7 @@
-"""The way from one trained network to another: a ridge of cost between two valleys, or none?
+"""The straight line between two trained networks: is there a barrier of high cost?
 
-The order of hidden neurons is chance. Putting the second network's in the order of the first's
-changes none of its answers, but lowers the ridge. Draws a picture.
+The order of hidden neurons is arbitrary. Reordering the second network's neurons to match the
+first's changes none of its answers, but lowers the barrier. Draws a picture.
 """
 
 import sys
@@ -17,7 +17,7 @@ from jaxnet.analysis import interpolate, match_neurons
 from jaxnet.training import fit, mean_cost
 
 output = sys.argv[1] if len(sys.argv) > 1 else "line.png"
-SIZES = (784, 128, 10)  # the wider a layer, the more alike two networks become
+SIZES = (784, 128, 10)  # the wider a layer, the lower the barrier
 
 key_images, key_starts, key_fit = jax.random.split(jax.random.key(0), 3)
 images, labels = jaxnet.data.synthetic.sample(key_images, 5_000)
@@ -31,13 +31,13 @@ over = jax.jit(jax.vmap(mean_cost, in_axes=(0, None, None)))
 figure = Figure(figsize=(7, 4), layout="constrained")
 ax = figure.subplots()
 for name, end, color in (
-    ("as they learned", other, "#c1440e"),
+    ("as trained", other, "#c1440e"),
     ("neurons matched", match_neurons(other, like=one), "#1b6ca8"),
 ):
     costs = np.asarray(over(interpolate(one, end, n), images, labels))
     print(f"{name}: cost {costs[0]:.4f} and {costs[-1]:.4f} at the ends, {costs.max():.4f} between")
     ax.plot(np.linspace(0, 1, n), costs, color=color, linewidth=2, label=name)
-ax.set(xlabel="share of the way", ylabel="mean cost of an image")
+ax.set(xlabel="fraction of the way", ylabel="mean cost")
 ax.legend(frameon=False)
 ax.spines[["top", "right"]].set_visible(False)
 figure.savefig(output, dpi=150)

@@ -1,8 +1,7 @@
-"""Low-rank deltas: a few numbers beside the network teach it to read mirrored digits.
+"""Low-rank adaptation (LoRA): fine-tune the network for mirrored digits with few parameters.
 
-To each layer's weights, two thin matrices add their product: as many changes as there are
-weights, from a fraction of the numbers. The network itself is never changed, and is at hand again
-as soon as the deltas are left out.
+The product of two thin matrices is added to each layer's weights: it changes every weight with a
+fraction of the parameters. The network itself stays unchanged.
 
 Source: Hu and others, "LoRA: low-rank adaptation of large language models", 2021.
 """
@@ -25,9 +24,9 @@ unseen = mirrored[5_000:], labels[5_000:]
 Deltas = tuple[tuple[Array, Array], ...]
 
 
-# %% The thin matrices of each layer: one random and one zero, so that nothing changes at first.
+# %% Two thin matrices per layer: one random, one zero, so nothing changes at first.
 def no_deltas(rank: int) -> Deltas:
-    """Deltas of this rank, (out, rank) and (rank, in) for each layer, whose products are zero."""
+    """Returns deltas, (out, rank) and (rank, in) for each layer, with zero products."""
     keys = jax.random.split(key_deltas, len(params))
     shapes = [w.shape for w, _ in params]
     return tuple(
@@ -37,17 +36,17 @@ def no_deltas(rank: int) -> Deltas:
 
 
 def adapted(deltas: Deltas) -> jaxnet.Params:
-    """The network with the deltas added: parameters like any other."""
+    """Adds the deltas to the network."""
     products = tuple(jaxnet.Layer(b @ a, jnp.zeros(len(b))) for b, a in deltas)
     return jax.tree.map(jnp.add, params, products)
 
 
-# %% Adam on the deltas alone: they are what `fit` trains, and `adapted` makes the network of them.
+# %% `fit` trains the deltas; `adapted` turns them into a network.
 learn = partial(fit, optimizer=optax.adam(0.01), epochs=10, batch_size=100, network=adapted)
 
-print(f"as it is, the network reads {evaluate(params, *unseen):.1%} of mirrored digits")
+print(f"without deltas: accuracy {evaluate(params, *unseen):.1%} on mirrored digits")
 for rank in (1, 4):
     deltas = learn(key_fit, mirrored[:5_000], labels[:5_000], params=no_deltas(rank))[0].params
     size = sum(leaf.size for leaf in jax.tree.leaves(deltas))
-    share = evaluate(adapted(deltas), *unseen)
-    print(f"with deltas of rank {rank}, {size:,} numbers: {share:.1%}")
+    accuracy = evaluate(adapted(deltas), *unseen)
+    print(f"with deltas of rank {rank}, {size:,} numbers: accuracy {accuracy:.1%}")

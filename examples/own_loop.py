@@ -1,4 +1,4 @@
-"""Three loops that `fit` leaves to you: every step kept, an early stop, a word now and then.
+"""Three training loops beyond `fit`: metrics per step, early stopping, progress reports.
 
 Each is a few lines around `train_step` or `train_epoch`, and compiles as a whole.
 """
@@ -19,10 +19,10 @@ params = jaxnet.init(key_init)
 start = TrainState(params, optimizer.init(params))
 
 
-# %% What each step reports: the size of its gradient, say, is in no history.
+# %% Metrics per step: the norm of each gradient, which `History` does not contain.
 @jax.jit
-def sizes_of_gradients(state: TrainState) -> Array:
-    """The norm of each batch's gradient in one epoch."""
+def gradient_norms(state: TrainState) -> Array:
+    """Returns the norm of each batch's gradient in one epoch."""
 
     def step(state: TrainState, batch: tuple[Array, Array]) -> tuple[TrainState, Array]:
         gradient = jax.grad(jaxnet.training.mean_cost)(state.params, *batch)
@@ -33,15 +33,15 @@ def sizes_of_gradients(state: TrainState) -> Array:
     return jax.lax.scan(step, state, batches)[1]
 
 
-print("the gradient:", *(f"{norm:.2f}" for norm in sizes_of_gradients(start)[::5]))
+print("gradient norms:", *(f"{norm:.2f}" for norm in gradient_norms(start)[::5]))
 
 
-# %% An early stop: epochs go on while the validation cost falls.
+# %% Early stopping: train while the validation cost falls.
 @jax.jit
-def until_it_rises(state: TrainState) -> tuple[TrainState, Array, Array]:
-    """The state before the first rise, after how many epochs, and its validation cost."""
+def train_while_improving(state: TrainState) -> tuple[TrainState, Array, Array]:
+    """Returns the best state, the number of epochs it took, and its validation cost."""
 
-    def one_more(carry: tuple[TrainState, TrainState, Array, Array, Array]):
+    def epoch(carry: tuple[TrainState, TrainState, Array, Array, Array]):
         state, _, _, cost, n = carry
         new, _ = train_epoch(
             jax.random.fold_in(key_epochs, n), state, *seen, optimizer=optimizer, batch_size=100
@@ -49,28 +49,28 @@ def until_it_rises(state: TrainState) -> tuple[TrainState, Array, Array]:
         return new, state, cost, score(new.params, *unseen).cost, n + 1
 
     carry = state, state, jnp.float32(jnp.inf), score(state.params, *unseen).cost, jnp.int32(0)
-    carry = jax.lax.while_loop(lambda c: c[3] < c[2], one_more, carry)
+    carry = jax.lax.while_loop(lambda c: c[3] < c[2], epoch, carry)
     return carry[1], carry[4] - 1, carry[2]
 
 
-_, n, cost = until_it_rises(start)
+_, n, cost = train_while_improving(start)
 print(f"stopped after {n} epochs, at a validation cost of {cost:.3f}")
 
 
-# %% Word from a running program: a callback in each epoch.
-def say(n: Array, score: Score) -> None:
-    """Called on the host while the device goes on."""
+# %% Progress reports from a compiled loop: a callback in each epoch.
+def report(n: Array, score: Score) -> None:
+    """Runs on the host while the device continues."""
     print(f"epoch {n}: cost {score.cost:.3f}, accuracy {score.accuracy:.1%}")
 
 
 @jax.jit
 def three_epochs(state: TrainState) -> TrainState:
-    """Trains, and says so."""
+    """Trains for three epochs, reporting each."""
 
     def epoch(n: Array, state: TrainState) -> TrainState:
         key = jax.random.fold_in(key_epochs, n)
         state, mean = train_epoch(key, state, *seen, optimizer=optimizer, batch_size=100)
-        jax.debug.callback(say, n, mean, ordered=True)
+        jax.debug.callback(report, n, mean, ordered=True)
         return state
 
     return jax.lax.fori_loop(0, 3, epoch, state)

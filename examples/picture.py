@@ -1,31 +1,23 @@
-"""Draws the README's picture: what `jaxnet classify` shows in a terminal (needs Chromium)."""
+"""Draws the README's picture of what `jaxnet classify` prints (needs Chromium)."""
 
 import io
+import os
 import re
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-import jax
-import numpy as np
 from rich.console import Console
-
-import jaxnet
-from jaxnet.cli import _terminal
-from jaxnet.data import Source
+from rich.text import Text
 
 output = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).with_name("classify.png"))
 
-digits = np.arange(10)
-images = jax.vmap(jaxnet.data.synthetic.draw)(jax.random.split(jax.random.key(4), 10), digits)
-source = Source(np.asarray(images), [f"drawn: {digit}" for digit in digits])
-answers = jaxnet.classify(jaxnet.pretrained(), images)
-
-console = Console(
-    width=205, record=True, file=io.StringIO(), force_terminal=True, color_system="truecolor"
-)
-console.print(_terminal.cards(source, answers, digits))
+colors = {"COLUMNS": "205", "FORCE_COLOR": "1", "COLORTERM": "truecolor"}
+command = [sys.executable, "-m", "jaxnet", "classify"]
+printed = subprocess.check_output(command, env=os.environ | colors, encoding="utf-8")
+console = Console(width=205, record=True, file=io.StringIO(), color_system="truecolor")
+console.print(Text.from_ansi(printed))
 
 with tempfile.TemporaryDirectory() as folder:
     svg = Path(folder, "terminal.svg")

@@ -1,8 +1,8 @@
-"""Not one network but all that fit: a Hamiltonian sampler over all 13,002 weights and biases.
+"""Hamiltonian Monte Carlo over all 13,002 weights and biases: every network that fits the data.
 
-Networks are drawn in proportion to how well they explain a few images: the sampler pushes all the
-dials at once, and lets them roll over the landscape of the cost. What the drawn networks disagree
-on, the images did not decide. Draws a picture.
+Networks are sampled in proportion to how well they explain a few images: the sampler gives all the
+dials a push and lets them roll over the loss landscape. Where the sampled networks disagree, the
+data do not determine the answer. Draws a picture.
 
 Source: Neal, "MCMC using Hamiltonian dynamics", 2011.
 """
@@ -28,20 +28,20 @@ images, labels = jaxnet.data.synthetic.sample(key_images, 800)
 known, unseen, shown = images[:300], images[300:], labels[300:]
 
 
-# %% How likely a network is: how well it explains the labels, and no number far from zero.
+# %% The log posterior: how well a network explains the labels, and a normal prior.
 def log_density(params: jaxnet.Params) -> Array:
-    """Up to a constant; each number a standard normal one before any image is seen."""
+    """Returns the log density up to a constant; the prior is standard normal."""
     prior = sum(norm.logpdf(leaf).sum() for leaf in jax.tree.leaves(params))
     return prior - len(known) * mean_cost(params, known, labels[:300])
 
 
-# %% Hamiltonian Monte Carlo: a push, then a roll of twenty short steps, and so on.
+# %% Hamiltonian Monte Carlo: a push, then twenty short steps, again and again.
 sampler: Any = blackjax.hmc(log_density, 0.03, jnp.ones(13_002), 20)
 
 
 @jax.jit
 def draw(params: jaxnet.Params) -> tuple[jaxnet.Params, Array]:
-    """The networks on the sampler's way, and the chance that each roll was accepted."""
+    """Returns 140 sampled networks and their acceptance rates."""
 
     def step(state: Any, key: Array):
         state, info = sampler.step(key, state)
@@ -51,20 +51,22 @@ def draw(params: jaxnet.Params) -> tuple[jaxnet.Params, Array]:
 
 
 everything, accepted = draw(jaxnet.init(key_start))
-ensemble = jax.tree.map(lambda leaf: leaf[40:], everything)  # the first are on the way there
-print(f"{jaxnet.count(ensemble) // 100:,} numbers drawn 100 times, {accepted.mean():.0%} accepted")
-
-# %% The drawn networks, one by one and together, and what they disagree on.
-shares = jax.vmap(evaluate, in_axes=(0, None, None))(ensemble, unseen, shown)
-result = jax.vmap(vote, in_axes=(None, 0))(ensemble, unseen)
-right = result.digit == shown
-print(f"one network reads {shares.mean():.1%}, all together {right.mean():.1%}")
+ensemble = jax.tree.map(lambda leaf: leaf[40:], everything)  # discard the burn-in
 print(
-    f"they disagree by {result.disagreement[right].mean():.2f} on what they read rightly, "
-    f"by {result.disagreement[~right].mean():.2f} on what they misread"
+    f"{jaxnet.count(ensemble) // 100:,} numbers sampled 100 times, {accepted.mean():.0%} accepted"
 )
 
-# %% The six digits that they agree on most, and the six that they agree on least.
+# %% The sampled networks, one by one and as an ensemble, and where they disagree.
+accuracies = jax.vmap(evaluate, in_axes=(0, None, None))(ensemble, unseen, shown)
+result = jax.vmap(vote, in_axes=(None, 0))(ensemble, unseen)
+right = result.digit == shown
+print(f"accuracy of one network {accuracies.mean():.1%}, of all together {right.mean():.1%}")
+print(
+    f"disagreement {result.disagreement[right].mean():.2f} where the ensemble is right, "
+    f"{result.disagreement[~right].mean():.2f} where it is wrong"
+)
+
+# %% The six images they agree on most, and the six they agree on least.
 order = result.disagreement.argsort()
 figure = Figure(figsize=(9, 3.9), layout="constrained")
 for ax, n in zip(figure.subplots(2, 6).flat, [*order[:6], *order[-6:]], strict=True):

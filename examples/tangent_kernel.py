@@ -1,7 +1,7 @@
-"""The neural tangent kernel: how much learning one image changes what is said of another.
+"""The neural tangent kernel: how much learning one image changes the output for another.
 
-It is the product of the two images' gradients. At the start, all images change each other; as the
-network learns, images of one digit come to go together. Draws a picture.
+It is the inner product of the two images' gradients. At initialization, all images affect each
+other; after training, mostly images of the same digit do. Draws a picture.
 
 Source: Jacot, Gabriel and Hongler, "Neural tangent kernel: convergence and generalization in
 neural networks", 2018.
@@ -27,10 +27,10 @@ images, labels = jaxnet.data.synthetic.sample(key_images, 2_000)
 known, unseen = slice(0, 200), slice(200, 400)
 
 
-# %% The kernel, by vmap of grad: for each logit the products of all gradients, added up.
+# %% The kernel, with `vmap` of `grad`: the gradients' inner products, summed over logits.
 @jax.jit
 def kernel(params: jaxnet.Params, images: Array) -> Array:
-    """A number for each two images, shape `(n, n)`."""
+    """Returns one number per pair of images, shape `(n, n)`."""
 
     def logit(params: jaxnet.Params, x: Array, k: Array) -> Array:
         return jaxnet.logits(params, x)[k]
@@ -43,16 +43,16 @@ def kernel(params: jaxnet.Params, images: Array) -> Array:
     return jax.lax.map(products, jnp.arange(10)).sum(0)
 
 
-# %% What gradient descent would learn from 200 images if the kernel stayed as it is.
+# %% What gradient descent would learn from 200 images if the kernel stayed constant.
 def regression(k: Array) -> Array:
-    """The share of 200 other images that kernel regression reads rightly."""
+    """Returns the accuracy of kernel regression on 200 other images."""
     ridge = 1e-4 * jnp.trace(k[known, known]) / 200 * jnp.eye(200)
     answers = jax.nn.one_hot(labels[known], 10) - 0.1
-    read = k[unseen, known] @ jnp.linalg.solve(k[known, known] + ridge, answers)
-    return (read.argmax(1) == labels[unseen]).mean()
+    outputs = k[unseen, known] @ jnp.linalg.solve(k[known, known] + ridge, answers)
+    return (outputs.argmax(1) == labels[unseen]).mean()
 
 
-# %% The kernel at the start and after learning, its images in the order of their digits.
+# %% The kernel before and after training, with images sorted by digit.
 start = jaxnet.init(key_start)
 learn = jax.jit(partial(fit, optimizer=optax.adam(0.01), epochs=10, batch_size=100))
 state, _ = learn(key_fit, images, labels, params=start)
@@ -60,16 +60,16 @@ figure = Figure(figsize=(9, 4.6), layout="constrained")
 order = labels[known].argsort(stable=True)
 same = labels[known][:, None] == labels[known]
 for ax, name, params in zip(
-    figure.subplots(1, 2), ("at the start", "after learning"), (start, state.params), strict=True
+    figure.subplots(1, 2), ("before training", "after training"), (start, state.params), strict=True
 ):
     k = kernel(params, images[:400])
     length = jnp.sqrt(jnp.diag(k)[known])
-    alike = k[known, known] / jnp.outer(length, length)  # the cosine of the angle between them
+    cosine = k[known, known] / jnp.outer(length, length)
     print(
-        f"{name}: gradients of the same digit are alike by {alike[same].mean():.2f}, of others "
-        f"by {alike[~same].mean():.2f}; kernel regression reads {regression(k):.0%}"
+        f"{name}: cosine of gradients {cosine[same].mean():.2f} within a digit, "
+        f"{cosine[~same].mean():.2f} between digits; kernel regression {regression(k):.0%}"
     )
-    ax.imshow(np.asarray(alike[order][:, order]), cmap="gray", vmin=0, vmax=1)
+    ax.imshow(np.asarray(cosine[order][:, order]), cmap="gray", vmin=0, vmax=1)
     sizes = np.bincount(np.asarray(labels[known]), minlength=10)
     middles = sizes.cumsum() - sizes / 2
     ax.set(title=name, xticks=middles, xticklabels=range(10), yticks=middles)

@@ -1,15 +1,21 @@
 """The command `jaxnet`, also as `python -m jaxnet`."""
 
 import _thread
+import re
 import signal
 import sys
 import threading
 from io import TextIOWrapper
 from types import FrameType
 
+from jaxnet._util.arguments import ArgumentError
+
+# The arguments by which the library's messages name a remedy.
+_REMEDIES = re.compile(r"\b(resume|overwrite|pytorch)=True\b|\b(squash|last_squash)=(?=[\s,])")
+
 
 def main() -> None:
-    """Runs the command line; whatever is wrong with the input ends in one sentence and code 2."""
+    """Runs the command line; bad input prints one sentence and exits with status 2."""
     try:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, _end)
@@ -28,10 +34,16 @@ def main() -> None:
     except OSError as error:
         path = f"{error.filename}: " if error.filename else ""
         _fail(f"{path}{error.strerror or error}")
+    except ArgumentError as error:
+        _fail(f"{_as_option(error.name)}: {error.problem}")
     except (ValueError, RuntimeError) as error:
-        _fail(str(error))
+        _fail(_REMEDIES.sub(lambda found: _as_option(found[1] or found[2]), str(error)))
     except MemoryError:
         _fail("there is not enough memory for all of this at once")
+
+
+def _as_option(argument: str) -> str:
+    return f"--{argument.replace('_', '-')}"
 
 
 def _fail(sentence: str) -> None:
@@ -41,9 +53,9 @@ def _fail(sentence: str) -> None:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    """Ends the program at a signal, also where it comes while JAX collects garbage.
+    """Ends the program at a signal, even during JAX's garbage collection callback.
 
-    Python calls back into JAX for that, and drops what such a callback raises.
+    Python ignores exceptions raised in that callback.
     """
     if frame is not None and frame.f_code.co_name == "_xla_gc_callback":
         threading.Timer(0.01, _thread.interrupt_main, [number]).start()

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from jaxnet.batch import Job
+from jaxnet.batch import open_job
 from jaxnet.data import open_inputs
 from jaxnet.formats import load
 
@@ -67,4 +67,4 @@ def file_of_many(folder):
 
 def job_of(*paths, **options):
     """What the trained network has to read."""
-    return Job(*load(), open_inputs(paths), **options)
+    return open_job(*load(), open_inputs(paths), **options)

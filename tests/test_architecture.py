@@ -71,7 +71,7 @@ def test_imports_from_lower_layers(room):
 def test_other_rooms_only_through_their_faces(path):
     for module, names in imported(path):
         room, *file = module.split(".")[1:] or [""]
-        if room in (room_of(path), "_util") or path.parent == PACKAGE and path.stem == "__init__":
+        if room in (room_of(path), "_util") or (path.parent == PACKAGE and path.stem == "__init__"):
             continue
         assert not any(part.startswith("_") for part in file), module
         if module != "jaxnet":

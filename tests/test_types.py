@@ -80,7 +80,7 @@ WRONG = {
     "layer without biases": "jaxnet.Layer(jnp.zeros((1, 1)))",
     "arguments of save swapped": "jaxnet.save(params, 'mine.safetensors')",
     "pair from load as params": "jaxnet.forward(jaxnet.load('mine.safetensors'), x)",
-    "learning rate instead of an optimizer": "fit(jax.random.key(0), x, x, 0.1, epochs=1, batch_size=1)",
+    "rate instead of an optimizer": "fit(jax.random.key(0), x, x, 0.1, epochs=1, batch_size=1)",
     "no batch_size": "fit(jax.random.key(0), images, labels, sgd, epochs=1)",
     "pair from fit as the state": (
         "fit(jax.random.key(0), images, labels, sgd, epochs=1, batch_size=1).params"

@@ -18,9 +18,11 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, Key
 
 from jaxnet._pretrained import pretrained
+from jaxnet._util.arguments import check_choice
 from jaxnet._util.palette import PAIRS
 from jaxnet.data.synthetic import draw
 from jaxnet.design import FIRST, SECOND, THIRD, handmade
+from jaxnet.formats import FOREIGN
 from jaxnet.network import SQUASHES, Params, check
 
 _MODULES = ("network", "drawing", "grids", "history", "files", "diagram", "neuron", "main")
@@ -94,6 +96,8 @@ def page(
         f"// {name}.js\n{_IMPORT.sub('', text)}".replace("\nexport ", "\n")
         for name, text in source.items()
     )
+    squashes = (f"{name}: {foreign.javascript}" for name, foreign in FOREIGN.items())
+    script = script.replace("/* squashes */", ", ".join(squashes))
     text = _read("page.html")
     for place, part in (
         ("/* style.css */", _read("style.css")),
@@ -113,9 +117,8 @@ def _check(params: Params, squash: str, last_squash: str) -> None:
     leaves = jax.tree.leaves(params)
     n_in = np.shape(leaves[0])[-1:] if leaves else ()
     check(params, np.zeros(n_in, np.float32))
-    for name in (squash, last_squash):
-        if name not in SQUASHES:
-            raise ValueError(f"Expected a squash of {', '.join(SQUASHES)}; got {name!r} instead.")
+    check_choice(SQUASHES, squash, "squash")
+    check_choice(SQUASHES, last_squash, "last_squash")
     if (sizes := (*n_in, len(params[-1][1]))) != (784, 10):
         raise ValueError(
             "Expected a network from 784 pixels to ten digits; got one of {} inputs and {} outputs "

@@ -16,6 +16,7 @@ static), `vmap`, `grad` and sharding, except those that run on the host: `maximi
 `match_neurons`, `shard_members` and `check_neuron`.
 """
 
+from jaxnet.analysis._attribution import answering_output as answering_output
 from jaxnet.analysis._attribution import check_neuron as check_neuron
 from jaxnet.analysis._attribution import contributions as contributions
 from jaxnet.analysis._attribution import maximizing_image as maximizing_image

@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 from numpy.typing import NDArray
 
-from jaxnet.network import Image, Params, Squash, activations, forward, logits
+from jaxnet.network import Image, Params, Squash, activations, forward, logits, predict
 
 
 def contributions(
@@ -98,6 +98,24 @@ def saliency(
     """
     check_neuron(params, len(params), digit)
     return jax.grad(lambda x: logits(params, x, squash=squash)[digit])(jnp.asarray(x))
+
+
+def answering_output(params: Params, x: Image, *, squash: Squash = sigmoid) -> int:
+    """The output that decides the answer: the largest, or the only one.
+
+    Args:
+        params, x, squash: as for `jaxnet.predict`.
+
+    Returns:
+        Its index in the last layer.
+
+    Example:
+        >>> import jax, jaxnet
+        >>> x = jaxnet.data.synthetic.draw(jax.random.key(0), 7)
+        >>> jaxnet.analysis.answering_output(jaxnet.pretrained(), x)
+        7
+    """
+    return min(int(predict(params, x, squash=squash)), len(params[-1][1]) - 1)
 
 
 def maximizing_image(

@@ -1,4 +1,4 @@
-"""A job of reading many images: piece by piece, while the next are fetched, into one file."""
+"""Classifies images chunk by chunk, prefetching the next chunk, into one output file."""
 
 import queue
 import threading
@@ -11,32 +11,33 @@ from typing import Any, BinaryIO, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxnet import inference
 from jaxnet._util.files import FileError, replacing
-from jaxnet.batch._tables import Table, writing
+from jaxnet.batch._tables import WRITERS, Table
 from jaxnet.data import Inputs, Rows
 from jaxnet.formats import Spec
+from jaxnet.inference import Answers
 from jaxnet.network import Params
 
 _T = TypeVar("_T")
 
 
 class Job(NamedTuple):
-    """What is read with what.
+    """A classification job: a network, its inputs and options.
 
     Attributes:
         params, spec: the network.
         inputs: the images.
-        labels: what they show, if it is known, shape `(n,)`.
+        classify: from `jaxnet.inference.classifier`.
+        labels: the digits shown, if known, shape `(n,)`.
         precision: as in `jaxnet.classify`.
-        brightest: keep the activation of the brightest output alone.
-        skip: whether an image that cannot be read is passed over, its row marked; else it
-            ends the job.
+        brightest: keep only the largest activation of each image.
+        skip: skip an image that cannot be read and mark its row; otherwise it ends the job.
     """
 
     params: Params
     spec: Spec
     inputs: Inputs
+    classify: Callable[[Any], Answers]
     labels: NDArray[Any] | None = None
     precision: str = "float32"
     brightest: bool = False
@@ -44,12 +45,12 @@ class Job(NamedTuple):
 
 
 class Tally(NamedTuple):
-    """What has been read so far.
+    """Counts of a job so far.
 
     Attributes:
-        rows: images, those that could not be read among them.
-        unread: of these, how many could not.
-        right: how many digits are those of the labels; 0 if there are none.
+        rows: images, including those that could not be read.
+        unread: images that could not be read.
+        right: images classified correctly; 0 without labels.
     """
 
     rows: int = 0
@@ -58,11 +59,11 @@ class Tally(NamedTuple):
 
 
 class Step(NamedTuple):
-    """How far a job is.
+    """The progress of a job.
 
     Attributes:
         tally: of all rows so far.
-        table: the last of them; None where they were there before.
+        table: the newest rows; None for rows that an earlier run had written.
     """
 
     tally: Tally
@@ -70,100 +71,34 @@ class Step(NamedTuple):
 
 
 def tables(job: Job, start: int = 0, stop: int | None = None) -> Generator[Table]:
-    """Reads a range of the images; the next are fetched while some are worked on.
-
-    Args:
-        job: what is read with what.
-        start, stop: the range; all, if not given.
-
-    Yields:
-        The rows, in order, `inputs.at_once` at a time; one table at least, maybe empty.
-
-    Raises:
-        FileError: an image cannot be read, and the job does not skip it.
-
-    Example:
-        >>> import numpy, pathlib, tempfile, jaxnet
-        >>> path = pathlib.Path(tempfile.mkdtemp(), "digits.npy")
-        >>> numpy.save(path, numpy.zeros((3, 784), "uint8"))
-        >>> inputs = jaxnet.data.open_inputs([path])
-        >>> job = jaxnet.batch.Job(*jaxnet.load(), inputs)
-        >>> [len(table.names) for table in jaxnet.batch.tables(job)]
-        [3]
-    """
+    """Classifies a range of the images and yields tables in order, at least one, maybe empty."""
     stop = job.inputs.n if stop is None else stop
     cuts = [*range(start, max(stop, start + 1), job.inputs.at_once), stop]
     over = threading.Event()
-    pieces = (job.inputs.read(a, b, over) for a, b in pairwise(cuts))
-    with closing(ahead(_answered(job, ahead(pieces)), over)) as answered:
+    chunks = (job.inputs.read(a, b, over) for a, b in pairwise(cuts))
+    with closing(ahead(_answered(job, ahead(chunks)), over)) as answered:
         for rows, answers in answered:
             at, start = start, start + len(rows.names)
             labels = None if job.labels is None else job.labels[at:start]
             yield Table(answers, rows.names, labels, rows.errors if job.skip else None)
 
 
-def _answered(job: Job, pieces: Generator[Rows]) -> Generator[tuple[Rows, inference.Answers]]:
-    classify = _classifier(job)
-    with closing(pieces):
-        for rows in pieces:
+def _answered(job: Job, chunks: Generator[Rows]) -> Generator[tuple[Rows, Answers]]:
+    with closing(chunks):
+        for rows in chunks:
             if rows.errors and not job.skip:
                 raise FileError(next(iter(rows.errors.values())))
-            yield rows, classify(rows.images)
-
-
-def _classifier(job: Job) -> Callable[[inference.Images], inference.Answers]:
-    return inference.classifier(
-        job.params,
-        **job.spec.squashes,
-        precision=job.precision,
-        brightest=job.brightest,
-        check_range=False,  # each row has been, so that the bad ones have names
-        batch_size=min(job.inputs.n, job.inputs.at_once),
-    )
+            yield rows, job.classify(rows.images)
 
 
 def warm(job: Job) -> None:
-    """Compiles what a job needs, so that its time is that of the reading alone.
-
-    Args:
-        job: what is read with what.
-
-    Raises:
-        TypeError, ValueError: the network does not read images such as these.
-
-    Example:
-        >>> import numpy, pathlib, tempfile, jaxnet
-        >>> path = pathlib.Path(tempfile.mkdtemp(), "digits.npy")
-        >>> numpy.save(path, numpy.zeros((3, 784), "uint8"))
-        >>> inputs = jaxnet.data.open_inputs([path])
-        >>> jaxnet.batch.warm(jaxnet.batch.Job(*jaxnet.load(), inputs))
-    """
+    """Compiles ahead of time, so that compilation is not counted in the throughput."""
     n = min(job.inputs.n, job.inputs.at_once)
-    images = np.zeros((n, 784), job.inputs.read(0, min(n, 1)).images.dtype)
-    _classifier(job)(images)
+    job.classify(np.zeros((n, 784), job.inputs.read(0, min(n, 1)).images.dtype))
 
 
 def read(job: Job) -> Generator[Step]:
-    """Reads all images of a job, writing nothing.
-
-    Args:
-        job: what is read with what.
-
-    Yields:
-        The rows, as `tables` does, each time with the tally of all so far.
-
-    Raises:
-        FileError, OSError: as `tables` does.
-
-    Example:
-        >>> import numpy, pathlib, tempfile, jaxnet
-        >>> path = pathlib.Path(tempfile.mkdtemp(), "digits.npy")
-        >>> numpy.save(path, numpy.zeros((3, 784), "uint8"))
-        >>> inputs = jaxnet.data.open_inputs([path])
-        >>> job = jaxnet.batch.Job(*jaxnet.load(), inputs)
-        >>> [step.tally.rows for step in jaxnet.batch.read(job)]
-        [3]
-    """
+    """Classifies all images of a job, writing nothing."""
     tally = Tally()
     with closing(tables(job)) as parts:
         for table in parts:
@@ -172,29 +107,7 @@ def read(job: Job) -> Generator[Step]:
 
 
 def write_file(job: Job, path: Path) -> Generator[Step]:
-    """Writes all answers into one file, which appears whole or not at all.
-
-    Args:
-        job: what is read with what.
-        path: its ending tells the format, one of `jaxnet.batch.ENDINGS`.
-
-    Yields:
-        What has been written, piece by piece.
-
-    Raises:
-        FileError, OSError: as `tables` does, or the file cannot be written.
-
-    Example:
-        >>> import numpy, pathlib, tempfile, jaxnet
-        >>> folder = pathlib.Path(tempfile.mkdtemp())
-        >>> numpy.save(folder / "digits.npy", numpy.zeros((3, 784), "uint8"))
-        >>> inputs = jaxnet.data.open_inputs([folder / "digits.npy"])
-        >>> job = jaxnet.batch.Job(*jaxnet.load(), inputs)
-        >>> [step.tally.rows for step in jaxnet.batch.write_file(job, folder / "answers.csv")]
-        [3]
-        >>> len((folder / "answers.csv").read_text().splitlines())
-        4
-    """
+    """Writes all answers to one file, which appears whole or not at all."""
     with replacing(path) as file:
         yield from write_rows(job, file, path.suffix, 0, job.inputs.n, Tally())
 
@@ -202,10 +115,10 @@ def write_file(job: Job, path: Path) -> Generator[Step]:
 def write_rows(
     job: Job, file: BinaryIO, ending: str, start: int, stop: int, tally: Tally
 ) -> Generator[Step]:
-    """Writes the answers to a range of the images into an open file."""
+    """Writes the answers to a range of the images to an open file."""
     with closing(tables(job, start, stop)) as parts:
         first = next(parts)
-        with writing(file, ending, stop - start, like=first) as write:
+        with WRITERS[ending](file, stop - start, first) as write:
             for table in chain([first], parts):
                 write(table)
                 tally = _add(tally, table)
@@ -213,7 +126,7 @@ def write_rows(
 
 
 def ahead(items: Generator[_T], over: threading.Event | None = None) -> Generator[_T]:
-    """Works an iterator off in a thread of its own, one item ahead."""
+    """Iterates in a background thread, one item ahead; sets `over` when the consumer stops."""
     ready: queue.Queue[tuple[_T, None] | tuple[None, BaseException]] = queue.Queue(1)
     over = over or threading.Event()
 
@@ -242,7 +155,7 @@ def ahead(items: Generator[_T], over: threading.Event | None = None) -> Generato
             yield item  # type: ignore[misc]
     finally:
         over.set()
-        with suppress(RuntimeError):  # a signal came before it had begun, so that it ends at once
+        with suppress(RuntimeError):  # a signal arrived before the thread started
             thread.join()
 
 

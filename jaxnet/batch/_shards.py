@@ -1,8 +1,8 @@
-"""The answers of a job in a folder of shards, which a kill leaves whole and which is gone on with.
+"""Resumable, crash-safe output: a folder of shards and a manifest.
 
-The folder has a manifest, which says what is read with what and lists the shards that are
-finished. It is replaced after each, atomically, as the shards are; so a job that was ended at any
-moment goes on after the last of them, and ends with the same bytes.
+The manifest records the job and lists the finished shards. It is replaced atomically after each
+shard, as are the shards; so a job that was interrupted at any moment continues after the last of
+them, and its output is byte-identical.
 """
 
 import hashlib
@@ -28,40 +28,12 @@ MANIFEST = "manifest.json"
 def write_shards(
     job: Job, folder: Path, *, ending: str, size: int, resume: bool
 ) -> Generator[Step]:
-    """Writes the answers into a folder, in shards and with a manifest.
-
-    Args:
-        job: what is read with what.
-        folder: is made, if it is not there; else it must be empty, or hold this very job.
-        ending: the format, one of `jaxnet.batch.ENDINGS`.
-        size: rows in each shard; the last may have fewer.
-        resume: go on where this job was ended.
-
-    Yields:
-        What is there already, without a table; then what has been written, piece by piece.
-
-    Raises:
-        FileError: the folder holds something else, or another process writes there, or an
-            image cannot be read and is not skipped.
-        OSError: a shard cannot be written; those that are finished stay.
-
-    Example:
-        >>> import numpy, pathlib, tempfile, jaxnet
-        >>> folder = pathlib.Path(tempfile.mkdtemp())
-        >>> numpy.save(folder / "digits.npy", numpy.zeros((3, 784), "uint8"))
-        >>> inputs = jaxnet.data.open_inputs([folder / "digits.npy"])
-        >>> job = jaxnet.batch.Job(*jaxnet.load(), inputs)
-        >>> out, options = folder / "out", {"ending": ".csv", "size": 2, "resume": False}
-        >>> [step.tally.rows for step in jaxnet.batch._shards.write(job, out, **options)]
-        [0, 2, 3]
-        >>> sorted(path.name for path in out.iterdir())
-        ['manifest.json', 'part-00000.csv', 'part-00001.csv']
-    """
+    """Writes the answers to a folder of shards; first yields what an earlier run had written."""
     n = job.inputs.n
     plan = {**_identity(job), "ending": ending, "shard_size": size, "rows": n}
     plan = json.loads(json.dumps(plan))  # as it will be read back
     starts = range(0, max(n, 1), size)
-    digits = max(5, len(str(len(starts) - 1)))  # so that the names sort in this order
+    digits = max(5, len(str(len(starts) - 1)))  # zero-padded, to sort in order
     shards = {
         f"part-{number:0{digits}}{ending}": range(start, min(start + size, n))
         for number, start in enumerate(starts)
@@ -87,14 +59,14 @@ def write_shards(
 
 
 def _identity(job: Job) -> dict[str, Any]:
-    """All that the answers depend on, so that only the very same job is gone on with."""
+    """Everything the answers depend on; a job is resumed only if this is unchanged."""
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(job.params)]
     network = hashlib.sha256(b"".join(leaf.tobytes() for leaf in leaves)).hexdigest()
     labels = job.labels
     if labels is not None:
         labels = hashlib.sha256(np.ascontiguousarray(labels).data).hexdigest()
     versions: dict[str, str] = {}
-    for name in ("jaxnet", "jax", "jaxlib", "numpy", "pyarrow", "pillow"):
+    for name in ("jaxnet-digits", "jax", "jaxlib", "numpy", "pyarrow", "pillow"):
         with suppress(PackageNotFoundError):
             versions[name] = version(name)
     return {
@@ -110,7 +82,7 @@ def _identity(job: Job) -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """Which one this is: its kind decides how sums are rounded, as the number of cores does."""
+    """The CPU model, which affects rounding, as does the number of cores."""
     with suppress(OSError), open("/proc/cpuinfo", errors="replace") as lines:
         for line in lines:
             if line.startswith("model name"):
@@ -120,7 +92,7 @@ def _processor() -> str:
 
 @contextmanager
 def _alone(folder: Path) -> Generator[None]:
-    """Keeps a second process from writing into the same folder; ends with this one."""
+    """Locks the folder against other processes; the lock ends with this process."""
     try:
         import fcntl
     except ModuleNotFoundError:  # Windows has no such lock
@@ -133,7 +105,7 @@ def _alone(folder: Path) -> Generator[None]:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise FileError(
-                    f"{folder}: another process is writing here; wait for it."
+                    f"{folder}: another process is writing here; wait until it has finished."
                 ) from error
         yield
     finally:
@@ -143,14 +115,14 @@ def _alone(folder: Path) -> Generator[None]:
 def _finished(
     folder: Path, plan: dict[str, Any], shards: Mapping[str, range], resume: bool
 ) -> dict[str, dict[str, Any]]:
-    """The shards that are there already, by name, once they were held against the manifest."""
+    """The finished shards by name, verified against the manifest."""
     path = folder / MANIFEST
     partials = [*folder.glob(".jaxnet-*.partial")]  # of a process that was killed
     begun = path.exists()
     if not begun and len([*folder.iterdir()]) > len(partials):
-        raise FileError(f"{folder}: not empty, and no answers of a job; name another folder.")
+        raise FileError(f"{folder}: not empty, and has no manifest; choose another folder.")
     if begun and not resume:
-        raise FileError(f"{folder}: holds answers already; --resume goes on with the same job.")
+        raise FileError(f"{folder}: holds answers already; continue the same job with resume=True.")
     for partial in partials:
         partial.unlink()
     if not begun:
@@ -165,19 +137,19 @@ def _finished(
             for shard in before["shards"]
         }
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise FileError(f"{path}: this manifest is damaged; name another folder.") from error
+        raise FileError(f"{path}: this manifest is damaged; choose another folder.") from error
     changed = [name for name, value in plan.items() if before.get(name) != value]
     if changed:
         raise FileError(
-            f"{folder}: begun by another job ({', '.join(changed)} differ); name another folder."
+            f"{folder}: another job's output ({', '.join(changed)} differ); choose another folder."
         )
     if not all(name in shards and _fits(shard, len(shards[name])) for name, shard in done.items()):
-        raise FileError(f"{path}: this manifest is damaged; name another folder.")
+        raise FileError(f"{path}: this manifest is damaged; choose another folder.")
     return {name: shard for name, shard in done.items() if _is_whole(folder / name, shard)}
 
 
 def _fits(shard: dict[str, Any], n: int) -> bool:
-    """Whether the manifest says of a shard what can be so."""
+    """Whether a manifest entry is plausible."""
     numbers = [shard[name] for name in Tally._fields]
     return shard["rows"] == n and all(type(m) is int and 0 <= m <= n for m in numbers)
 

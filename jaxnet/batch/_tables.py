@@ -1,9 +1,9 @@
-"""What the network read, row for row, in a file: CSV, JSON lines, Parquet or `.npy`."""
+"""Tables of answers, one row per image, written as CSV, JSON lines, Parquet or `.npy`."""
 
 import json
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import repeat
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -18,18 +18,17 @@ from jaxnet.data import Numbered
 from jaxnet.inference import Answers
 
 _PARQUET = "pip install 'jaxnet-digits[parquet]'"
-_GROUP = 131_072  # rows of a Parquet file that are written together
-ENDINGS = (".csv", ".jsonl", ".parquet", ".npy")
+_ROW_GROUP = 131_072  # rows per row group of a Parquet file
 
 
 class Table(NamedTuple):
-    """Some rows of what was read.
+    """Some rows of answers.
 
     Attributes:
-        answers: digits and activations, those of the brightest output alone or all.
-        names: of the images, as many.
-        labels: what they show, if it is known.
-        errors: for rows that could not be read, why; None where that is not provided for.
+        answers: digits and activations, all or only the largest.
+        names: of the images.
+        labels: the digits shown, if known.
+        errors: why an image could not be read, by row; None if errors are not recorded.
     """
 
     answers: Answers
@@ -42,14 +41,14 @@ Write = Callable[[Table], object]
 
 
 def json_lines(table: Table) -> Iterator[str]:
-    """Says what was read in each image, as a line of JSON.
+    """Formats each row as a line of JSON.
 
     Args:
         table: the rows.
 
     Yields:
-        Objects with the keys `image`, `digit`, `activations` (or `activation`, of the
-        brightest alone) and, if known, `label`; where errors are provided for, `error`.
+        Objects with the keys `image`, `digit`, `activations` (or `activation`, only the largest),
+        `label` if known, and `error` if errors are recorded.
 
     Example:
         >>> import numpy, jaxnet
@@ -61,7 +60,7 @@ def json_lines(table: Table) -> Iterator[str]:
     answers, names, labels, errors = table
     a = answers.activations
     if not np.isfinite(a).all():
-        raise ValueError("JSON has no word for an activation that is infinite or not a number.")
+        raise ValueError("JSON cannot hold an activation that is infinite or NaN.")
     begin, end = ("", "") if a.ndim == 1 else ("[", "]")
     rows = zip(
         _quoted(names, json.dumps),
@@ -80,13 +79,14 @@ def json_lines(table: Table) -> Iterator[str]:
 
 
 def check_ending(path: str | os.PathLike[str]) -> None:
-    """Raises what `write_answers` would raise of a name, before there are any answers.
+    """Fails early if answers cannot be written to a file with this ending.
 
     Args:
-        path: of the file to write.
+        path: the file to write.
 
     Raises:
-        FileError: no ending that answers are written in, or the package for it is missing.
+        FileError: an unknown ending.
+        ModuleNotFoundError: the package for the format is missing.
 
     Example:
         >>> import jaxnet
@@ -95,7 +95,7 @@ def check_ending(path: str | os.PathLike[str]) -> None:
     ending = Path(path).suffix
     if ending not in ENDINGS:
         raise FileError(
-            f"{path}: answers are written to {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}, not "
+            f"{path}: answers are written as {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}, not "
             f"{ending or 'this'}."
         )
     if ending == ".parquet":
@@ -103,14 +103,14 @@ def check_ending(path: str | os.PathLike[str]) -> None:
 
 
 def write_answers(path: str | os.PathLike[str], table: Table) -> None:
-    """Writes what was read to a file, which appears whole or not at all.
+    """Writes a table to a file, which appears whole or not at all.
 
     Args:
-        path: its ending tells the format, one of `ENDINGS`.
+        path: its ending gives the format: .csv, .jsonl, .parquet or .npy.
         table: the rows.
 
     Raises:
-        FileError: another ending.
+        FileError: an unknown ending.
         OSError: the file cannot be written.
 
     Example:
@@ -125,53 +125,67 @@ def write_answers(path: str | os.PathLike[str], table: Table) -> None:
     check_ending(path)
     check_free(Path(path))
     n = len(table.names)
-    with replacing(path) as file, writing(file, Path(path).suffix, n, like=table) as write:
+    with replacing(path) as file, WRITERS[Path(path).suffix](file, n, table) as write:
         write(table)
 
 
 @contextmanager
-def writing(file: BinaryIO, ending: str, n: int, *, like: Table) -> Generator[Write]:
-    """Writes tables one after another into one file."""
-    match ending:
-        case ".npy":
-            dtype = _record(like)
-            descr = format.dtype_to_descr(dtype)
-            header = {"descr": descr, "fortran_order": False, "shape": (n,)}
-            format.write_array_header_1_0(file, header)
-            yield lambda table: file.write(_records(table, dtype).tobytes())
-        case ".parquet":
-            pa, parquet = package("pyarrow", _PARQUET), package("pyarrow.parquet", _PARQUET)
-            schema = _arrow(like).schema
-            alike = [name for name in ("digit", "label") if name in schema.names]
-            with parquet.ParquetWriter(
-                file, schema, compression="zstd", use_dictionary=alike
-            ) as writer:
-                held: list[Any] = []
+def _write_csv(file: BinaryIO, n: int, like: Table) -> Generator[Write]:
+    head = ",".join(["image", "digit", *_columns(like), *_more(like)])
+    file.write(f"{head}\r\n".encode())
+    yield lambda table: file.write("".join(_csv_lines(table)).encode(errors="backslashreplace"))
 
-                def write() -> None:
-                    writer.write_table(pa.concat_tables(held))
-                    held.clear()
 
-                def hold(table: Table) -> None:
-                    held.append(_arrow(table))
-                    if sum(map(len, held)) >= _GROUP:
-                        write()
+@contextmanager
+def _write_json_lines(file: BinaryIO, n: int, like: Table) -> Generator[Write]:
+    yield lambda table: file.write("".join(json_lines(table)).encode())
 
-                yield hold
-                if held:
-                    write()
-        case ".jsonl":
-            yield lambda table: file.write("".join(json_lines(table)).encode())
-        case _:
-            head = ",".join(["image", "digit", *_columns(like), *_more(like)])
-            file.write(f"{head}\r\n".encode())
-            yield lambda table: file.write(
-                "".join(_csv_lines(table)).encode(errors="backslashreplace")
-            )
+
+@contextmanager
+def _write_parquet(file: BinaryIO, n: int, like: Table) -> Generator[Write]:
+    pa, parquet = package("pyarrow", _PARQUET), package("pyarrow.parquet", _PARQUET)
+    schema = _arrow(like).schema
+    repetitive = [name for name in ("digit", "label") if name in schema.names]
+    options = {"compression": "zstd", "use_dictionary": repetitive}
+    with parquet.ParquetWriter(file, schema, **options) as writer:
+        held: list[Any] = []
+
+        def flush() -> None:
+            writer.write_table(pa.concat_tables(held))
+            held.clear()
+
+        def write(table: Table) -> None:
+            held.append(_arrow(table))
+            if sum(map(len, held)) >= _ROW_GROUP:
+                flush()
+
+        yield write
+        if held:
+            flush()
+
+
+@contextmanager
+def _write_npy(file: BinaryIO, n: int, like: Table) -> Generator[Write]:
+    dtype = _record(like)
+    descr = format.dtype_to_descr(dtype)
+    header = {"descr": descr, "fortran_order": False, "shape": (n,)}
+    format.write_array_header_1_0(file, header)
+    yield lambda table: file.write(_records(table, dtype).tobytes())
+
+
+# Each format's writer: takes an open file, the number of rows, and a table with the columns of
+# those to come; yields a function that writes a table. To add a format, give it a line here.
+WRITERS: Mapping[str, Callable[[BinaryIO, int, Table], AbstractContextManager[Write]]] = {
+    ".csv": _write_csv,
+    ".jsonl": _write_json_lines,
+    ".parquet": _write_parquet,
+    ".npy": _write_npy,
+}
+ENDINGS = tuple(WRITERS)
 
 
 def _csv_lines(table: Table) -> Iterator[str]:
-    """The rows as Python's `csv` would write them, in a fraction of its time."""
+    """The rows as Python's `csv` module would write them, but faster."""
     answers, names, labels, errors = table
     rows = zip(
         _quoted(names, _csv_cell),
@@ -195,7 +209,7 @@ def _csv_cell(text: str) -> str:
 
 
 def _quoted(names: Sequence[str], quote: Callable[[str], str]) -> Iterable[str]:
-    """Names as a format writes them; those of a file's images are quoted once for all."""
+    """Quoted names; those of one file's images are quoted only once."""
     if isinstance(names, Numbered):
         before, after = quote(f"{names.file}[#]").rsplit("#", 1)
         return [f"{before}{n}{after}" for n in names.numbers]
@@ -203,7 +217,7 @@ def _quoted(names: Sequence[str], quote: Callable[[str], str]) -> Iterable[str]:
 
 
 def _numbers(a: NDArray[Any], between: str) -> Iterable[str]:
-    """The activations of each row, with as many digits as it takes to keep every bit."""
+    """The activations of each row, with enough digits to keep every bit."""
     if not len(a):
         return []
     rows = a.reshape(len(a), -1)
@@ -226,14 +240,14 @@ def _more(table: Table) -> list[str]:
 
 
 def _record(table: Table) -> np.dtype[Any]:
-    """A row of a `.npy` file; it has no room for names and reasons."""
+    """The dtype of a row of a `.npy` file, which has no names or errors."""
     a = table.answers.activations
     fields = [("digit", table.answers.digits.dtype.str), (_name(table), a.dtype.str, a.shape[1:])]
     return np.dtype(fields + [("label", "i1")] * (table.labels is not None))
 
 
 def _records(table: Table, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """The rows as records; where nothing was read, the digit is -1, and activations are NaN."""
+    """The rows as records; for an image that could not be read, digit -1 and NaN activations."""
     records = np.empty(len(table.names), dtype)
     records["digit"], records[_name(table)] = table.answers
     if table.labels is not None:
@@ -277,5 +291,5 @@ def _texts(texts: Sequence[str | None]) -> Any:
 
 
 def _encodable(text: str) -> str:
-    """A text without the halves of characters by which Python keeps names that are no text."""
+    """The text with the lone surrogates of undecodable file names escaped."""
     return text if text.isascii() else text.encode(errors="backslashreplace").decode()

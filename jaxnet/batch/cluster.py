@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 
 from jaxnet import inference
 from jaxnet._util.files import FileError
+from jaxnet._util.pixels import is_pixel_dtype
 from jaxnet.data import read_images
 from jaxnet.data.pictures import SUFFIXES
 from jaxnet.network import SIZES, Params, Squash, check
@@ -175,7 +176,7 @@ def as_images(column: pa.ChunkedArray, name: str = "image") -> NDArray[Any]:
         fault = f"nothing in {column.null_count} of {len(column)} rows"
     elif shape not in ((_PIXELS,), (28, 28)):
         fault = f"{column.type} of {' × '.join(map(str, shape)) or 'single values'}"
-    elif values.dtype != np.uint8 and values.dtype.kind != "f":
+    elif not is_pixel_dtype(values.dtype):
         fault = f"{column.type}"
     elif values.dtype.kind == "f" and not (values.min() >= 0 and values.max() <= 1):
         fault = f"floats from {values.min()} to {values.max()}"

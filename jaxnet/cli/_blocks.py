@@ -57,7 +57,7 @@ class Blocks(NamedTuple):
 
 
 def weights(
-    params: Params, layer: int, neuron: int | None = None, *, colors: str = "video"
+    params: Params, layer: int = 1, neuron: int | None = None, *, colors: str = "video"
 ) -> RenderableType:
     """Shows the weights into one neuron, or into all of a layer."""
     analysis.check_neuron(params, layer, 0 if neuron is None else neuron)
@@ -78,8 +78,8 @@ def weights(
 def contributions(
     params: Params,
     x: Image,
-    layer: int,
-    neuron: int,
+    layer: int = 1,
+    neuron: int = 0,
     *,
     squash: Squash = sigmoid,
     last_squash: Squash = sigmoid,
@@ -97,16 +97,19 @@ def contributions(
 def saliency(
     params: Params,
     x: Image,
-    digit: int | None = None,
+    neuron: int | None = None,
     *,
     squash: Squash = sigmoid,
     colors: str = "video",
 ) -> RenderableType:
     """Shows which pixels, made brighter, speak for an output and which against it."""
-    if digit is None:
-        # A single output speaks for 1 and against 0.
-        digit = min(int(network.predict(params, x, squash=squash)), len(params[-1][1]) - 1)
-    return signed(analysis.saliency(params, x, digit, squash=squash), colors=colors)
+    neuron = analysis.answering_output(params, x, squash=squash) if neuron is None else neuron
+    return signed(analysis.saliency(params, x, neuron, squash=squash), colors=colors)
+
+
+def image(x: Image, *, colors: str = "video") -> RenderableType:
+    """Shows an image in grays."""
+    return grays(x, colors=colors)
 
 
 def signed(numbers: ArrayLike, *, colors: str = "video") -> RenderableType:
@@ -122,9 +125,10 @@ def grays(numbers: ArrayLike, *, colors: str = "video") -> Blocks:
 
 
 def exciting(
-    params: Params, layer: int, neuron: int | None = None, *, squash: Squash = sigmoid
+    params: Params, layer: int | None = None, neuron: int | None = None, *, squash: Squash = sigmoid
 ) -> RenderableType:
     """Shows the image that excites a neuron most, or one for each neuron of a layer."""
+    layer = len(params) if layer is None else layer
     wanted, images, sums = analysis.maximizing_images(params, layer, neuron, squash=squash)
     grids = [
         Group(Text(f"{k}   sum {palette.signed(z)}", "dim"), grays(x))

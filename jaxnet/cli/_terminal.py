@@ -15,8 +15,7 @@ from rich.text import Text
 
 from jaxnet._util.palette import shades
 from jaxnet.batch import Tally
-from jaxnet.data import Source
-from jaxnet.data._load import unit
+from jaxnet.data import Source, to_float32
 from jaxnet.inference import Answers
 from jaxnet.training import History
 
@@ -92,7 +91,7 @@ def curve(values: NDArray[Any], *, width: int = 40, height: int = 6) -> str:
 
 
 def printable(text: str) -> str:
-    """A text without the characters that would move the cursor, clear the screen or break the line."""
+    """The text without control characters, which could move the cursor or clear the screen."""
     return "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
@@ -105,7 +104,7 @@ def cards(
     known = [None] * len(source.names) if labels is None else labels
     return Columns(
         [
-            _card(name, Picture(unit(image)), digit, activations, label)
+            _card(name, Picture(to_float32(image)), digit, activations, label)
             for name, image, digit, activations, label in zip(
                 source.names, source.images, *answers, known, strict=True
             )

@@ -1,4 +1,4 @@
-"""The command that trains a network."""
+"""`jaxnet train`: trains a network, with checkpoints."""
 
 import re
 from pathlib import Path
@@ -10,10 +10,10 @@ from rich.live import Live
 from rich.text import Text
 
 from jaxnet import runs
-from jaxnet._util.files import replacing
+from jaxnet._util.arguments import ArgumentError
+from jaxnet._util.files import FileError, replacing
 from jaxnet.cli import _terminal
 from jaxnet.network import SQUASHES
-from jaxnet.runs import _record
 
 DEFAULTS = runs.Options()
 
@@ -23,62 +23,75 @@ def command(
         list[str] | None,
         typer.Argument(
             metavar="[DATA]...",
-            help="mnist, or drawn (by the program itself), or two files, images and labels.",
+            help="mnist, drawn (synthetic digits), or two files, images and labels.",
             show_default="mnist",
         ),
     ] = None,
     output: Annotated[
-        Path, typer.Option(help="The file for the network; record and curves come beside it.")
+        Path,
+        typer.Option(help="The network's file; the record and the curves are saved beside it."),
     ] = Path("network.safetensors"),
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")
-    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a network that is there already.")
+        bool, typer.Option("--overwrite", help="Replace an existing network.")
     ] = False,
-    sizes: Annotated[str, typer.Option(help="Neurons in each layer.")] = "-".join(
+    sizes: Annotated[str, typer.Option(help="Layer sizes, input first.")] = "-".join(
         map(str, DEFAULTS.sizes)
     ),
-    squash: Annotated[str, typer.Option(help=f"One of {', '.join(SQUASHES)}.")] = DEFAULTS.squash,
-    cost: Annotated[str, typer.Option(help=f"One of {', '.join(runs.COSTS)}.")] = DEFAULTS.cost,
+    squash: Annotated[
+        str, typer.Option(help=f"Activation function: one of {', '.join(SQUASHES)}.")
+    ] = DEFAULTS.squash,
+    cost: Annotated[
+        str, typer.Option(help=f"Cost: one of {', '.join(runs.COSTS)}.")
+    ] = DEFAULTS.cost,
     optimizer: Annotated[
         str, typer.Option(help=f"One of {', '.join(runs.OPTIMIZERS)}.")
     ] = DEFAULTS.optimizer,
     schedule: Annotated[
-        str, typer.Option(help=f"Of the rate: one of {', '.join(runs.SCHEDULES)}.")
+        str, typer.Option(help=f"Learning-rate schedule: one of {', '.join(runs.SCHEDULES)}.")
     ] = DEFAULTS.schedule,
-    rate: Annotated[float, typer.Option(help="The learning rate to begin with.")] = DEFAULTS.rate,
-    epochs: Annotated[int, typer.Option(help="Times to go through the images.")] = DEFAULTS.epochs,
-    batch_size: Annotated[int, typer.Option(help="Images a step.")] = DEFAULTS.batch_size,
+    rate: Annotated[float, typer.Option(help="Initial learning rate.")] = DEFAULTS.rate,
+    epochs: Annotated[int, typer.Option(help="Passes over the images.")] = DEFAULTS.epochs,
+    batch_size: Annotated[int, typer.Option(help="Images per step.")] = DEFAULTS.batch_size,
     augment: Annotated[
-        str, typer.Option(help=f"Warps of the images: one of {', '.join(runs.AUGMENTS)}.")
+        str, typer.Option(help=f"Data augmentation: one of {', '.join(runs.AUGMENTS)}.")
     ] = DEFAULTS.augment,
-    seed: Annotated[int, typer.Option(help="Decides all that is random.")] = DEFAULTS.seed,
+    seed: Annotated[int, typer.Option(help="Determines all random numbers.")] = DEFAULTS.seed,
     ensemble: Annotated[
-        int, typer.Option(help="Networks to train side by side, of which the best is chosen.")
+        int, typer.Option(help="Networks to train side by side; the best is saved.")
     ] = DEFAULTS.ensemble,
     held_out: Annotated[
-        float, typer.Option(help="Share of the images to score and choose by, not to learn from.")
+        float, typer.Option(help="Fraction of the images used only for validation.")
     ] = DEFAULTS.held_out,
 ) -> None:
-    """Trains a network, shows the curve, and can be interrupted and resumed."""
+    """Train a network and show its learning curve; can be interrupted and resumed."""
     if not re.fullmatch(r"\d+(-\d+)+", sizes):
-        raise ValueError(f"--sizes: expected numbers as in 784-16-16-10; got {sizes}.")
+        raise ArgumentError("sizes", f"expected numbers as in 784-16-16-10; got {sizes}.")
     options = runs.Options(
-        tuple(map(int, sizes.split("-"))), squash, cost, optimizer, schedule, rate, epochs,
-        batch_size, augment, seed, ensemble, held_out,
-    )  # fmt: skip
+        sizes=tuple(map(int, sizes.split("-"))),
+        squash=squash,
+        cost=cost,
+        optimizer=optimizer,
+        schedule=schedule,
+        rate=rate,
+        epochs=epochs,
+        batch_size=batch_size,
+        augment=augment,
+        seed=seed,
+        ensemble=ensemble,
+        held_out=held_out,
+    )
     wanted = data or ["mnist"]
     files = wanted if len(wanted) == 2 else []
-    _record.check_output(output, files, replace=resume or overwrite)
+    runs.check_output(output, files, replace=resume or overwrite)
     checkpoint = output.with_suffix(".checkpoint")
-    images, labels, named = runs.read(wanted)
+    images, labels, named = runs.load_data(wanted)
     identity = runs.identity(options, images, labels)
     if resume and not checkpoint.exists():
-        if _record.is_finished(output, identity):
+        if runs.is_finished(output, identity):
             typer.echo(f"{output}: this run is finished.")
             return
-        _record.check_output(output, files, replace=overwrite)
+        runs.check_output(output, files, replace=overwrite)
     err, draw_curves = Console(stderr=True), None
     try:
         from jaxnet.plot import learning_curves as draw_curves
@@ -88,15 +101,20 @@ def command(
     progress = None
     try:
         with Live(console=err, transient=True, auto_refresh=False) as live:
-            for progress in runs.begin(options, images, labels, checkpoint, resume=resume):
+            for progress in runs.train(options, images, labels, checkpoint, resume=resume):
                 if err.is_terminal:
                     shown = _terminal.learning(progress.history, epochs, progress.seconds)
                     live.update(shown, refresh=True)
                 else:
                     typer.echo(_terminal.epoch_line(progress.history, epochs), err=True)
+    except runs.OtherOptions as error:
+        told = " ".join(f"--{k.replace('_', '-')} {v}" for k, v in error.options.items())
+        raise FileError(
+            f"{checkpoint}: an unfinished run with {told}; pass the same options, or delete it."
+        ) from error
     except (SystemExit, KeyboardInterrupt):
         if checkpoint.exists():
-            err.print("Interrupted; the same command with --resume goes on after the last epoch.")
+            err.print("Interrupted; run the same command with --resume to continue.")
         raise
     assert progress is not None
     picture = output.with_suffix(".png")
@@ -106,7 +124,7 @@ def command(
     else:
         picture.unlink(missing_ok=True)  # of an earlier run
     named = _terminal.printable(named)
-    _record.write(progress, options, output, trained_on=named, identity=identity)
+    runs.save_run(progress, options, output, trained_on=named, identity=identity)
     checkpoint.unlink(missing_ok=True)
     console = Console()
     console.print(_terminal.learning(progress.history, epochs, progress.seconds))

@@ -12,7 +12,6 @@ from jaxnet._util.files import FileError, open_file
 from jaxnet.data import _npy, _rows
 from jaxnet.data._idx import read_idx
 from jaxnet.data._inputs import open_inputs
-from jaxnet.data._rows import unit as unit
 
 
 class Source(NamedTuple):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from jaxnet._util.files import FileError
 from jaxnet.data._arrays import File, reopen
-from jaxnet.data._rows import Numbered, Part, Rows, at_once, checked, decoded, together, unit
+from jaxnet.data._rows import Numbered, Part, Rows, at_once, checked, decoded, to_float32, together
 from jaxnet.data.pictures import decode, is_picture
 
 MAGIC = b"PAR1"
@@ -192,7 +192,7 @@ def _bytes(array: Any, names: Sequence[str], over: Event | None) -> Rows:
             errors[row] = f"{names[row]}: expected a picture's bytes or 784 pixels; got {got}."
     images = np.zeros((len(names), 784), np.float32 if pictures else np.uint8)
     pixels = np.frombuffer(b"".join(values[row] for row in raw), np.uint8).reshape(-1, 784)
-    images[raw] = unit(pixels) if pictures else pixels
+    images[raw] = to_float32(pixels) if pictures else pixels
     if pictures:
         several = decoded(
             lambda at: decode(BytesIO(values[pictures[at]]), names[pictures[at]]),

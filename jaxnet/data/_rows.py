@@ -94,8 +94,20 @@ def at_once(n: int, n_bytes: int) -> int:
     return min(max(_OF_PICTURES * n // max(n_bytes, 1), 16), 4096)
 
 
-def unit(images: NDArray[Any]) -> NDArray[np.float32]:
-    """Bytes from 0 to 255 as floats from 0 to 1; floats as they are."""
+def to_float32(images: NDArray[Any]) -> NDArray[np.float32]:
+    """Scales uint8 images to float32 from 0 to 1; converts floats to float32.
+
+    Args:
+        images: any shape, uint8 from 0 to 255 or floats from 0 to 1.
+
+    Returns:
+        The same shape.
+
+    Example:
+        >>> import numpy, jaxnet
+        >>> jaxnet.data.to_float32(numpy.array([0, 51, 255], "uint8")).tolist()
+        [0.0, 0.20000000298023224, 1.0]
+    """
     return images.astype(np.float32) / np.float32(255 if images.dtype == np.uint8 else 1)
 
 
@@ -104,7 +116,7 @@ def join(images: Sequence[NDArray[Any]]) -> NDArray[Any]:
     if len(images) < 2:
         return images[0] if images else np.empty((0, 784), np.uint8)
     if any(part.dtype != np.uint8 for part in images):
-        images = [unit(part) for part in images]
+        images = [to_float32(part) for part in images]
     return np.concatenate(images)
 
 

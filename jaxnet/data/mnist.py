@@ -112,8 +112,8 @@ def _find_or_fetch(name: str, mirrors: Sequence[str]) -> Path:
         import pooch
     except ModuleNotFoundError as error:
         raise FileError(
-            "MNIST is downloaded by pooch: pip install 'jaxnet-digits[mnist]', or name the folder that "
-            "holds its files in the environment variable JAXNET_DATA."
+            "MNIST is downloaded by pooch: pip install 'jaxnet-digits[mnist]', or set the "
+            "environment variable JAXNET_DATA to the folder that holds its files."
         ) from error
     cache = Path(pooch.os_cache("jaxnet"))
     with suppress(FileError):

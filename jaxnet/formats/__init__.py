@@ -4,8 +4,10 @@ from jaxnet.formats import convert as convert
 from jaxnet.formats import onnx as onnx
 from jaxnet.formats import safetensors as safetensors
 from jaxnet.formats import stablehlo as stablehlo
+from jaxnet.formats._parts import with_spec as with_spec
 from jaxnet.formats._spec import Spec as Spec
 from jaxnet.formats._spec import in_words as in_words
+from jaxnet.formats._squashes import FOREIGN as FOREIGN
 from jaxnet.formats.equinox import from_equinox as from_equinox
 from jaxnet.formats.equinox import to_equinox as to_equinox
 from jaxnet.formats.flax import from_linen as from_linen

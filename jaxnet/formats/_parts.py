@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from jaxnet._util.arguments import check_choice
 from jaxnet.formats._spec import Spec
 from jaxnet.network import SQUASHES, Layer, Params, check
 
@@ -19,22 +20,21 @@ from jaxnet.network import SQUASHES, Layer, Params, check
 _PROBE = np.concatenate([np.linspace(-8, 8, 33), [-1e4, -300, -30, 30, 300, 1e4]], dtype=np.float32)
 
 
-def network(
+def with_spec(
     layers: Sequence[tuple[Any, Any]],
     squash: str,
     last_squash: str,
     notes: Mapping[str, str] | None = None,
 ) -> tuple[Params, Spec]:
-    """Takes arrays as a network, and says what it is."""
+    """Copies arrays into a network, after validation, and describes it."""
     if not layers:
         raise ValueError("Expected one layer or more; got none.")
     arrays = [(np.asarray(w), np.asarray(b)) for w, b in layers]
     check(arrays, np.zeros(arrays[0][0].shape[-1:], np.float32))
     if not all(b.size for _, b in arrays):
         raise ValueError("Expected neurons in every layer; got a layer of none instead.")
-    for name in (squash, last_squash):
-        if name not in SQUASHES:
-            raise ValueError(f"Expected a squash of {', '.join(SQUASHES)}; got {name!r} instead.")
+    check_choice(SQUASHES, squash, "squash")
+    check_choice(SQUASHES, last_squash, "last_squash")
     with np.errstate(over="ignore"):
         params = tuple(Layer(jnp.array(w), jnp.array(b)) for w, b in arrays)
     if not all(np.isfinite(a).all() for a in jax.tree.leaves(params)):  # float64 may overflow
@@ -58,7 +58,7 @@ def in_a_row(parts: Iterable[tuple[Any, Any] | str]) -> tuple[Params, Spec]:
     *hidden, last = squashes or [""]
     if len({*hidden}) > 1:
         raise ValueError(f"Expected hidden layers squashed alike; got {', '.join(hidden)}.")
-    return network(layers, hidden[0] if hidden else last, last)
+    return with_spec(layers, hidden[0] if hidden else last, last)
 
 
 def squash_of(function: Callable[[Any], Any], called: str) -> str:

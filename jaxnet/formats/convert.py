@@ -1,8 +1,9 @@
-"""Networks read from files and written to files of whatever kind their ending says."""
+"""Networks read from and written to files in any format, chosen by the file's ending."""
 
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from safetensors import safe_open
 
@@ -11,13 +12,11 @@ from jaxnet.formats import keras, onnx, safetensors, torch
 from jaxnet.formats._spec import Spec
 from jaxnet.network import SQUASHES, Params
 
-ENDINGS = (".safetensors", ".onnx", ".pt", ".pth", ".keras")
-
 
 def read(
     path: str | os.PathLike[str], *, squash: str | None = None, last_squash: str | None = None
 ) -> tuple[Params, Spec]:
-    """Reads a network from a file of one of the `ENDINGS`.
+    """Reads a network from a file of one of the `FORMATS`.
 
     Args:
         path: the file; a `.safetensors` may hold the arrays under jaxnet's names or PyTorch's.
@@ -43,20 +42,17 @@ def read(
     """
     path = Path(path)
     check_ending(path)
-    if path.suffix in _STATE_DICTS or (path.suffix == ".safetensors" and _is_torchs(path)):
-        params, spec = _from_state_dict(path, squash, last_squash)
-    else:
-        params, spec = _READERS[path.suffix](path)
+    params, spec = FORMATS[path.suffix].read(path, squash, last_squash)
     for given, known in ((squash, spec.squash), (last_squash, spec.last_squash)):
         if given not in (None, known):
-            raise FileError(f"{path}: says that it is squashed by {known}, and not by {given}.")
+            raise FileError(f"{path}: the file says {known}, not {given}.")
     return params, spec
 
 
 def write(
     path: str | os.PathLike[str], params: Params, spec: Spec, *, pytorch: bool = False
 ) -> None:
-    """Writes a network to a file of one of the `ENDINGS`, which appears whole or not at all.
+    """Writes a network to a file of one of the `FORMATS`, which appears whole or not at all.
 
     Args:
         path: where to write; `.pt` and `.pth` hold arrays alone, `.keras` no notes.
@@ -81,17 +77,8 @@ def write(
     """
     path = Path(path)
     check_ending(path, pytorch=pytorch)
-    _, squash, last_squash, notes = spec
-    if path.suffix == ".keras":
-        keras.save(path, params, squash=squash, last_squash=last_squash)
-    elif path.suffix == ".onnx":
-        content = onnx.export(params, squash=squash, last_squash=last_squash, notes=notes)
-        with replacing(path) as file:
-            file.write(content)
-    else:
-        named = pytorch or path.suffix in _STATE_DICTS
-        save = torch.save_state_dict if named else safetensors.save
-        save(path, params, squash=squash, last_squash=last_squash, notes=notes)
+    write_file = _write_torch if pytorch else FORMATS[path.suffix].write
+    write_file(path, params, spec)
 
 
 def check_ending(path: str | os.PathLike[str], *, pytorch: bool = False) -> None:
@@ -101,46 +88,82 @@ def check_ending(path: str | os.PathLike[str], *, pytorch: bool = False) -> None
         >>> check_ending("digits.onnx")
     """
     suffix = Path(path).suffix
-    if suffix not in ENDINGS:
+    if suffix not in FORMATS:
         raise FileError(
-            f"{path}: networks are converted between {', '.join(ENDINGS)}, not {suffix or 'this'}."
+            f"{path}: networks are converted between {', '.join(FORMATS)}, not {suffix or 'this'}."
         )
     if pytorch and suffix != ".safetensors":
         raise FileError(f"{path}: PyTorch's names are for .safetensors; {suffix} has its own.")
 
 
-_STATE_DICTS = (".pt", ".pth")
-_READERS: Mapping[str, Callable[[Path], tuple[Params, Spec]]] = {
-    ".safetensors": safetensors.load,
-    ".onnx": onnx.load,
-    ".keras": keras.load,
-}
-
-
-def _is_torchs(path: Path) -> bool:
-    """Whether arrays are named as PyTorch does; a file that is damaged, `jaxnet.load` judges."""
+def _read_safetensors(
+    path: Path, squash: str | None, last_squash: str | None
+) -> tuple[Params, Spec]:
+    """Reads arrays under jaxnet's or PyTorch's names; `safetensors.load` reports a damaged file."""
     open_file(path).close()
     try:
         with safe_open(os.fspath(path), framework="numpy") as file:
-            return any(name.endswith("weight") for name in file.keys())  # noqa: SIM118
+            is_torch = any(name.endswith("weight") for name in file.keys())  # noqa: SIM118
     except Exception:
-        return False
+        is_torch = False
+    return _read_torch(path, squash, last_squash) if is_torch else safetensors.load(path)
 
 
-def _from_state_dict(
-    path: Path, squash: str | None, last_squash: str | None
-) -> tuple[Params, Spec]:
+def _read_torch(path: Path, squash: str | None, last_squash: str | None) -> tuple[Params, Spec]:
     state, said = torch.load_state_dict(path)
     for known in ("format", "sizes"):  # what the arrays say themselves
         said.pop(known, None)
     squash, last_squash = said.pop("squash", squash), said.pop("last_squash", last_squash)
     if squash is None or last_squash is None:
         raise FileError(
-            f"{path}: PyTorch's arrays do not say how layers are squashed; say it by --squash and "
-            f"--last-squash, of {', '.join(SQUASHES)}."
+            f"{path}: PyTorch's arrays do not name the squashing functions; pass squash= and "
+            f"last_squash=, each one of {', '.join(SQUASHES)}."
         )
     try:
         params, spec = torch.from_state_dict(state, squash=squash, last_squash=last_squash)
     except (TypeError, ValueError, RuntimeError) as error:
         raise FileError(f"{path}: {error}") from error
     return params, spec._replace(notes=said)
+
+
+def _write_safetensors(path: Path, params: Params, spec: Spec) -> None:
+    _, squash, last_squash, notes = spec
+    safetensors.save(path, params, squash=squash, last_squash=last_squash, notes=notes)
+
+
+def _write_torch(path: Path, params: Params, spec: Spec) -> None:
+    _, squash, last_squash, notes = spec
+    torch.save_state_dict(path, params, squash=squash, last_squash=last_squash, notes=notes)
+
+
+def _write_onnx(path: Path, params: Params, spec: Spec) -> None:
+    _, squash, last_squash, notes = spec
+    content = onnx.export(params, squash=squash, last_squash=last_squash, notes=notes)
+    with replacing(path) as file:
+        file.write(content)
+
+
+def _write_keras(path: Path, params: Params, spec: Spec) -> None:
+    keras.save(path, params, squash=spec.squash, last_squash=spec.last_squash)
+
+
+class Format(NamedTuple):
+    """How files of one kind are read and written.
+
+    Attributes:
+        read: from the path and the squashes that the caller gave, for files that name none.
+        write: to the path.
+    """
+
+    read: Callable[[Path, str | None, str | None], tuple[Params, Spec]]
+    write: Callable[[Path, Params, Spec], None]
+
+
+# To add a format, write its module and give it a line here.
+FORMATS: Mapping[str, Format] = {
+    ".safetensors": Format(_read_safetensors, _write_safetensors),
+    ".onnx": Format(lambda path, *_: onnx.load(path), _write_onnx),
+    ".pt": Format(_read_torch, _write_torch),
+    ".pth": Format(_read_torch, _write_torch),
+    ".keras": Format(lambda path, *_: keras.load(path), _write_keras),
+}

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 
 from jaxnet._util.optional import package
-from jaxnet.formats._parts import in_a_row, network, squash_of
+from jaxnet.formats._parts import in_a_row, squash_of, with_spec
 from jaxnet.formats._spec import Spec
 from jaxnet.network import SQUASHES, Params
 
@@ -36,7 +36,7 @@ def to_equinox(params: Params, *, squash: str = "sigmoid", last_squash: str = "s
         (10,)
     """
     eqx = package("equinox", _INSTALL)
-    params, spec = network(params, squash, last_squash)
+    params, spec = with_spec(params, squash, last_squash)
     parts: list[Any] = []
     for (w, b), name in zip(params, spec.by_layer, strict=True):
         drawn = eqx.nn.Linear(w.shape[1], w.shape[0], key=jax.random.key(0))

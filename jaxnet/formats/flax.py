@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from jaxnet._util.optional import package
-from jaxnet.formats._parts import in_a_row, in_order, network, squash_of
+from jaxnet.formats._parts import in_a_row, in_order, squash_of, with_spec
 from jaxnet.formats._spec import Spec
 from jaxnet.network import SQUASHES, Params
 
@@ -36,7 +36,7 @@ def to_nnx(params: Params, *, squash: str = "sigmoid", last_squash: str = "sigmo
         (5, 10)
     """
     nnx = package("flax.nnx", _INSTALL)
-    params, spec = network(params, squash, last_squash)
+    params, spec = with_spec(params, squash, last_squash)
     parts: list[Any] = []
     for (w, b), name in zip(params, spec.by_layer, strict=True):
         linear = nnx.Linear(
@@ -93,7 +93,7 @@ def to_linen(params: Params) -> dict[str, Any]:
         >>> to_linen(jaxnet.pretrained())["params"]["Dense_0"]["kernel"].shape
         (784, 16)
     """
-    params, _ = network(params, "sigmoid", "sigmoid")
+    params, _ = with_spec(params, "sigmoid", "sigmoid")
     return {"params": {f"Dense_{n}": {"kernel": w.T, "bias": b} for n, (w, b) in enumerate(params)}}
 
 
@@ -128,7 +128,7 @@ def from_linen(
         if not isinstance(layer, Mapping) or set(layer) != {"kernel", "bias"}:
             raise ValueError(f"Expected a kernel and a bias for each layer; {name} has others.")
     layers = [(np.asarray(dense[n]["kernel"]).T, dense[n]["bias"]) for n in in_order(dense)]
-    return network(layers, squash, last_squash)
+    return with_spec(layers, squash, last_squash)
 
 
 def _parts(nnx: Any, model: Any) -> Iterator[tuple[Any, Any] | str]:

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from jaxnet._util.files import FileError, open_file, replacing
 from jaxnet._util.optional import package
-from jaxnet.formats._parts import in_a_row, network, squash_of
+from jaxnet.formats._parts import in_a_row, squash_of, with_spec
 from jaxnet.formats._spec import Spec
+from jaxnet.formats._squashes import FOREIGN
 from jaxnet.network import Params
 
 _INSTALL = "pip install keras"
-_OTHERWISE = {"leaky_relu": "of slope 0.2, not 0.01", "gelu": "exact, not approximate"}
 
 
 def to_keras(params: Params, *, squash: str = "sigmoid", last_squash: str = "sigmoid") -> Any:
@@ -43,15 +43,14 @@ def to_keras(params: Params, *, squash: str = "sigmoid", last_squash: str = "sig
         >>> to_keras(jaxnet.pretrained())(jax.numpy.zeros((5, 784))).shape
         (5, 10)
     """
-    params, spec = network(params, squash, last_squash)
+    params, spec = with_spec(params, squash, last_squash)
     for name in (squash, last_squash):
-        if name in _OTHERWISE:
-            raise ValueError(f"Expected another squash: Keras' {name} is {_OTHERWISE[name]}.")
+        if differs := FOREIGN[name].keras_differs:
+            raise ValueError(f"Expected a squash that Keras has; of its {name}, {differs}.")
     keras = _keras()
     model = keras.Sequential([keras.Input((spec.sizes[0],))])
     for (_, b), name in zip(params, spec.by_layer, strict=True):
-        activation = None if name == "identity" else name
-        model.add(keras.layers.Dense(b.size, activation, kernel_initializer="zeros"))
+        model.add(keras.layers.Dense(b.size, FOREIGN[name].keras, kernel_initializer="zeros"))
     model.set_weights([np.asarray(a, np.float32) for w, b in params for a in (w.T, b)])
     return model
 

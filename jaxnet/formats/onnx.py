@@ -14,23 +14,13 @@ from jax.typing import DTypeLike
 
 from jaxnet._util.files import FileError, open_file
 from jaxnet._util.optional import package
-from jaxnet.formats._parts import network
+from jaxnet.formats._parts import with_spec
 from jaxnet.formats._spec import Spec, in_words, with_notes
+from jaxnet.formats._squashes import FOREIGN
 from jaxnet.network import Layer, Params
 
 _INSTALL = "pip install 'jaxnet-digits[onnx]'"
 _OPSET, _IR = 20, 9  # the first with Gelu, and the format of its time
-_NODES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    "sigmoid": ("Sigmoid", {}),
-    "relu": ("Relu", {}),
-    "tanh": ("Tanh", {}),
-    "leaky_relu": ("LeakyRelu", {"alpha": 0.01}),
-    "elu": ("Elu", {"alpha": 1.0}),
-    "gelu": ("Gelu", {"approximate": "tanh"}),
-    "softplus": ("Softplus", {}),
-    "softmax": ("Softmax", {"axis": -1}),
-    "identity": ("Identity", {}),
-}
 
 
 def export(
@@ -68,7 +58,7 @@ def export(
     Source: the ONNX specification, operators of opset 20, https://onnx.ai/onnx/operators.
     """
     onnx = package("onnx", _INSTALL)
-    params, spec = network(params, squash, last_squash, notes)
+    params, spec = with_spec(params, squash, last_squash, notes)
     graph = _graph(onnx, params, spec, np.dtype(image_dtype), batch)
     model = onnx.helper.make_model(
         graph,
@@ -116,7 +106,7 @@ def load(path: str | os.PathLike[str]) -> tuple[Params, Spec]:
             if tensor.name != "white"
         }
         layers = [(arrays[f"{n}.weights"], arrays[f"{n}.biases"]) for n in range(len(arrays) // 2)]
-        params, spec = network(layers, said.pop("squash"), said.pop("last_squash"), said)
+        params, spec = with_spec(layers, said.pop("squash"), said.pop("last_squash"), said)
         images = model.graph.input[0].type.tensor_type
         dtype = onnx.helper.tensor_dtype_to_np_dtype(images.elem_type)
         # What was read is all there is in the file where it makes the same graph again.
@@ -181,9 +171,12 @@ def _graph(onnx: Any, params: Params, spec: Spec, image_dtype: np.dtype[Any], ba
 
 
 def _squash(node: Any, name: str, z: str, a: str) -> list[Any]:
-    if name == "silu":
-        return [node("Sigmoid", [z], [f"{a}.share"]), node("Mul", [z, f"{a}.share"], [a])]
-    if name not in _NODES:
-        raise ValueError(f"Expected a squash that ONNX has; {name} is none.")
-    operator, options = _NODES[name]
-    return [node(operator, [z], [a], **options)]
+    """The nodes that squash the sums `z` to the activations `a`."""
+    *first, last = FOREIGN[name].onnx
+    names = [z, *(f"{a}.{n}" for n in range(len(first))), a]
+    return [
+        node(operator, [z, before] if operator == "Mul" else [before], [after], **attributes)
+        for (operator, attributes), before, after in zip(
+            (*first, last), names[:-1], names[1:], strict=True
+        )
+    ]

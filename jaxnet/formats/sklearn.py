@@ -5,12 +5,13 @@ from typing import Any
 import numpy as np
 
 from jaxnet._util.optional import package
-from jaxnet.formats._parts import network
+from jaxnet.formats._parts import with_spec
 from jaxnet.formats._spec import Spec
+from jaxnet.formats._squashes import FOREIGN
 from jaxnet.network import Params
 
-_NAMES = {"logistic": "sigmoid", "relu": "relu", "tanh": "tanh", "identity": "identity"}
-_LAST_NAMES = {"logistic": "sigmoid", "softmax": "softmax", "identity": "identity"}
+_HIDDEN = {f.sklearn: name for name, f in FOREIGN.items() if f.sklearn}
+_LAST = {f.sklearn_last: name for name, f in FOREIGN.items() if f.sklearn_last}
 
 
 def to_sklearn(params: Params, *, squash: str = "sigmoid", last_squash: str = "sigmoid") -> Any:
@@ -38,12 +39,12 @@ def to_sklearn(params: Params, *, squash: str = "sigmoid", last_squash: str = "s
     """
     neural_network = package("sklearn.neural_network", "pip install scikit-learn")
     preprocessing = package("sklearn.preprocessing", "pip install scikit-learn")
-    params, spec = network(params, squash, last_squash)
+    params, spec = with_spec(params, squash, last_squash)
     n_out = spec.sizes[-1]
     if n_out == 2 or (n_out == 1 and last_squash != "sigmoid"):
         raise ValueError(f"Expected three outputs or more; got {n_out}. One will do under sigmoid.")
-    model = neural_network.MLPClassifier(spec.sizes[1:-1], activation=_theirs(_NAMES, squash))
-    model.out_activation_ = _theirs(_LAST_NAMES, last_squash)
+    model = neural_network.MLPClassifier(spec.sizes[1:-1], activation=_theirs(_HIDDEN, squash))
+    model.out_activation_ = _theirs(_LAST, last_squash)
     model.coefs_ = [np.array(w, np.float64).T for w, _ in params]
     model.intercepts_ = [np.array(b, np.float64) for _, b in params]
     model.n_layers_, model.n_outputs_ = len(spec.sizes), n_out
@@ -76,7 +77,7 @@ def from_sklearn(model: Any) -> tuple[Params, Spec]:
     if not isinstance(model, neural_network.MLPClassifier) or not hasattr(model, "coefs_"):
         raise TypeError(f"Expected an MLPClassifier that has been fitted; got {model!r:.60}.")
     layers = [(w.T, b) for w, b in zip(model.coefs_, model.intercepts_, strict=True)]
-    return network(layers, _NAMES[model.activation], _LAST_NAMES[model.out_activation_])
+    return with_spec(layers, _HIDDEN[model.activation], _LAST[model.out_activation_])
 
 
 def _theirs(names: dict[str, str], ours: str) -> str:

@@ -22,13 +22,13 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Num
 
 from jaxnet._util.files import FileError, open_file
 from jaxnet._util.optional import package
-from jaxnet.formats._parts import network
+from jaxnet._util.pixels import is_pixel_dtype
+from jaxnet.formats._parts import with_spec
 from jaxnet.formats._spec import in_words
-from jaxnet.inference import Images
 from jaxnet.network import SQUASHES, Params, logits, predicted
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -40,6 +40,7 @@ _CONVENTIONS = range(
 LIFETIME = "run by JAX up to 6 months newer and 3 weeks older"
 _INSTALL = "pip install 'jaxnet-digits[stablehlo]'"
 
+Images = Num[Array | np.ndarray, "n pixels"]
 Reader = Callable[[Images], tuple[Int[Array, " n"], Float[Array, "n 10"]]]
 
 
@@ -86,9 +87,9 @@ def export(
         (5, 10)
     """
     package("flatbuffers", _INSTALL)
-    params, spec = network(params, squash, last_squash)
+    params, spec = with_spec(params, squash, last_squash)
     dtype = jnp.dtype(image_dtype)
-    if dtype != jnp.uint8 and not jnp.issubdtype(dtype, jnp.floating):
+    if not is_pixel_dtype(dtype):
         raise ValueError(f"Expected images in uint8 or floats; got {dtype} instead.")
     if batch is not None and (isinstance(batch, bool) or not 1 <= batch < 2**31):
         raise ValueError(f"Expected a batch of one image or more; got {batch} instead.")

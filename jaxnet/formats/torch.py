@@ -16,23 +16,12 @@ from safetensors.numpy import save as to_bytes
 
 from jaxnet._util.files import FileError, open_file, replacing
 from jaxnet._util.optional import package
-from jaxnet.formats._parts import in_a_row, in_order, network, squash_of
+from jaxnet.formats._parts import in_a_row, in_order, squash_of, with_spec
 from jaxnet.formats._spec import Spec, with_notes
+from jaxnet.formats._squashes import FOREIGN
 from jaxnet.network import Params
 
 _INSTALL = "pip install torch"
-_MODULES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    "sigmoid": ("Sigmoid", {}),
-    "relu": ("ReLU", {}),
-    "tanh": ("Tanh", {}),
-    "leaky_relu": ("LeakyReLU", {"negative_slope": 0.01}),
-    "elu": ("ELU", {}),
-    "gelu": ("GELU", {"approximate": "tanh"}),
-    "silu": ("SiLU", {}),
-    "softplus": ("Softplus", {}),
-    "softmax": ("Softmax", {"dim": -1}),
-    "identity": ("Identity", {}),
-}
 
 
 def to_torch(params: Params, *, squash: str = "sigmoid", last_squash: str = "sigmoid") -> Any:
@@ -58,7 +47,7 @@ def to_torch(params: Params, *, squash: str = "sigmoid", last_squash: str = "sig
         torch.Size([5, 10])
     """
     torch = package("torch", _INSTALL)
-    params, spec = network(params, squash, last_squash)
+    params, spec = with_spec(params, squash, last_squash)
     parts: list[Any] = []
     for (w, b), name in zip(params, spec.by_layer, strict=True):
         # PyTorch's own start would be drawn from its global random numbers.
@@ -67,7 +56,7 @@ def to_torch(params: Params, *, squash: str = "sigmoid", last_squash: str = "sig
         linear.load_state_dict(
             {name: torch.tensor(np.asarray(a, np.float32)) for name, a in arrays.items()}
         )
-        module, options = _MODULES[name]
+        module, options = FOREIGN[name].torch
         parts += [linear, getattr(torch.nn, module)(**options)]
     return torch.nn.Sequential(*parts)
 
@@ -135,7 +124,7 @@ def from_state_dict(
     arrays = [
         (_numpy(state[name + "weight"]), _numpy(state[name + "bias"])) for name in in_order(layers)
     ]
-    return network(arrays, squash, last_squash)
+    return with_spec(arrays, squash, last_squash)
 
 
 def save_state_dict(
@@ -169,7 +158,7 @@ def save_state_dict(
         >>> sorted(load_state_dict(path)[0])
         ['0.bias', '0.weight']
     """
-    params, spec = network(params, squash, last_squash, notes)
+    params, spec = with_spec(params, squash, last_squash, notes)
     if Path(path).suffix == ".safetensors":
         state = {
             f"{2 * n}.{name}": np.ascontiguousarray(array)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from jaxnet._util.arguments import check_choice
 from jaxnet._util.cores import cores
+from jaxnet._util.pixels import is_pixel_dtype
 from jaxnet.inference._program import classify_chunk
 from jaxnet.inference._quantize import PRECISIONS, Bytes, Floats, prepare
 from jaxnet.network import Layer, Params, Squash, check
@@ -316,8 +317,7 @@ def check_images(params: Params, images: Any) -> None:
     if not isinstance(images, np.ndarray | jax.Array) or images.ndim != 2:
         got = images.shape if hasattr(images, "shape") else type(images).__name__
         raise ValueError(f"Expected an array of images, shape (n, pixels); got {got} instead.")
-    floats = jnp.issubdtype(images.dtype, jnp.floating) and images.dtype.itemsize <= 8
-    if images.dtype != np.uint8 and not (floats and images.dtype.isnative):
+    if not is_pixel_dtype(images.dtype) or not images.dtype.isnative:
         raise ValueError(f"Expected images in uint8 or floats; got {images.dtype} instead.")
     check(params, jax.ShapeDtypeStruct(images.shape[1:], jnp.float32))
 

@@ -14,8 +14,8 @@ from jaxnet.plot._tiles import tiles
 def contributions(
     params: Params,
     x: Image,
-    layer: int,
-    neuron: int,
+    layer: int = 1,
+    neuron: int = 0,
     *,
     squash: Squash = sigmoid,
     last_squash: Squash = sigmoid,
@@ -70,7 +70,7 @@ def contributions(
 
 def exciting(
     params: Params,
-    layer: int,
+    layer: int | None = None,
     neuron: int | None = None,
     *,
     squash: Squash = sigmoid,
@@ -83,8 +83,8 @@ def exciting(
 
     Args:
         params, squash: as for `jaxnet.forward`.
-        layer: 1 or more.
-        neuron: its place in the layer, from 0; all of them, if not given.
+        layer: from 1; by default, the last.
+        neuron: its index in the layer, from 0; by default, all of them.
         colors, figure: as for `image`.
 
     Returns:
@@ -98,6 +98,7 @@ def exciting(
         >>> jaxnet.plot.exciting(jaxnet.pretrained(), layer=3, neuron=7).get_suptitle()
         'The image that excites neuron 7 of layer 3 most'
     """
+    layer = len(params) if layer is None else layer
     wanted, images, sums = analysis.maximizing_images(params, layer, neuron, squash=squash)
     names = [f"{k}   sum {palette.signed(z)}" for k, z in zip(wanted, sums, strict=True)]
     figure, _ = tiles(figure, images, names, lambda ax, whole: _canvas.grays(ax, whole, colors, 1))
@@ -114,7 +115,7 @@ def exciting(
 def saliency(
     params: Params,
     x: Image,
-    digit: int | None = None,
+    neuron: int | None = None,
     *,
     squash: Squash = sigmoid,
     colors: str = "video",
@@ -124,7 +125,7 @@ def saliency(
 
     Args:
         params, x, squash: as for `jaxnet.logits`.
-        digit: the output's place; the one that is read, if not given.
+        neuron: the output; by default, the one that decides the answer.
         colors, figure: as for `weights`.
 
     Returns:
@@ -139,10 +140,8 @@ def saliency(
         >>> jaxnet.plot.saliency(jaxnet.pretrained(), x).get_suptitle()
         'What speaks for a 7, and what against it'
     """
-    if digit is None:
-        # A single output speaks for 1 and against 0.
-        digit = min(int(network.predict(params, x, squash=squash)), len(params[-1][1]) - 1)
-    slopes = np.asarray(analysis.saliency(params, x, digit, squash=squash), float)
+    neuron = analysis.answering_output(params, x, squash=squash) if neuron is None else neuron
+    slopes = np.asarray(analysis.saliency(params, x, neuron, squash=squash), float)
     seen, grid = np.asarray(x, float), palette.folded(x)
     rows, columns = grid.shape
     figure = _canvas.sheet(figure, 9.4, min(max(4.4 * rows / columns, 0.8), 4.6) + 1.8)
@@ -154,5 +153,5 @@ def saliency(
     if min(grid.shape) > 1 and seen.min() < 0.5 < seen.max():
         right.contour(np.nan_to_num(grid), [0.5], colors=TEXT, linewidths=1, alpha=0.8)
     _canvas.scale_bar([left, right], full, colors, "slope", largest=np.abs(slopes).max())
-    _canvas.caption(figure, f"What speaks for a {digit}, and what against it")
+    _canvas.caption(figure, f"What speaks for a {neuron}, and what against it")
     return _canvas.whole(figure)

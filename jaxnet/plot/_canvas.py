@@ -118,7 +118,7 @@ def grays(ax: Axes, grid: NDArray[Any], colors: str, white: float) -> AxesImage:
 
 
 def numbers(ax: Axes, row: ArrayLike, full: float) -> None:
-    """Writes each number into its cell, in dark where the cell is bright, if there is room for it."""
+    """Writes each number into its cell, dark on bright cells, if there is room."""
     grid = palette.folded(row)
     points = 72 * ax.figure.bbox.width * ax.get_position().width / ax.figure.dpi
     size = min(9.0, points / grid.shape[1] / 3.4)

@@ -8,7 +8,7 @@ from jaxtyping import Array
 from numpy.typing import NDArray
 
 from jaxnet._util import palette
-from jaxnet.data._load import unit
+from jaxnet.data import to_float32
 from jaxnet.inference import Answers
 from jaxnet.plot import _canvas
 from jaxnet.plot._canvas import BACKGROUND, LINE, TEXT, Axes, Figure, MaxNLocator, Sheet
@@ -115,7 +115,7 @@ def misread(
         figure = _canvas.sheet(figure, 6, 1.5)
         _canvas.caption(figure, title)
         return _canvas.whole(figure)
-    rows = unit(np.asarray(images[wrong])).astype(float)
+    rows = to_float32(np.asarray(images[wrong])).astype(float)
     names = [f"{answers.digits[k]}, is {labels[k]}" for k in wrong]
     figure, _ = tiles(figure, rows, names, lambda ax, whole: _canvas.grays(ax, whole, "safe", 1))
     below = "what was read, and what it is; first the surest"

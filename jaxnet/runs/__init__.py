@@ -1,4 +1,13 @@
-"""TODO"""
+"""Training runs on disk: configured by name, checkpointed after every epoch, resumable.
+
+    options = Options(optimizer="adam", epochs=15, ensemble=8)
+    images, labels, described = load_data(["mnist"])
+    for progress in train(options, images, labels, "run.checkpoint", resume=True):
+        print(progress.history.cost[-1])
+
+An interrupted run that is resumed is bit-identical to one that was not: each epoch's key is derived
+from the seed and the epoch's number, and the checkpoint holds everything else exactly.
+"""
 
 from jaxnet.runs._options import AUGMENTS as AUGMENTS
 from jaxnet.runs._options import COSTS as COSTS
@@ -7,9 +16,10 @@ from jaxnet.runs._options import SCHEDULES as SCHEDULES
 from jaxnet.runs._options import Options as Options
 from jaxnet.runs._record import check_output as check_output
 from jaxnet.runs._record import is_finished as is_finished
-from jaxnet.runs._record import write as write
+from jaxnet.runs._record import save_run as save_run
 from jaxnet.runs._run import Diverged as Diverged
+from jaxnet.runs._run import OtherOptions as OtherOptions
 from jaxnet.runs._run import Progress as Progress
-from jaxnet.runs._run import begin as begin
 from jaxnet.runs._run import identity as identity
-from jaxnet.runs._run import read as read
+from jaxnet.runs._run import load_data as load_data
+from jaxnet.runs._run import train as train

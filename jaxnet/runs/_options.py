@@ -1,4 +1,4 @@
-"""The options of a training run, each by name, and what the names stand for."""
+"""The options of a training run, and the tables of what their names stand for."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -9,6 +9,7 @@ import optax
 from numpy.typing import NDArray
 
 from jaxnet import training
+from jaxnet._util.arguments import ArgumentError, check_choice
 from jaxnet.data.augment import affine, both, elastic
 from jaxnet.network import SIZES, SQUASHES
 from jaxnet.training import Augment, Cost
@@ -32,8 +33,6 @@ COSTS: Mapping[str, Cost] = {
     "cross-entropy": training.cross_entropy,
     "quadratic": training.quadratic_cost,
 }
-
-
 AUGMENTS: Mapping[str, Augment | None] = {
     "none": None,
     "affine": affine,
@@ -42,19 +41,28 @@ AUGMENTS: Mapping[str, Augment | None] = {
 }
 
 
+TABLES: Mapping[str, Mapping[str, Any]] = {
+    "squash": SQUASHES,
+    "cost": COSTS,
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+    "augment": AUGMENTS,
+}
+
+
 class Options(NamedTuple):
-    """What a run is, but for its images.
+    """The configuration of a run. To add an optimizer, say, give it a line in `OPTIMIZERS`.
 
     Attributes:
-        sizes: neurons in each layer, the input first.
-        squash: of the hidden layers, a name in `jaxnet.network.SQUASHES`.
-        cost, optimizer, schedule, augment: names in this module's tables.
-        rate: the learning rate to begin with.
-        epochs: times that the images are gone through.
-        batch_size: images a step.
-        seed: decides every random number of the run.
-        ensemble: networks that learn side by side, from the same batches.
-        held_out: share of the images that are only scored, from 0 to below 1.
+        sizes: layer sizes, input first.
+        squash: the hidden layers' activation function, a name in `jaxnet.network.SQUASHES`.
+        cost, optimizer, schedule, augment: names in this room's tables.
+        rate: the initial learning rate.
+        epochs: number of passes over the images.
+        batch_size: images per step.
+        seed: determines every random number of the run.
+        ensemble: number of networks trained side by side, on the same batches.
+        held_out: fraction of the images used only for validation, from 0 to below 1.
     """
 
     sizes: tuple[int, ...] = SIZES
@@ -72,49 +80,45 @@ class Options(NamedTuple):
 
 
 def n_held_out(options: Options, n: int) -> int:
+    """The number of validation images out of `n`."""
     return max(1, round(options.held_out * n)) if options.held_out else 0
 
 
 def check_options(options: Options, images: NDArray[Any], labels: NDArray[Any]) -> None:
-    tables = {
-        "squash": SQUASHES,
-        "cost": COSTS,
-        "optimizer": OPTIMIZERS,
-        "schedule": SCHEDULES,
-        "augment": AUGMENTS,
-    }
-    for name, table in tables.items():
-        if (value := getattr(options, name)) not in table:
-            raise ValueError(f"--{name}: expected one of {', '.join(table)}; got {value}.")
-    for name in ("epochs", "ensemble"):
-        if getattr(options, name) < 1:
-            raise ValueError(f"--{name}: expected at least 1; got {getattr(options, name)}.")
-    if not 0 < options.rate < float("inf"):
-        raise ValueError(f"--rate: expected a number above 0; got {options.rate}.")
-    if not 0 <= options.held_out < 1:
-        raise ValueError(f"--held-out: expected a share from 0 to below 1; got {options.held_out}.")
-    if not 0 <= options.seed < 2**32:
-        raise ValueError(f"--seed: expected a number from 0 to 4294967295; got {options.seed}.")
+    """Raises unless the options are valid, and fit the images and labels."""
+    for name, table in TABLES.items():
+        check_choice(table, getattr(options, name), name)
+    for name, valid, expected in (
+        ("epochs", options.epochs >= 1, "at least 1"),
+        ("ensemble", options.ensemble >= 1, "at least 1"),
+        ("rate", 0 < options.rate < float("inf"), "a positive number"),
+        ("held_out", 0 <= options.held_out < 1, "a fraction from 0 to below 1"),
+        ("seed", 0 <= options.seed < 2**32, "a number from 0 to 4294967295"),
+    ):
+        if not valid:
+            raise ArgumentError(name, f"expected {expected}; got {getattr(options, name)}.")
     sizes = options.sizes
     if len(sizes) < 2 or min(sizes) < 1 or max(sizes) > 10**6 or sizes[0] != images.shape[1]:
-        raise ValueError(
-            f"--sizes: expected {images.shape[1]} first, as many as the images have pixels, then "
-            f"the neurons of each layer, as in 784-16-16-10; got {'-'.join(map(str, sizes))}."
+        raise ArgumentError(
+            "sizes",
+            f"expected {images.shape[1]} first, the number of pixels, then the neurons of each "
+            f"layer, as in 784-16-16-10; got {'-'.join(map(str, sizes))}.",
         )
     if len(images) != len(labels):
         raise ValueError(f"{len(labels):,} labels for {len(images):,} images.")
     if labels.dtype.kind not in "ui" or (labels.size and labels.min() < 0):
-        raise ValueError(f"Expected labels, integers from 0; got {labels.dtype}.")
+        raise ValueError(f"Expected labels as non-negative integers; got {labels.dtype}.")
     if images.dtype.kind == "f" and not np.isfinite(images).all():
-        raise ValueError("Expected images, numbers from 0 to 1; some of theirs are NaN.")
+        raise ValueError("Expected images with values from 0 to 1; some are NaN or infinite.")
     if labels.size and labels.max() >= sizes[-1]:
-        raise ValueError(
-            f"--sizes: expected {labels.max() + 1} neurons or more at the end, one for each "
-            f"digit up to {labels.max()}; got {sizes[-1]}."
+        raise ArgumentError(
+            "sizes",
+            f"expected at least {labels.max() + 1} neurons in the last layer, for digits up to "
+            f"{labels.max()}; got {sizes[-1]}.",
         )
     n = len(images) - n_held_out(options, len(images))
     if not 1 <= options.batch_size <= n:
-        raise ValueError(
-            f"--batch-size: expected from 1 to the {n:,} images to learn from; "
-            f"got {options.batch_size}."
+        raise ArgumentError(
+            "batch_size",
+            f"expected 1 to {n:,}, the number of training images; got {options.batch_size}.",
         )

@@ -1,4 +1,4 @@
-"""What a training run leaves on disk: the network, its record, its picture, all its members."""
+"""What a run leaves on disk: the best network, the record, and all members."""
 
 import json
 import math
@@ -17,41 +17,41 @@ from jaxnet.runs._run import Options, Progress
 
 
 def check_output(output: Path, inputs: Iterable[str], *, replace: bool) -> None:
-    """Raises, before hours of learning, where `write` could not write or would overwrite.
+    """Fails before training starts if `save_run` would fail or overwrite something.
 
     Args:
-        output: the file for the network; the others have its name and other endings.
-        inputs: files that the run reads, and must not be written over.
+        output: the network's file; the others have the same name and other endings.
+        inputs: files that the run reads, which must not be overwritten.
         replace: whether files of an earlier run may be replaced.
 
     Raises:
-        FileError: another ending, no such folder, or something is there already.
+        FileError: a wrong ending, a missing folder, or a file that exists already.
 
     Example:
         >>> import pathlib, jaxnet
         >>> jaxnet.runs.check_output(pathlib.Path("new.safetensors"), [], replace=False)
     """
     if output.suffix != ".safetensors":
-        raise FileError(f"{output}: networks are written to .safetensors; name it so.")
+        raise FileError(f"{output}: networks are saved as .safetensors; use that ending.")
     read = [*map(Path, inputs)]
     check_free(output)
     for suffix in (".safetensors", ".json", ".png", ".members", ".checkpoint"):
         path = output.with_suffix(suffix)
         if path.exists() and path.is_dir() != (suffix == ".members"):
-            raise FileError(f"{path}: something else has this name; choose another --output.")
+            raise FileError(f"{path}: something else has this name; choose another output.")
         if not path.is_dir():
             check_free(path, read)
         if path.exists() and suffix != ".checkpoint" and not replace:
             raise FileError(
-                f"{path}: is there already; choose another --output, or replace with --overwrite."
+                f"{path}: exists already; choose another output, or replace it with overwrite=True."
             )
 
 
 def is_finished(output: Path, identity: dict[str, str]) -> bool:
-    """Whether a run of these options and data has left its network and its record here.
+    """Whether a run with this identity has saved its network and record here.
 
     Args:
-        output: the file for the network.
+        output: the network's file.
         identity: from `jaxnet.runs.identity`.
 
     Example:
@@ -67,7 +67,7 @@ def is_finished(output: Path, identity: dict[str, str]) -> bool:
         return False
 
 
-def write(
+def save_run(
     progress: Progress,
     options: Options,
     output: Path,
@@ -75,28 +75,28 @@ def write(
     trained_on: str,
     identity: dict[str, str],
 ) -> None:
-    """Writes the best network, the record, and all members if several; the network last.
+    """Saves the best network, the record, and an ensemble's members; the network last.
 
     Args:
         progress: the run after its last epoch.
-        options: what it was told.
-        output: the file of the network, `NAME.safetensors`; beside it appear `NAME.json`, the
-            record, and for an ensemble the folder `NAME.members`.
-        trained_on: what the images were.
+        options: its configuration.
+        output: the network's file, `NAME.safetensors`; the record is saved as `NAME.json`, and an
+            ensemble's members in the folder `NAME.members`.
+        trained_on: a description of the images.
         identity: from `jaxnet.runs.identity`.
 
     Raises:
-        OSError: something cannot be written.
+        OSError: a file cannot be written.
 
     Example:
         >>> import pathlib, tempfile, jax, numpy, jaxnet
-        >>> one = numpy.array([[0.5]])  # an epoch of a member
+        >>> one = numpy.array([[0.5]])  # one epoch, one member
         >>> params = jax.tree.map(lambda leaf: leaf[None], jaxnet.pretrained())
         >>> history = jaxnet.training.History(one, one, None)
         >>> progress = jaxnet.runs.Progress(params, history, seconds=2.0)
         >>> path = pathlib.Path(tempfile.mkdtemp(), "digits.safetensors")
         >>> options = jaxnet.runs.Options(epochs=1, held_out=0)
-        >>> jaxnet.runs.write(progress, options, path, trained_on="nothing", identity={})
+        >>> jaxnet.runs.save_run(progress, options, path, trained_on="nothing", identity={})
         >>> sorted(file.name for file in path.parent.iterdir())
         ['digits.json', 'digits.safetensors']
     """
@@ -148,5 +148,5 @@ def _member(progress: Progress, n: int) -> Any:
 
 
 def _rows(values: NDArray[Any]) -> list[list[float | None]]:
-    """A list for each member; JSON has no numbers that are not finite."""
+    """One list per member; JSON cannot hold numbers that are not finite."""
     return [[v if math.isfinite(v) else None for v in row] for row in values.T.tolist()]

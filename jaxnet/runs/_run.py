@@ -1,8 +1,4 @@
-"""Training runs on disk: chosen by name, kept after each epoch, picked up where they stopped.
-
-A run is the same to the last bit however often it was interrupted: each epoch's key follows
-from the seed and the number of the epoch, and the checkpoint holds all else, exactly.
-"""
+"""A run: its data, its identity, and the loop over epochs that saves a checkpoint after each."""
 
 import hashlib
 import json
@@ -40,13 +36,13 @@ from jaxnet.training import History, Score, TrainState, train_epoch
 
 
 class Progress(NamedTuple):
-    """A run so far.
+    """The state of a run after an epoch.
 
     Attributes:
-        params: an ensemble, each array with the members' axis in front.
-        history: arrays of shape `(epochs so far, members)`; `held_out` is None where no
-            images were held out.
-        seconds: spent learning, earlier sessions included.
+        params: an ensemble: all arrays have a leading member axis.
+        history: arrays of shape `(epochs so far, members)`; `held_out` is None without validation
+            images.
+        seconds: training time, including earlier sessions.
     """
 
     params: Params
@@ -55,7 +51,7 @@ class Progress(NamedTuple):
 
     @property
     def best(self) -> int:
-        """The member that reads the images held out best; without those, of the least cost."""
+        """The member with the best validation accuracy, or else with the lowest cost."""
         h = self.history
         last = -h.cost[-1] if h.held_out is None else h.held_out.accuracy[-1]
         alive = np.isfinite(h.cost[-1]) & np.isfinite(last)
@@ -63,31 +59,42 @@ class Progress(NamedTuple):
 
 
 class Diverged(RuntimeError):
-    """Learning led nowhere: every member's cost or weights left all bounds."""
+    """Training diverged: no ensemble member has a finite cost."""
 
 
-_WORST = 1e4  # mean cost of an image, from which no run comes back; a guess costs about 2
+class OtherOptions(FileError):
+    """The checkpoint is of a run with other options: these, as text."""
+
+    def __init__(self, path: Any, options: Mapping[str, str]) -> None:
+        told = ", ".join(f"{name}={value}" for name, value in options.items()) or "other options"
+        super().__init__(
+            f"{path}: an unfinished run with {told}; pass the same options, or delete it."
+        )
+        self.path, self.options = path, options
 
 
-def read(data: Sequence[str]) -> tuple[NDArray[Any], NDArray[Any], str]:
-    """Images and labels by name.
+_MAX_COST = 1e4  # a cost from which a run never recovers; chance level is about 2.3
+
+
+def load_data(data: Sequence[str]) -> tuple[NDArray[Any], NDArray[Any], str]:
+    """Loads training images and labels by name or path.
 
     Args:
-        data: `["mnist"]`, its training half; `["drawn"]`, 20,000 digits by the program itself;
-            or the paths of images and of labels.
+        data: `["mnist"]`, MNIST's training split; `["drawn"]`, 20,000 synthetic digits; or the
+            paths of the images and of the labels.
 
     Returns:
-        Images of shape `(n, 784)`, labels of shape `(n,)`, and what they are, in words.
+        Images of shape `(n, 784)`, labels of shape `(n,)`, and a description.
 
     Raises:
-        ValueError: none of these.
+        ValueError: neither a known name nor two paths.
         FileError, OSError: as `load_mnist`, `read_images` and `read_labels`.
 
     Example:
         >>> import jaxnet
-        >>> images, labels, named = jaxnet.runs.read(["drawn"])
+        >>> images, labels, named = jaxnet.runs.load_data(["drawn"])
         >>> images.shape, images.dtype, named
-        ((20000, 784), dtype('uint8'), '20,000 drawn digits')
+        ((20000, 784), dtype('uint8'), '20,000 synthetic digits')
     """
     if list(data) == ["mnist"]:
         images, labels = load_mnist("train")
@@ -97,11 +104,11 @@ def read(data: Sequence[str]) -> tuple[NDArray[Any], NDArray[Any], str]:
         return (
             np.asarray((255 * images).round().astype(jnp.uint8)),
             np.asarray(labels),
-            (f"{len(labels):,} drawn digits"),
+            (f"{len(labels):,} synthetic digits"),
         )
     if len(data) != 2:
         raise ValueError(
-            "Expected mnist, or drawn, or two files, images and labels; "
+            "Expected mnist, drawn, or two files, images and labels; "
             f"got {' '.join(data) or 'nothing'}."
         )
     images, labels = read_images(data[0]).images, read_labels(data[1])
@@ -109,7 +116,7 @@ def read(data: Sequence[str]) -> tuple[NDArray[Any], NDArray[Any], str]:
 
 
 def identity(options: Options, images: NDArray[Any], labels: NDArray[Any]) -> dict[str, str]:
-    """What makes a run this one and no other: its options and its data, the latter by SHA-256.
+    """What identifies a run: its options, and the SHA-256 of its images and labels.
 
     Example:
         >>> import numpy, jaxnet
@@ -124,7 +131,7 @@ def identity(options: Options, images: NDArray[Any], labels: NDArray[Any]) -> di
     }
 
 
-def begin(
+def train(
     options: Options,
     images: NDArray[Any],
     labels: NDArray[Any],
@@ -132,23 +139,23 @@ def begin(
     *,
     resume: bool = False,
 ) -> Iterator[Progress]:
-    """Trains as told, and keeps the state in a file, at the start and after each epoch.
+    """Trains, saving a checkpoint at the start and after every epoch.
 
     Args:
-        options: what to do.
+        options: the configuration of the run.
         images: shape `(n, pixels)`, uint8 or floats from 0 to 1.
         labels: integers, shape `(n,)`.
-        checkpoint: the file; replaced whole, or not at all.
-        resume: go on from the checkpoint, if there is one.
+        checkpoint: the file, replaced atomically.
+        resume: continue from the checkpoint if it exists.
 
     Yields:
-        The run so far, after each epoch; at once, where a checkpoint was read.
+        The progress after each epoch; if a checkpoint was loaded, first its own.
 
     Raises:
-        ValueError: options that make no sense, or not with these images.
+        ValueError: invalid options, or options that do not fit these images.
         FileError: a checkpoint of another run, or one that would be overwritten.
-        Diverged: no member has a finite cost; the checkpoint is of the epoch before.
-        OSError: the checkpoint cannot be written; the one before it is still there.
+        Diverged: no member has a finite cost; the checkpoint holds the previous epoch.
+        OSError: the checkpoint cannot be written; the previous one is intact.
 
     Example:
         >>> import jax, pathlib, tempfile, jaxnet
@@ -156,7 +163,7 @@ def begin(
         >>> images, labels = map(jax.device_get, digits)
         >>> path = pathlib.Path(tempfile.mkdtemp(), "run.checkpoint")
         >>> options = jaxnet.runs.Options(epochs=3, ensemble=2)
-        >>> [len(p.history.cost) for p in jaxnet.runs.begin(options, images, labels, path)]
+        >>> [len(p.history.cost) for p in jaxnet.runs.train(options, images, labels, path)]
         [1, 2, 3]
     """
     check_options(options, images, labels)
@@ -168,12 +175,12 @@ def begin(
     if os.path.exists(checkpoint):
         if not resume:
             raise FileError(
-                f"{checkpoint}: an unfinished run; go on with --resume, or remove this file."
+                f"{checkpoint}: an unfinished run; resume it with resume=True, or delete this file."
             )
         like = jax.eval_shape(start), history
         (state, history), said = _checkpoint.load(checkpoint, like)
         if other := [name for name in notes if said.get(name) != notes[name]]:
-            raise FileError(_another_run(checkpoint, said, options, other))
+            raise _other_run(checkpoint, said, options, other)
         seconds = float(said["seconds"])
         if len(history.cost):
             yield Progress(state.params, history, seconds)
@@ -187,10 +194,10 @@ def begin(
         state, score = epoch(jnp.uint32(n), state)
         kept, now = jax.tree.map(np.array, (state, score))  # copies: the next epoch takes `state`
         seconds += time.monotonic() - began
-        if not (now.cost < _WORST).any():
-            before = f"; it was {np.nanmin(history.cost[-1]):.3g} in the epoch before" if n else ""
+        if not (now.cost < _MAX_COST).any():
+            before = f"; the epoch before, it was {np.nanmin(history.cost[-1]):.3g}" if n else ""
             raise Diverged(
-                f"learning went out of all bounds in epoch {n + 1}, with a cost of "
+                f"training diverged in epoch {n + 1}, with a cost of "
                 f"{now.cost.min():.3g}{before}. Try a rate below {options.rate:g}."
             )
         history = jax.tree.map(lambda past, row: np.concatenate([past, row[None]]), history, now)
@@ -199,13 +206,13 @@ def begin(
 
 
 def _placed(members: Any, options: Options) -> Any:
-    """Among all devices, where they can share the members evenly."""
+    """Shards the members across all devices if they can share them equally."""
     shared = options.ensemble % jax.device_count() == 0
     return shard_members(members, jax.devices() if shared else jax.devices()[:1])
 
 
 def _program(options: Options, images: NDArray[Any], labels: NDArray[Any]) -> tuple[Any, Any]:
-    """The state to begin with, and an epoch: functions compiled once for the whole run."""
+    """Functions that return the initial state and run an epoch, compiled once for the whole run."""
     key_split, key_starts, key_epochs = jax.random.split(jax.random.key(options.seed), 3)
     held_out = n_held_out(options, len(images))
     order = np.asarray(shuffled(key_split, len(images)))
@@ -254,20 +261,16 @@ def _program(options: Options, images: NDArray[Any], labels: NDArray[Any]) -> tu
     )
 
 
-def _another_run(
-    checkpoint: Any, said: Mapping[str, str], options: Options, other: list[str]
-) -> str:
-    """What the checkpoint's run was told otherwise, as a sentence."""
+def _other_run(path: Any, said: Mapping[str, str], options: Options, other: list[str]) -> FileError:
+    """The error for a checkpoint of another run: names what differs."""
     if "options" not in other:
-        return f"{checkpoint}: an unfinished run on other {other[0]}; give it those, or remove it."
+        return FileError(
+            f"{path}: an unfinished run on other {other[0]}; pass the same, or delete it."
+        )
     was, now = json.loads(said.get("options", "{}")), json.loads(json.dumps(options._asdict()))
-    differ = [
-        f"--{name.replace('_', '-')} {_in_words(was.get(name))}"
-        for name in now
-        if was.get(name) != now[name]
-    ]
-    told = ", ".join(differ) or "other options"
-    return f"{checkpoint}: an unfinished run with {told}; say so too, or remove it."
+    return OtherOptions(
+        path, {name: _in_words(was.get(name)) for name in now if was.get(name) != now[name]}
+    )
 
 
 def _in_words(value: Any) -> str:

@@ -11,6 +11,8 @@ from jax.nn import sigmoid
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Num
 
+from jaxnet._util.pixels import is_pixel_dtype
+
 Images = Num[Array | np.ndarray, "n pixels"]
 Labels = Num[Array | np.ndarray, "n ..."]
 Weights = Float[Array | np.ndarray, " n"]
@@ -91,7 +93,7 @@ def unit(images: Num[Array | np.ndarray, "..."]) -> Float[Array, "..."]:
         >>> jaxnet.training.unit(jax.numpy.array([0, 255], "uint8")).tolist()
         [0.0, 1.0]
     """
-    if images.dtype != jnp.uint8 and not jnp.issubdtype(images.dtype, jnp.floating):
+    if not is_pixel_dtype(images.dtype):
         raise TypeError(f"Expected images in uint8 or floats; got {images.dtype} instead.")
     images = jnp.asarray(images)
     return images.astype(jnp.float32) / 255 if images.dtype == jnp.uint8 else images

@@ -275,5 +275,5 @@ def test_mistakes_are_told_before_any_work(tmp_path):
 def test_without_ray_it_says_what_to_install(monkeypatch):
     monkeypatch.delitem(sys.modules, "jaxnet.batch.cluster")
     monkeypatch.setitem(sys.modules, "ray.data", None)
-    with pytest.raises(ModuleNotFoundError, match=r"pip install 'jaxnet\[ray\]'"):
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'jaxnet-digits\[ray\]'"):
         import_module("jaxnet.batch.cluster")

@@ -11,7 +11,7 @@ import pytest
 from jaxnet import Answers
 from jaxnet._util.files import FileError
 from jaxnet.batch import ENDINGS, Table, json_lines, write_answers
-from jaxnet.batch._tables import writing
+from jaxnet.batch._tables import WRITERS
 from jaxnet.data import Numbered
 
 
@@ -97,7 +97,7 @@ def test_tables_one_after_another_in_every_format(answers, ending, brightest, la
     if brightest:
         answers = answers._replace(activations=answers.activations.max(1))
     file, table = io.BytesIO(), Table(answers, NAMES, labels, errors)
-    with writing(file, ending, 6, like=table) as write:
+    with WRITERS[ending](file, 6, table) as write:
         write(table)
         write(table)
     digits, activations, known = read_back(file, ending)
@@ -126,11 +126,11 @@ def test_many_rows_of_one_file_are_called_as_one_by_one(answers):
     for ending in ENDINGS:
         written = [io.BytesIO(), io.BytesIO()]
         for content, called in zip(written, (names, [*names]), strict=True):
-            with writing(content, ending, 3, like=Table(answers, called, None, errors)) as write:
+            with WRITERS[ending](content, 3, Table(answers, called, None, errors)) as write:
                 write(Table(answers, called, None, errors))
         assert written[0].getvalue() == written[1].getvalue()
     table = Table(answers, names, None, errors)
-    with writing(file := io.BytesIO(), ".parquet", 3, like=table) as write:
+    with WRITERS[".parquet"](file := io.BytesIO(), 3, table) as write:
         write(table)
     rows = pyarrow.parquet.read_table(file).to_pydict()
     assert rows["image"] == [name.replace("\udcff", "\\udcff") for name in names]
@@ -142,7 +142,7 @@ def test_csv_is_what_pythons_csv_writes(answers):
     a = np.ones((6, 2), np.float32)
     table = Table(Answers(np.arange(6), a), names, None, {5: 'why, in "words"'})
     file, expected = io.BytesIO(), io.StringIO(newline="")
-    with writing(file, ".csv", 6, like=table) as write:
+    with WRITERS[".csv"](file, 6, table) as write:
         write(table)
     rows = [[name, n, 1, 1, ""] for n, name in enumerate(names[:5])]
     head = ["image", "digit", "activation_0", "activation_1", "error"]
@@ -152,7 +152,7 @@ def test_csv_is_what_pythons_csv_writes(answers):
 
 def test_json_has_no_number_that_is_none(answers):
     table = Table(answers._replace(activations=np.full((3, 10), np.nan)), NAMES)
-    with pytest.raises(ValueError, match="JSON has no word for an activation"):
+    with pytest.raises(ValueError, match="JSON cannot hold an activation"):
         [*json_lines(table)]
 
 
@@ -160,7 +160,7 @@ def test_json_has_no_number_that_is_none(answers):
 def test_no_rows_at_all(answers, ending):
     none = Table(Answers(*(part[:0] for part in answers)), [])
     file = io.BytesIO()
-    with writing(file, ending, 0, like=none) as write:
+    with WRITERS[ending](file, 0, none) as write:
         write(none)
     file.seek(0)
     if ending == ".npy":

@@ -168,11 +168,13 @@ def from_files(params):
         folder = Path(name)
         np.save(folder / "many.npy", images)
         inputs = open_inputs([folder / "many.npy"])
-        job = jobs.Job(*jaxnet.load(), inputs, brightest=True)
+        job = jaxnet.batch.open_job(*jaxnet.load(), inputs, brightest=True)
         jobs.warm(job)
         for ending in ENDINGS:
             options = {"ending": ending, "size": N // 2, "resume": False}
-            spent = seconds(lambda e=ending, o=options: [*shards.write(job, folder / e[1:], **o)])
+            spent = seconds(
+                lambda e=ending, o=options: [*shards.write_shards(job, folder / e[1:], **o)]
+            )
             report(
                 f"a million, .npy to {ending}", N / spent / 1e6, in_memory / 1e6,
                 "million images/s", peer_name="in memory",

@@ -9,8 +9,8 @@ from PIL import Image
 
 import jaxnet
 from jaxnet.cli import _blocks as blocks
-from jaxnet.cli import _draw as draw
 from jaxnet.cli import app
+from jaxnet.cli.draw import PLOTS
 from jaxnet.data import write_idx
 from tests.cli.test_terminal import printed
 from tests.subprocesses import refused, run
@@ -46,14 +46,14 @@ def command(folder, monkeypatch, capsys):
 
 
 def test_every_picture_is_drawn_into_its_kinds_of_file(command, tmp_path):
-    for what, takes in draw.TAKES.items():
+    for what, (takes, *_) in PLOTS.items():
         inputs = ["images.gz", "--labels", "labels.gz"] if "labels" in takes else []
         path = tmp_path / f"{what}{'.gif' if what == 'flow' else '.png'}"
         assert command(what, *inputs, "--weights", "relu", "--output", path) == ""
         with Image.open(path) as picture:
             assert min(picture.size) > 200
             assert len(picture.convert("L").getcolors()) > 20
-    assert len([*tmp_path.iterdir()]) == len(draw.TAKES)
+    assert len([*tmp_path.iterdir()]) == len(PLOTS)
 
 
 def test_svg_and_pdf(command, tmp_path):
@@ -102,9 +102,9 @@ def test_weights_of_networks_that_read_no_digits(command, tmp_path):
     ("arguments", "says"),
     [
         (["cat"], "one of image, activations, .*; got cat"),
-        (["network"], "drawn into a file, not in a terminal: --output network.png"),
-        (["flow", "--output", "a.png"], r"flow is drawn into \.gif, not \.png"),
-        (["image", "--output", "a.jpg"], r"image is drawn into \.png or \.svg or \.pdf, not \.jpg"),
+        (["network"], "drawn to a file, not in a terminal: --output network.png"),
+        (["flow", "--output", "a.png"], r"flow is drawn to \.gif, not \.png"),
+        (["image", "--output", "a.jpg"], r"image is drawn to \.png or \.svg or \.pdf, not \.jpg"),
         (["image", "--output", "no/a.png"], "no/a.png: there is no folder no"),
         (["image", "nothing.png"], "No such file"),
         (["image", "images.gz", "--index", "30"], "one of 30 images, from 0; got 30"),

@@ -65,7 +65,7 @@ def test_a_network_goes_to_pytorch_and_comes_back(tmp_path, command, capsys):
         torch.nn.Linear(16, 10),
     )
     model.load_state_dict(torch.load(there, weights_only=True))
-    with pytest.raises(FileError, match=r"b\.pt: .* say it by --squash and --last-squash"):
+    with pytest.raises(FileError, match=r"b\.pt: .* pass --squash and --last-squash"):
         command("convert", there, back)
     assert not back.exists()
     command("convert", there, back, "--squash", "relu", "--last-squash", "sigmoid")
@@ -109,7 +109,7 @@ def test_keras_needs_no_setting(tmp_path):
         (["convert", "in.safetensors", "in.safetensors"], "this is one of the inputs"),
         (["convert", "in.safetensors", "./in.safetensors"], "this is one of the inputs"),
         (["convert", "in.safetensors", "out.onnx", "--pytorch"], "PyTorch's names are for"),
-        (["convert", "in.safetensors", "out.onnx", "--squash", "relu"], "sigmoid, and not by relu"),
+        (["convert", "in.safetensors", "out.onnx", "--squash", "relu"], "says sigmoid, not relu"),
         (["convert", "text.safetensors", "out.onnx"], "not a whole safetensors file"),
         (["convert", "text.onnx", "out.safetensors"], "not a graph that jaxnet wrote"),
         (["convert", "text.pt", "out.safetensors"], r"text\.pt: not a"),

@@ -629,7 +629,7 @@ def test_temporary_files_go_with_what_reads_them(tmp_path):
 def test_without_pyarrow(tmp_path, monkeypatch):
     write(tmp_path / "a", "lists")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(ModuleNotFoundError, match=r"pip install 'jaxnet\[parquet\]'"):
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'jaxnet-digits\[parquet\]'"):
         open_inputs([tmp_path / "a"])
 
 

@@ -421,7 +421,7 @@ def test_state_dicts_that_pytorch_wrote_are_loaded(tmp_path, ending, dtype, x):
     ours = forward(params, spec, jnp.asarray(x, params[0].weights.dtype))
     theirs = PACKAGES["torch"].run(model.float(), x)
     np.testing.assert_allclose(ours, theirs, atol=3e-2 if ours.dtype == jnp.bfloat16 else 1e-5)
-    with pytest.raises(FileError, match=r"say it by --squash and --last-squash, of sigmoid"):
+    with pytest.raises(FileError, match=r"pass squash= and last_squash=, each one of sigmoid"):
         convert.read(path, squash="sigmoid")
 
 
@@ -481,7 +481,7 @@ def test_no_code_in_a_file_is_run(tmp_path, monkeypatch):
 @pytest.mark.parametrize("keep", [0, 100, 0.5])
 def test_damaged_files_are_the_error(tmp_path, ending, keep):
     path = tmp_path / f"network.{ending}"
-    convert.write(path, *convert.read(jaxnet.pretrained.__globals__["PATH"]))
+    convert.write(path, *jaxnet.load())
     whole = path.read_bytes()
     path.write_bytes(whole[: int(len(whole) * keep) if isinstance(keep, float) else keep])
     with pytest.raises(FileError, match=rf"network\.{ending}: not a ") as raised:
@@ -530,7 +530,7 @@ def test_from_kind_to_kind_and_back(tmp_path):
 def test_a_squash_that_contradicts_the_file_is_the_error(tmp_path):
     path = tmp_path / "network.safetensors"
     jaxnet.save(path, jaxnet.init(jax.random.key(0), (20, 5)))
-    with pytest.raises(FileError, match="squashed by sigmoid, and not by relu"):
+    with pytest.raises(FileError, match="the file says sigmoid, not relu"):
         convert.read(path, last_squash="relu")
 
 
@@ -549,8 +549,8 @@ def test_other_endings_are_the_error(tmp_path, name):
         (formats.to_nnx, "flax", "pip install flax"),
         (formats.to_equinox, "equinox", "pip install equinox"),
         (formats.to_sklearn, "sklearn", "pip install scikit-learn"),
-        (formats.onnx.export, "onnx", r"pip install 'jaxnet\[onnx\]'"),
-        (formats.stablehlo.export, "flatbuffers", r"pip install 'jaxnet\[stablehlo\]'"),
+        (formats.onnx.export, "onnx", r"pip install 'jaxnet-digits\[onnx\]'"),
+        (formats.stablehlo.export, "flatbuffers", r"pip install 'jaxnet-digits\[stablehlo\]'"),
     ],
 )
 def test_a_package_that_is_missing_is_named_with_the_command(call, missing, command, monkeypatch):

@@ -111,7 +111,7 @@ def test_others_find_what_it_is(params):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"squash": "sine"}, "Expected a squash of sigmoid, .* got 'sine'"),
+        ({"squash": "sine"}, "squash: expected one of sigmoid, .* got 'sine'"),
         ({"image_dtype": np.int32}, "images in float32 or uint8; got int32"),
         ({"batch": 0}, "a batch of one image or more; got 0"),
         ({"notes": {"sizes": "all"}}, "other names than sizes"),

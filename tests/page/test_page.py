@@ -74,7 +74,7 @@ def test_what_is_no_network_is_refused(wrong):
 
 
 def test_other_squashes_are_refused(params):
-    with pytest.raises(ValueError, match=r"Expected a squash of sigmoid.*; got 'step' instead"):
+    with pytest.raises(ValueError, match=r"squash: expected one of sigmoid.*; got 'step'"):
         page(params, last_squash="step")
 
 

@@ -17,9 +17,8 @@ import jaxnet
 from jaxnet import runs
 from jaxnet._util.files import FileError
 from jaxnet.data import write_idx
-from jaxnet.runs import Options, begin
+from jaxnet.runs import Options, train
 from jaxnet.runs import _checkpoint as checkpoints
-from jaxnet.runs import _record as records
 from tests.subprocesses import refused, run, run_here
 
 FEW = Options(epochs=4, batch_size=50, ensemble=2, augment="affine", optimizer="sgd", rate=0.5)
@@ -63,12 +62,12 @@ def same_bits(one, other):
 )
 def test_a_run_that_was_interrupted_ends_in_the_same_bits(tmp_path, digits, optimizer, stop):
     options = FEW._replace(optimizer=optimizer, rate=0.01, ensemble=3)
-    whole = last(begin(options, *digits, tmp_path / "whole"))
-    interrupted = begin(options, *digits, tmp_path / "parts")
+    whole = last(train(options, *digits, tmp_path / "whole"))
+    interrupted = train(options, *digits, tmp_path / "parts")
     for _ in range(stop):
         next(interrupted)
     interrupted.close()
-    resumed = begin(options, *digits, tmp_path / "parts", resume=True)
+    resumed = train(options, *digits, tmp_path / "parts", resume=True)
     assert len(next(resumed).history.cost) == stop
     resumed = last(resumed)
     same_bits(resumed.params, whole.params)
@@ -79,17 +78,17 @@ def test_a_run_that_was_interrupted_ends_in_the_same_bits(tmp_path, digits, opti
 @pytest.mark.slow
 def test_an_epoch_that_is_cut_off_is_done_again(tmp_path, digits):
     """A checkpoint half written beside the whole one is not looked at."""
-    whole = last(begin(FEW, *digits, tmp_path / "whole"))
-    next(parts := begin(FEW, *digits, tmp_path / "parts"))
+    whole = last(train(FEW, *digits, tmp_path / "whole"))
+    next(parts := train(FEW, *digits, tmp_path / "parts"))
     parts.close()
     (tmp_path / ".jaxnet-0123456789abcdef.partial").write_bytes(b"half")
-    same_bits(last(begin(FEW, *digits, tmp_path / "parts", resume=True)).params, whole.params)
+    same_bits(last(train(FEW, *digits, tmp_path / "parts", resume=True)).params, whole.params)
 
 
 def test_a_run_of_one_is_what_fit_does(tmp_path, digits):
     """Other keys and another order, but the same learning: both read nearly all of them."""
     options = Options(epochs=20, batch_size=20, held_out=0)
-    progress = last(begin(options, *digits, tmp_path / "run"))
+    progress = last(train(options, *digits, tmp_path / "run"))
     assert progress.history.held_out is None
     assert progress.history.accuracy[-1, 0] > 0.95
     member = jax.tree.map(lambda leaf: leaf[0], progress.params)
@@ -100,12 +99,12 @@ def test_images_held_out_are_not_learned_from(tmp_path, digits):
     """Their labels decide what is scored, and nothing of what is learned."""
     images, labels = digits
     options = FEW._replace(epochs=1, held_out=0.5)
-    a = last(begin(options, images, labels, tmp_path / "a"))
+    a = last(train(options, images, labels, tmp_path / "a"))
     key = jax.random.split(jax.random.key(options.seed), 3)[0]
     held_out = np.asarray(jaxnet._util.shuffle.shuffled(key, 600))[:300]
     other = labels.copy()
     other[held_out] = (other[held_out] + 1) % 10
-    b = last(begin(options, images, other, tmp_path / "b"))
+    b = last(train(options, images, other, tmp_path / "b"))
     same_bits(a.params, b.params)
     same_bits(a.history.cost, b.history.cost)
     assert (a.history.held_out.accuracy != b.history.held_out.accuracy).all()
@@ -126,20 +125,20 @@ def test_the_best_member_is_chosen_and_never_one_that_diverged():
 def test_a_checkpoint_is_kept_when_learning_diverges(tmp_path, digits):
     options = FEW._replace(rate=1e6, squash="relu")
     with pytest.raises(runs.Diverged, match=r"in epoch 1, .*Try a rate below 1e\+06"):
-        last(begin(options, *digits, tmp_path / "wild"))
-    again = begin(options, *digits, tmp_path / "wild", resume=True)
+        last(train(options, *digits, tmp_path / "wild"))
+    again = train(options, *digits, tmp_path / "wild", resume=True)
     with pytest.raises(runs.Diverged, match="in epoch 1"):  # from the start, which was kept
         next(again)
     # The same in the middle of a run: a state that the next epoch cannot survive.
     gentle = FEW._replace(squash="relu")
-    next(parts := begin(gentle, *digits, tmp_path / "parts"))
+    next(parts := train(gentle, *digits, tmp_path / "parts"))
     parts.close()
     with safe_state(tmp_path / "parts") as arrays:
         name = next(n for n in arrays if "weights" in n)
         arrays[name] = np.full_like(arrays[name], 1e30)
     before = (tmp_path / "parts").read_bytes()
     with pytest.raises(runs.Diverged, match=r"in epoch 2, .*; it was \d"):
-        last(begin(gentle, *digits, tmp_path / "parts", resume=True))
+        last(train(gentle, *digits, tmp_path / "parts", resume=True))
     assert (tmp_path / "parts").read_bytes() == before
 
 
@@ -167,37 +166,37 @@ class safe_state:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"rate": 0.1}, "an unfinished run with --rate 0.5;"),
-        ({"batch_size": 10, "seed": 7}, "--batch-size 50, --seed 0;"),
-        ({"sizes": (784, 8, 10)}, "--sizes 784-16-16-10;|start anew"),
-        ({"ensemble": 3}, "start anew|--ensemble 2"),
+        ({"rate": 0.1}, "an unfinished run with rate=0.5;"),
+        ({"batch_size": 10, "seed": 7}, "batch_size=50, seed=0;"),
+        ({"sizes": (784, 8, 10)}, "sizes=784-16-16-10;|start anew"),
+        ({"ensemble": 3}, "start anew|ensemble=2"),
     ],
 )
 def test_a_checkpoint_of_other_options_is_refused(tmp_path, digits, change, said):
-    next(parts := begin(FEW, *digits, tmp_path / "run"))
+    next(parts := train(FEW, *digits, tmp_path / "run"))
     parts.close()
     with pytest.raises(FileError, match=said):
-        next(begin(FEW._replace(**change), *digits, tmp_path / "run", resume=True))
+        next(train(FEW._replace(**change), *digits, tmp_path / "run", resume=True))
 
 
 def test_a_checkpoint_of_other_images_or_labels_is_refused(tmp_path, digits):
     images, labels = digits
-    next(parts := begin(FEW, images, labels, tmp_path / "run"))
+    next(parts := train(FEW, images, labels, tmp_path / "run"))
     parts.close()
     with pytest.raises(FileError, match="other images"):
-        next(begin(FEW, images[::-1], labels, tmp_path / "run", resume=True))
+        next(train(FEW, images[::-1], labels, tmp_path / "run", resume=True))
     with pytest.raises(FileError, match="other labels"):
-        next(begin(FEW, images, labels[::-1], tmp_path / "run", resume=True))
+        next(train(FEW, images, labels[::-1], tmp_path / "run", resume=True))
 
 
 @pytest.mark.parametrize("keep", [0, 7, 100, 5_000])
 def test_a_damaged_checkpoint_is_refused(tmp_path, digits, keep):
     path = tmp_path / "run"
-    next(parts := begin(FEW, *digits, path))
+    next(parts := train(FEW, *digits, path))
     parts.close()
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(FileError, match="not a whole checkpoint"):
-        next(begin(FEW, *digits, path, resume=True))
+        next(train(FEW, *digits, path, resume=True))
 
 
 def test_checkpoints_hold_any_tree_bit_by_bit(tmp_path):
@@ -225,23 +224,23 @@ def test_checkpoints_hold_any_tree_bit_by_bit(tmp_path):
         (["drawn", "--sizes", "784"], "--sizes: expected numbers as in 784-16-16-10"),
         (["drawn", "--sizes", "783-10"], "--sizes: expected 784 first"),
         (["drawn", "--sizes", "784-99999999999999999999-10"], "--sizes: expected 784 first"),
-        (["drawn", "--output", "."], "written to .safetensors"),
-        (["images.gz", "labels.gz", "--output", "mine.safetensors"], "mine.json: is there already"),
+        (["drawn", "--output", "."], "saved as .safetensors"),
+        (["images.gz", "labels.gz", "--output", "mine.safetensors"], "mine.json: exists already"),
         (["drawn", "--output", "file.safetensors"], "file.members: something else has this name"),
         (["images.gz", "input.json", "--output", "input.safetensors", "--overwrite"], "one of the"),
-        (["drawn", "--output", "there.safetensors", "--resume"], "is there already"),
-        (["drawn", "--sizes", "784-9"], "expected 10 neurons or more at the end"),
+        (["drawn", "--output", "there.safetensors", "--resume"], "exists already"),
+        (["drawn", "--sizes", "784-9"], "expected at least 10 neurons in the last layer"),
         (["drawn", "--optimizer", "adma"], "--optimizer: expected one of adam, "),
         (["drawn", "--squash", "x"], "--squash: expected one of sigmoid, relu"),
-        (["drawn", "--rate", "0"], "--rate: expected a number above 0"),
-        (["drawn", "--rate", "nan"], "--rate: expected a number above 0"),
+        (["drawn", "--rate", "0"], "--rate: expected a positive number"),
+        (["drawn", "--rate", "nan"], "--rate: expected a positive number"),
         (["drawn", "--epochs", "0"], "--epochs: expected at least 1"),
-        (["drawn", "--held-out", "1"], "--held-out: expected a share"),
-        (["drawn", "--batch-size", "30000"], "--batch-size: expected from 1 to the 18,000"),
+        (["drawn", "--held-out", "1"], "--held-out: expected a fraction"),
+        (["drawn", "--batch-size", "30000"], "--batch-size: expected 1 to 18,000"),
         (["drawn", "--seed", "-1"], "--seed: expected a number from 0"),
-        (["drawn", "--output", "a.npz"], "written to .safetensors"),
+        (["drawn", "--output", "a.npz"], "saved as .safetensors"),
         (["drawn", "--output", "no/a.safetensors"], "there is no folder no"),
-        (["drawn", "--output", "there.safetensors"], "is there already"),
+        (["drawn", "--output", "there.safetensors"], "exists already"),
     ],
 )
 def test_mistakes_end_in_one_sentence(folder, arguments, said):
@@ -273,12 +272,12 @@ def test_the_command_leaves_network_record_and_picture(folder, tmp_path):
     with Image.open(tmp_path / "n.png") as picture:
         assert picture.width == 1500
     again = run("train", *SHORT, "--output", output, cwd=folder)
-    assert "is there already" in refused(again)
+    assert "exists already" in refused(again)
     same_again = ("train", *SHORT, "--ensemble", 2, "--resume", "--output", output)
     again = run(*same_again, cwd=folder)
     assert again.returncode == 0
     assert "finished" in again.stdout
-    assert "is there already" in refused(run(*same_again, "--seed", 1, cwd=folder))
+    assert "exists already" in refused(run(*same_again, "--seed", 1, cwd=folder))
 
 
 def started(folder, output, *arguments, **how):
@@ -324,10 +323,10 @@ def test_killed_and_resumed_it_ends_in_the_same_bits(folder, tmp_path, uninterru
         assert not output.exists()
         assert (tmp_path / "n.checkpoint").exists()
         if number != signal.SIGKILL:
-            assert "the same command with --resume goes on" in said
+            assert "run the same command with --resume" in said
             assert "Traceback" not in said
             assert [p.name for p in tmp_path.iterdir()] == ["n.checkpoint"]
-    assert "unfinished run; go on with --resume" in started(folder, output).communicate()[1]
+    assert "unfinished run; resume it with --resume" in started(folder, output).communicate()[1]
     process = started(folder, output, "--resume")
     _, said = process.communicate(timeout=120)
     assert process.returncode == 0, said
@@ -371,15 +370,15 @@ def test_a_full_disk_loses_no_earlier_checkpoint(folder, tmp_path, uninterrupted
 def test_members_that_diverge_do_not_stop_the_others(tmp_path, digits):
     """One of two starts is poisoned after the first epoch; the other goes on and is chosen."""
     path = tmp_path / "n.checkpoint"
-    next(parts := begin(FEW, *digits, path))
+    next(parts := train(FEW, *digits, path))
     parts.close()
     with safe_state(path) as arrays:
         for name in arrays:
             if "weights" in name:
                 arrays[name][0] = np.nan
-    progress = last(begin(FEW, *digits, path, resume=True))
+    progress = last(train(FEW, *digits, path, resume=True))
     assert progress.best == 1
-    records.write(progress, FEW, tmp_path / "n.safetensors", trained_on="few", identity={})
+    runs.save_run(progress, FEW, tmp_path / "n.safetensors", trained_on="few", identity={})
     record = json.loads((tmp_path / "n.json").read_text())
     assert record["history"]["cost"][0][1:] == [None] * 3
     assert [p.name for p in (tmp_path / "n.members").iterdir()] == ["0001.safetensors"]
@@ -387,37 +386,37 @@ def test_members_that_diverge_do_not_stop_the_others(tmp_path, digits):
 
 def test_the_least_share_that_can_be_held_out_is_one_image(tmp_path, digits):
     options = FEW._replace(held_out=1e-9, epochs=1, batch_size=599)
-    progress = last(begin(options, *digits, tmp_path / "run"))
+    progress = last(train(options, *digits, tmp_path / "run"))
     assert set(progress.history.held_out.accuracy.ravel().tolist()) <= {0.0, 1.0}
 
 
 def test_a_flipped_bit_in_a_checkpoint_is_refused(tmp_path, digits):
     path = tmp_path / "run"
-    next(parts := begin(FEW, *digits, path))
+    next(parts := train(FEW, *digits, path))
     parts.close()
     damaged = bytearray(path.read_bytes())
     damaged[len(damaged) // 2] ^= 1
     path.write_bytes(damaged)
     with pytest.raises(FileError, match="not those once written"):
-        next(begin(FEW, *digits, path, resume=True))
+        next(train(FEW, *digits, path, resume=True))
 
 
 def test_every_progress_can_be_kept(tmp_path, digits):
     """The next epoch takes the memory of the state before, and not what was handed out."""
-    first, *_, final = begin(FEW, *digits, tmp_path / "run")
+    first, *_, final = train(FEW, *digits, tmp_path / "run")
     assert not np.array_equal(first.params[0].weights, final.params[0].weights)
 
 
 @pytest.mark.parametrize("labels", [np.full(600, -1), np.full(600, 3.9)])
 def test_labels_that_are_no_digits_are_refused(tmp_path, digits, labels):
     with pytest.raises(ValueError, match="integers from 0"):
-        next(begin(FEW, digits[0], labels, tmp_path / "run"))
+        next(train(FEW, digits[0], labels, tmp_path / "run"))
 
 
 def test_images_that_are_no_numbers_are_refused(tmp_path, digits):
     images = np.full((600, 784), np.nan, np.float32)
     with pytest.raises(ValueError, match="are NaN"):
-        next(begin(FEW, images, digits[1], tmp_path / "run"))
+        next(train(FEW, images, digits[1], tmp_path / "run"))
 
 
 @pytest.mark.slow

@@ -4,23 +4,15 @@
 const each = (f) => (z) => z.map(f);
 const sigmoid = (z) => 1 / (1 + Math.exp(-z));
 
-export const SQUASHES = {
-  sigmoid: each(sigmoid),
-  relu: each((z) => Math.max(z, 0)),
-  tanh: each(Math.tanh),
-  leaky_relu: each((z) => (z >= 0 ? z : 0.01 * z)),
-  elu: each((z) => (z > 0 ? z : Math.expm1(z))),
-  gelu: each((z) => (z / 2) * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (z + 0.044715 * z ** 3)))),
-  silu: each((z) => z * sigmoid(z)),
-  softplus: each((z) => Math.max(z, 0) + Math.log1p(Math.exp(-Math.abs(z)))),
-  softmax: (z) => {
-    const most = Math.max(...z);
-    const powers = z.map((v) => Math.exp(v - most));
-    const sum = powers.reduce((p, q) => p + q);
-    return powers.map((p) => p / sum);
-  },
-  identity: (z) => z,
-};
+function softmax(z) {
+  const most = Math.max(...z);
+  const powers = z.map((v) => Math.exp(v - most));
+  const sum = powers.reduce((p, q) => p + q);
+  return powers.map((p) => p / sum);
+}
+
+// Every squashing function by name; jaxnet/formats/_squashes.py has them.
+export const SQUASHES = {/* squashes */};
 
 export const inputs = (layer) => layer.weights.length / layer.biases.length;
 export const row = (layer, n) => layer.weights.subarray(n * inputs(layer), (n + 1) * inputs(layer));

@@ -1,0 +1,164 @@
+"""Files in, files out: a job opened from paths, and its answers written where they belong."""
+
+import os
+from collections.abc import Generator, Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from jaxnet._util.arguments import ArgumentError, check_choice
+from jaxnet._util.files import FileError, check_free
+from jaxnet.batch._jobs import Job, Step, Tally, read, write_file
+from jaxnet.batch._shards import write_shards
+from jaxnet.batch._tables import check_ending
+from jaxnet.data import Inputs, expand, open_inputs, read_labels
+from jaxnet.formats import Spec, load, with_spec
+from jaxnet.inference import PRECISIONS, classifier
+from jaxnet.network import Params
+
+Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+
+
+def classify_files(
+    paths: Paths,
+    params: Params | None = None,
+    *,
+    output: str | os.PathLike[str],
+    squash: str = "sigmoid",
+    last_squash: str = "sigmoid",
+    labels: str | os.PathLike[str] | NDArray[Any] | None = None,
+    precision: str = "float32",
+    brightest: bool = False,
+    on_error: str = "stop",
+    format: str = ".parquet",
+    shard_size: int = 1_000_000,
+    resume: bool = False,
+) -> Tally:
+    """Classifies files of images and writes one row per image, as `jaxnet classify` does.
+
+    Args:
+        paths: one or more, as for `jaxnet.data.open_inputs`.
+        params: the network; by default the trained one.
+        output: a file, whose ending gives the format (.csv, .jsonl, .parquet or .npy), or, without
+            an ending, a folder of shards with a manifest.
+        squash, last_squash: names in `jaxnet.network.SQUASHES`.
+        labels: the digits shown, shape `(n,)`, or the path of an IDX or `.npy` file of them.
+        precision, brightest: as for `jaxnet.inference.classifier`.
+        on_error: "stop" at an image that cannot be read, or "skip" it and mark its row.
+        format: of shards.
+        shard_size: rows per shard.
+        resume: continue an interrupted job in a folder of shards; its output is byte-identical to
+            that of a job that was not interrupted.
+
+    Returns:
+        The number of rows, of images that could not be read, and of right answers.
+
+    Raises:
+        ValueError: a bad argument, or a network that does not fit the images.
+        FileError, OSError: an input that cannot be read, or an output that cannot be written.
+
+    Example:
+        >>> import numpy, pathlib, tempfile, jaxnet
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> numpy.save(folder / "digits.npy", numpy.zeros((3, 784), "uint8"))
+        >>> jaxnet.batch.classify_files(folder / "*.npy", output=folder / "answers.csv")
+        Tally(rows=3, unread=0, right=0)
+        >>> (folder / "answers.csv").read_text()[:18]
+        'image,digit,activa'
+    """
+    paths = [paths] if isinstance(paths, str | os.PathLike) else [*paths]
+    check_output(output, paths, [labels], format=format, resume=resume)
+    network = load() if params is None else with_spec(params, squash, last_squash)
+    inputs = open_inputs(paths, without=output if is_folder(output) else None)
+    job = open_job(
+        *network, inputs, labels, precision=precision, brightest=brightest, on_error=on_error
+    )
+    tally = Tally()
+    running = steps(job, output, format=format, shard_size=shard_size, resume=resume)
+    with closing(running):
+        for step in running:
+            tally = step.tally
+    return tally
+
+
+def open_job(
+    params: Params,
+    spec: Spec,
+    inputs: Inputs,
+    labels: str | os.PathLike[str] | NDArray[Any] | None = None,
+    *,
+    precision: str = "float32",
+    brightest: bool = False,
+    on_error: str = "stop",
+) -> Job:
+    """Makes a job, after checking that its inputs, labels and options fit together."""
+    check_choice(("stop", "skip"), on_error, "on_error")
+    check_choice(PRECISIONS, precision, "precision")
+    if PRECISIONS[precision].lossy and inputs.floats:
+        raise ArgumentError("precision", f"{precision} needs uint8; {inputs.floats} holds floats.")
+    known = read_labels(labels) if isinstance(labels, str | os.PathLike) else labels
+    if known is not None and len(known) != inputs.n:
+        name = labels if isinstance(labels, str | os.PathLike) else "labels"
+        raise FileError(f"{name}: {len(known):,} labels for {inputs.n:,} images.")
+    classify = classifier(
+        params,
+        **spec.squashes,
+        precision=precision,
+        brightest=brightest,
+        check_range=False,  # the inputs report each image that is out of range
+        batch_size=min(inputs.n, inputs.at_once),
+    )
+    return Job(params, spec, inputs, classify, known, precision, brightest, on_error == "skip")
+
+
+def steps(
+    job: Job,
+    output: str | os.PathLike[str] | None = None,
+    *,
+    format: str = ".parquet",
+    shard_size: int = 1_000_000,
+    resume: bool = False,
+) -> Generator[Step]:
+    """Runs a job step by step, writing to a file, to a folder of shards or nowhere."""
+    if output is None:
+        return read(job)
+    if not is_folder(output):
+        return write_file(job, Path(output))
+    if shard_size < 1:
+        raise ArgumentError("shard_size", f"expected at least 1 row; got {shard_size}.")
+    return write_shards(job, Path(output), ending=format, size=shard_size, resume=resume)
+
+
+def is_folder(output: str | os.PathLike[str]) -> bool:
+    """Whether an output is a folder of shards: it has no ending, or ends with a slash."""
+    return not Path(output).suffix or os.fspath(output).endswith(("/", os.sep))
+
+
+def check_output(
+    output: str | os.PathLike[str],
+    paths: Iterable[str | os.PathLike[str]],
+    others: Iterable[Any] = (),
+    *,
+    format: str = ".parquet",
+    resume: bool = False,
+) -> None:
+    """Fails before any work if the output cannot be written or would overwrite an input."""
+    target = Path(output)
+    if not target.name:
+        raise ArgumentError("output", f"expected a file or a folder; got '{target}'.")
+    if not is_folder(output):
+        check_ending(target)
+        if resume:
+            raise ArgumentError("resume", "only a folder of shards can be resumed; got a file.")
+        inputs = [Path(file) for path in paths for file in expand(os.fspath(path))]
+        check_free(
+            target, [*inputs, *(Path(p) for p in others if isinstance(p, str | os.PathLike))]
+        )
+        return
+    check_ending(target.with_suffix(format))
+    if not target.exists():
+        check_free(target)
+    elif not target.is_dir():
+        raise FileError(f"{target}: this is a file; choose a folder, or a file with an ending.")

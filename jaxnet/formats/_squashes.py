@@ -1,0 +1,95 @@
+"""What other packages and languages call each squashing function.
+
+To add one, give it a line in `jaxnet.network.SQUASHES` and one in `FOREIGN`.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from jaxnet.network import SQUASHES
+
+Node = tuple[str, Mapping[str, Any]]
+
+
+class Foreign(NamedTuple):
+    """One squashing function elsewhere; a string in place of a name says why there is none.
+
+    Attributes:
+        onnx: operators and their attributes, applied in turn; `"Mul"` multiplies by the input.
+        torch: the class in `torch.nn` and its arguments.
+        keras: the name; None if Keras defines it differently, as `keras_differs` says.
+        javascript: a function of an array of sums.
+        keras_differs: how Keras's function of that name differs.
+        sklearn: the name for hidden layers, if scikit-learn has it.
+        sklearn_last: the name for the last layer.
+    """
+
+    onnx: tuple[Node, ...]
+    torch: Node
+    javascript: str
+    keras: str | None
+    keras_differs: str = ""
+    sklearn: str | None = None
+    sklearn_last: str | None = None
+
+
+FOREIGN: Mapping[str, Foreign] = {
+    "sigmoid": Foreign(
+        (("Sigmoid", {}),),
+        ("Sigmoid", {}),
+        "each(sigmoid)",
+        "sigmoid",
+        sklearn="logistic",
+        sklearn_last="logistic",
+    ),
+    "relu": Foreign(
+        (("Relu", {}),), ("ReLU", {}), "each((z) => Math.max(z, 0))", "relu", sklearn="relu"
+    ),
+    "tanh": Foreign((("Tanh", {}),), ("Tanh", {}), "each(Math.tanh)", "tanh", sklearn="tanh"),
+    "leaky_relu": Foreign(
+        (("LeakyRelu", {"alpha": 0.01}),),
+        ("LeakyReLU", {"negative_slope": 0.01}),
+        "each((z) => (z >= 0 ? z : 0.01 * z))",
+        None,
+        "its slope is 0.2, not 0.01",
+    ),
+    "elu": Foreign(
+        (("Elu", {"alpha": 1.0}),),
+        ("ELU", {}),
+        "each((z) => (z > 0 ? z : Math.expm1(z)))",
+        "elu",
+    ),
+    "gelu": Foreign(
+        (("Gelu", {"approximate": "tanh"}),),
+        ("GELU", {"approximate": "tanh"}),
+        "each((z) => (z / 2) * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (z + 0.044715 * z ** 3))))",
+        None,
+        "it is exact, not the tanh approximation",
+    ),
+    "silu": Foreign(
+        (("Sigmoid", {}), ("Mul", {})), ("SiLU", {}), "each((z) => z * sigmoid(z))", "silu"
+    ),
+    "softplus": Foreign(
+        (("Softplus", {}),),
+        ("Softplus", {}),
+        "each((z) => Math.max(z, 0) + Math.log1p(Math.exp(-Math.abs(z))))",
+        "softplus",
+    ),
+    "softmax": Foreign(
+        (("Softmax", {"axis": -1}),),
+        ("Softmax", {"dim": -1}),
+        "softmax",
+        "softmax",
+        sklearn_last="softmax",
+    ),
+    "identity": Foreign(
+        (("Identity", {}),),
+        ("Identity", {}),
+        "(z) => z",
+        "linear",
+        sklearn="identity",
+        sklearn_last="identity",
+    ),
+}
+if FOREIGN.keys() != SQUASHES.keys():
+    raise ImportError(f"only one of two tables has {', '.join(FOREIGN.keys() ^ SQUASHES.keys())}")

@@ -1,0 +1,253 @@
+"""The table of pure functions for `tests.test_transformations`, with arguments and oracles."""
+
+import itertools
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from scipy.special import expit, log_softmax
+
+import jaxnet
+from jaxnet import analysis, design, training
+from jaxnet._util import shuffle
+from jaxnet.data import augment, synthetic
+from jaxnet.network import Layer
+from tests.laws import Case
+from tests.oracles import backpropagation, matrix_form
+
+SIZES = (6, 5, 4)
+SIDE = 4  # of the images for augmentation
+PURE = (jaxnet.network, training, analysis, shuffle, synthetic, augment, design)
+ON_THE_HOST = {
+    *("network.count", "network.check", "analysis.check_neuron"),  # look at shapes only
+    *("training.check_examples", "training.check_known_labels", "training.evaluation_params"),
+    *("analysis.maximizing_images", "analysis.match_neurons", "analysis.shard_members"),
+    "design.handmade",
+}
+VALUES_ONLY = {"smooth": False, "x64": False}  # and in float32 only
+
+
+def network(rng, sizes=SIZES):
+    return tuple(
+        Layer(rng.normal(size=(n_out, n_in)) / n_in**0.5, rng.normal(size=n_out))
+        for n_in, n_out in itertools.pairwise(sizes)
+    )
+
+
+def stacked(*trees):
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
+
+
+def key(rng):
+    return rng.integers(2**32, size=2, dtype=np.uint32)
+
+
+def with_key(f):
+    """Takes a key as its raw bits, so that every transformation may use it once."""
+    return lambda bits, *rest: f(jax.random.wrap_key_data(jnp.asarray(bits)), *rest)
+
+
+def one_image(rng):
+    return network(rng), rng.random(SIZES[0])
+
+
+def scores(n):
+    return lambda rng: (rng.normal(size=n),)
+
+
+def labeled_scores(rng):
+    return rng.normal(size=4), rng.integers(4, dtype=np.int32)
+
+
+def batch(rng, n=3):
+    labels = rng.integers(SIZES[-1], size=n, dtype=np.int32)
+    return network(rng), rng.random((n, SIZES[0])), labels
+
+
+def neuron(rng):
+    return *one_image(rng), rng.integers(SIZES[-1], dtype=np.int32)
+
+
+def run(rng):
+    return key(rng), *batch(rng, n=4)
+
+
+def augmented(rng):
+    return key(rng), rng.random(SIDE**2)
+
+
+def place(rng):
+    return tuple(map(np.asarray, (*rng.uniform(1, 6, 2), rng.uniform(0, np.pi))))
+
+
+def only_key(rng):
+    return (key(rng),)
+
+
+def wanted(rng):
+    return (rng.choice([-1.0, 0.5, 1.0, 2.0], size=5),)
+
+
+def logits(params, x):
+    a = matrix_form(params, x)[-1]
+    return np.log(a / (1 - a))
+
+
+def quadratic_cost(z, y):
+    return ((expit(z) - np.eye(z.size)[y]) ** 2).sum()
+
+
+def cross_entropy(z, y):
+    return -log_softmax(z)[y]
+
+
+def mean_cost(params, images, labels):
+    return np.mean([*map(cross_entropy, (logits(params, x) for x in images), labels)])
+
+
+def gradients_by_hand(params, images, labels):
+    rights = np.eye(SIZES[-1])[labels]
+    return stacked(*(backpropagation(params, x, y) for x, y in zip(images, rights, strict=True)))
+
+
+sgd = optax.sgd(0.1)
+
+
+def stepped(params, images, labels):
+    state = training.TrainState(params, sgd.init(params))
+    return training.train_step(state, images, labels, optimizer=sgd)
+
+
+def epoch(key, params, images, labels):
+    state = training.TrainState(params, sgd.init(params))
+    return training.train_epoch(key, state, images, labels, optimizer=sgd, batch_size=2)
+
+
+def fitted(key, params, images, labels):
+    return training.fit(key, images, labels, sgd, params=params, epochs=2, batch_size=2)
+
+
+CASES = {
+    "network.init": Case(
+        with_key(partial(jaxnet.init, sizes=SIZES)), only_key, **VALUES_ONLY, slow=True
+    ),
+    "network.forward": Case(jaxnet.forward, one_image, lambda p, x: matrix_form(p, x)[-1]),
+    "network.forward, tanh and softmax": Case(
+        partial(jaxnet.forward, squash=jnp.tanh, last_squash=jax.nn.softmax), one_image
+    ),
+    "network.logits": Case(jaxnet.logits, one_image, logits),
+    "network.batch_logits": Case(
+        jaxnet.network.batch_logits, lambda rng: (network(rng), rng.random((3, SIZES[0]))), logits
+    ),
+    "network.propagate": Case(
+        lambda params, x: jaxnet.network.propagate(params, x, jax.nn.sigmoid), one_image
+    ),
+    "network.weighted_sums": Case(
+        jaxnet.network.weighted_sums,
+        lambda rng: (network(rng)[0], rng.random(SIZES[0])),
+        lambda layer, a: layer.weights @ a + layer.biases,
+    ),
+    "network.activations": Case(jaxnet.activations, one_image, matrix_form),
+    "network.predict": Case(
+        jaxnet.predict, one_image, lambda p, x: matrix_form(p, x)[-1].argmax(), smooth=False
+    ),
+    "training.quadratic_cost": Case(training.quadratic_cost, labeled_scores, quadratic_cost),
+    "training.cross_entropy": Case(training.cross_entropy, labeled_scores, cross_entropy),
+    "training.mean_cost": Case(training.mean_cost, batch, mean_cost),
+    "training.train_step": Case(stepped, batch, slow=True),
+    "training.train_epoch": Case(with_key(epoch), run, smooth=False, slow=True),
+    "training.fit": Case(with_key(fitted), run, smooth=False, slow=True),
+    "network.predicted": Case(jaxnet.network.predicted, scores(4), np.argmax, smooth=False),
+    "network.predicted, one output": Case(
+        jaxnet.network.predicted, scores(1), lambda z: int(z[0] > 0), smooth=False
+    ),
+    "training.score": Case(training.score, batch, smooth=False),
+    "training.evaluate": Case(training.evaluate, batch, smooth=False),
+    "training.unit": Case(training.unit, lambda rng: (rng.random(5),), lambda x: x),
+    "analysis.per_example_gradients": Case(
+        partial(analysis.per_example_gradients, batch_size=2, cost=training.quadratic_cost),
+        batch,
+        gradients_by_hand,
+        slow=True,
+    ),
+    "analysis.influence": Case(
+        lambda params, images, labels: analysis.influence(
+            params, images, labels, images[0], labels[0], damping=0.5, n_iterations=30
+        ),
+        batch,
+        smooth=False,
+        slow=True,
+        roundings=400,
+    ),
+    "analysis.hessian_vector_product": Case(
+        analysis.hessian_vector_product,
+        lambda rng: (network(rng), *batch(rng)),
+        slow=True,
+        roundings=100,
+    ),
+    "analysis.top_hessian_eigenvalue": Case(
+        with_key(partial(analysis.top_hessian_eigenvalue, n_iterations=3)),
+        run,
+        **VALUES_ONLY,
+        slow=True,
+        roundings=400,
+    ),
+    "analysis.interpolate": Case(
+        partial(analysis.interpolate, n=3), lambda rng: (network(rng), network(rng)), roundings=10
+    ),
+    "analysis.contributions": Case(
+        lambda params, x, k: analysis.contributions(params, x, 2, k),
+        neuron,
+        lambda params, x, k: params[1].weights[k] * matrix_form(params, x)[1],
+    ),
+    "analysis.weighted_sum": Case(
+        lambda params, x, k: analysis.weighted_sum(params, x, 2, k),
+        neuron,
+        lambda params, x, k: logits(params, x)[k],
+    ),
+    "analysis.saliency": Case(analysis.saliency, neuron),
+    "analysis.maximizing_image": Case(
+        lambda params, x, k: analysis.maximizing_image(params, x, 2, k, n_steps=3, rate=0.2),
+        neuron,
+        smooth=False,
+    ),
+    "analysis.vote": Case(
+        analysis.vote, lambda rng: (stacked(network(rng), network(rng)), rng.random(SIZES[0]))
+    ),
+    "shuffle.shuffled": Case(with_key(partial(shuffle.shuffled, n=6)), only_key, **VALUES_ONLY),
+    "shuffle.shuffled, without sorting": Case(
+        with_key(partial(shuffle.shuffled, n=1_001)), only_key, **VALUES_ONLY
+    ),
+    "synthetic.draw": Case(
+        with_key(synthetic.draw),
+        lambda rng: (key(rng), rng.integers(10, dtype=np.int32)),
+        **VALUES_ONLY,
+        slow=True,
+        roundings=400,  # of coordinates up to 28, which determine the ink
+    ),
+    "synthetic.sample": Case(
+        with_key(partial(synthetic.sample, n=1)), only_key, **VALUES_ONLY, slow=True, roundings=400
+    ),
+    "augment.affine": Case(with_key(augment.affine), augmented, **VALUES_ONLY, slow=True),
+    "augment.elastic": Case(
+        with_key(partial(augment.elastic, smoothness=2.0)), augmented, **VALUES_ONLY, slow=True
+    ),
+    "augment.both": Case(with_key(augment.both), augmented, **VALUES_ONLY, slow=True),
+    "design.region": Case(partial(design.region, length=4.0, width=2.0, side=8), place, x64=False),
+    "design.edge": Case(partial(design.edge, length=4.0, width=2.0, side=8), place, x64=False),
+    "design.threshold": Case(
+        design.threshold, lambda rng: (rng.normal(size=5), rng.normal(size=())), x64=False
+    ),
+    "design.layer": Case(
+        lambda w, b: design.layer([design.Neuron(w, b), design.Neuron(-w, b)]),
+        lambda rng: (rng.normal(size=5), rng.normal(size=())),
+        lambda w, b: Layer(np.stack([w, -w]), np.stack([b, b])),
+    ),
+    "design.at_least": Case(partial(design.at_least, 2), wanted, **VALUES_ONLY),
+    "design.all_of": Case(design.all_of, wanted, **VALUES_ONLY),
+    "design.any_of": Case(design.any_of, wanted, **VALUES_ONLY),
+    "design.none_of": Case(design.none_of, wanted, **VALUES_ONLY),
+    "design.most_of": Case(design.most_of, wanted, **VALUES_ONLY),
+}
