@@ -43,7 +43,7 @@ test: $(VENV)/installed-test
 	$(BIN)/python -m pytest -m 'not full and not slow'
 
 core: core-installed
-	$(CORE)/bin/python -m pytest -m 'not full and not slow' @tests/core.txt
+	$(CORE)/bin/python -m pytest @tests/core.txt
 
 core-installed: $(UV)
 	$(if $(CORE_$(VERSIONS)),,$(error VERSIONS is pinned, lowest or newest; got $(VERSIONS)))

@@ -2,6 +2,7 @@
 
 import os
 from importlib.metadata import version
+from importlib.util import find_spec
 from tempfile import TemporaryDirectory
 
 import jax
@@ -9,6 +10,9 @@ import pytest
 
 from jaxnet._util.files import FileError
 from jaxnet.data import load_mnist
+
+NEEDED = {"browser": "playwright", "test_peers.py": "equinox"}
+collect_ignore = [path for path, package in NEEDED.items() if not find_spec(package)]
 
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -75,7 +79,8 @@ def pytest_sessionfinish(session, exitstatus):
     """Fails a CI run that skips tests, except for lack of MNIST, or of an extra in `make core`."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     core = "@tests/core.txt" in session.config.invocation_params.args
-    reasons = ("MNIST", "could not import") if core else ("MNIST",)
+    light = core or "not full" in session.config.option.markexpr
+    reasons = ("MNIST", "could not import") if light else ("MNIST",)
     for report in reporter.stats.get("skipped", []) if os.environ.get("CI") else []:
         if not any(reason in str(report.longrepr) for reason in reasons):
             reporter.write_line(f"\nskipped in CI: {report.nodeid}: {report.longrepr}", red=True)

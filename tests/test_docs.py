@@ -60,6 +60,7 @@ def users_defaults():
         yield
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", READMES)
 def test_readme_python(name, tmp_path, monkeypatch, capsys, users_defaults):
     monkeypatch.chdir(tmp_path)
@@ -91,6 +92,7 @@ def test_readme_blocks_are_run():
     assert {program for program, *_ in COMMANDS} == {"make", "jaxnet", "pip"}
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("command", sorted(c for c in COMMANDS if c[0] == "jaxnet"), ids=" ".join)
 def test_readme_commands(tmp_path, command, request):
     if command == ("jaxnet", "train"):
@@ -151,6 +153,7 @@ def test_examples_are_indexed():
 
 
 # Keras' own, of NumPy, wherever it saves what JAX computed.
+@pytest.mark.full
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 @pytest.mark.parametrize("name", MODULES)
 def test_docstrings(name, users_defaults, monkeypatch):
@@ -185,6 +188,7 @@ def test_public_functions_are_documented(name):
             assert re.search("(Returns|Yields):\n", text) or not returns, key
 
 
+@pytest.mark.full
 def test_site(tmp_path):
     """Builds without a warning, and every page is reachable by "next" links."""
     pytest.importorskip("pdoc")
@@ -222,6 +226,7 @@ LONG = """
 LONG = [f"{name}.py" for name in LONG.split()]  # the others run every time
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "path",
     [pytest.param(p, marks=[pytest.mark.slow] * (p.name in LONG)) for p in EXAMPLES],

@@ -101,6 +101,7 @@ def test_probabilities_are_honest_where_the_classes_overlap():
     assert abs(got.predict_proba(x)[:, 1] - share).mean() < 0.05
 
 
+@pytest.mark.full
 def test_a_grid_search_and_cross_validation(iris):
     x, _, y, _ = iris
     pipeline = make_pipeline(MinMaxScaler(), NetworkClassifier(random_state=0))
@@ -162,6 +163,7 @@ def test_its_network_is_one_of_jaxnets(tmp_path):
     assert jaxnet.predict(params, image) == classifier.predict(x[1000:1001] / 16)[0]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("n", "batch_size"), [(1, 32), (5, 32), (33, 32), (100, 7), (64, 1)])
 def test_any_number_of_samples(n, batch_size):
     x = np.linspace(0, 1, n)[:, None]

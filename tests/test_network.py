@@ -180,6 +180,7 @@ def with_a_skip(layers, a, squash, weighted_sums):
     return activations, weighted_sums(layers[-1], activations[-1])
 
 
+@pytest.mark.full
 def test_one_forward_pass(params, images, monkeypatch):
     key, labels, bytes_ = jax.random.key(0), jnp.arange(7), (255 * images).astype("uint8")
 

@@ -27,6 +27,7 @@ def wheel(tmp_path_factory):
     return next(folder.glob("*.whl"))
 
 
+@pytest.mark.full
 def test_wheel_contents(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     assert "jaxnet/_pretrained/network.safetensors" in names
@@ -123,6 +124,7 @@ for name in ("PIL", "pooch", "rich", "typer", "matplotlib", "hypothesis", "onnx"
     run(sys.executable, "-W", "error", "-c", code)
 
 
+@pytest.mark.full
 def test_types_reach_a_users_checker(tmp_path):
     """A right program passes, and wrong calls fail where types can tell."""
     (tmp_path / "right.py").write_text(

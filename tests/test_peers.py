@@ -16,6 +16,8 @@ from jax.nn import sigmoid
 import jaxnet
 from jaxnet import Layer
 
+pytestmark = pytest.mark.full
+
 
 def equinox(params):
     """An `eqx.nn.MLP`; each of these returns model arrays, apply, and a conversion to layers."""

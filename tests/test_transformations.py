@@ -34,11 +34,13 @@ def test_table_is_complete():
     assert there == {name.split(",")[0] for name in CASES} | ON_THE_HOST
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", CASES)
 def test_values(name):
     laws.check_values(CASES[name])
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.smooth])
 def test_derivatives(name):
     laws.check_derivatives(CASES[name])

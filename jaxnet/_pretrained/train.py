@@ -2,7 +2,7 @@
 
 Eight random starts learn side by side from 55,000 of MNIST's training images, turned and bent
 anew each epoch; over the last fifth of the epochs ever less, to end with the images as they
-are. They learn in the terms of tanh, whose activations are centerd on zero, and are then
+are. They learn in the terms of tanh, whose activations are centered on zero, and are then
 written in the terms of sigmoid, which is the same curve moved and stretched. Adam measures the
 first weights along the principal directions of the images, rather than pixel by pixel. The
 start that reads the other 5,000 images best is kept, and its outputs are calibrated; none of

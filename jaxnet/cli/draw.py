@@ -106,6 +106,8 @@ def _check(what: str, given: Collection[str], output: Path | None) -> None:
         raise ValueError(f"Expected to draw one of {', '.join(PLOTS)}; got {what} instead.")
     takes, in_terminal, endings = PLOTS[what]
     for option in given:
+        if option not in takes and option == "input":
+            raise ValueError(f"{what} does not take INPUT.")
         if option not in takes:
             raise ArgumentError(option, f"{what} does not take this option.")
     if "labels" in takes and not {"input", "labels"} <= {*given}:

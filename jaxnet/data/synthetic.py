@@ -2,7 +2,7 @@
 
 Each digit is one or two strokes through points set by hand. A key picks one of the ways in
 which people write that digit, bends, slants, turns and stretches it, and chooses the pen.
-The framing is MNIST's: 20 pixels along the longest side, centerd by mass in 28×28.
+The framing is MNIST's: 20 pixels along the longest side, centered by mass in 28×28.
 """
 
 import math

@@ -111,6 +111,7 @@ def test_shared_key_trains_as_if_alone(digits):
         assert np.abs(alone[0].params[0].weights - member(starts, n)[0].weights).max() > 0.01
 
 
+@pytest.mark.full
 def test_separate_keys_train_as_if_alone(digits):
     keys, start = jax.random.split(jax.random.key(0), 4), member(draw(1), 0)
     together = jax.jit(jax.vmap(partial(train, digits), in_axes=(0, None, None)))(
@@ -171,6 +172,7 @@ def test_vote_on_two_devices(digits):
     same(over(shard_members(draw(4), TWO), digits[0]), over(draw(4), digits[0]), atol=1e-6)
 
 
+@pytest.mark.full
 def test_two_hosts_train_the_same_as_one(tmp_path):
     """Two processes with one device each, joined by `jax.distributed`."""
     as_hosts(hosts, 2, tmp_path)

@@ -91,6 +91,7 @@ def test_mean_is_the_gradient_of_the_mean_cost(tiny):
     close(jax.tree.map(lambda leaf: np.mean(leaf, 0), gradients(*tiny)), whole)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("batch_size", [1, 4, 11])
 def test_batch_size(tiny, batch_size):
     close(gradients(*tiny, batch_size=batch_size), gradients(*tiny), atol=1e-7)
@@ -256,6 +257,7 @@ def test_image_helps_itself_and_hurts_with_another_label(noisy):
         assert own > 0 > opposite
 
 
+@pytest.mark.full
 def test_influence_of_uint8_and_float_images(noisy):
     images, labels = noisy
     params = as_params(trained(noisy, "at zero")[0])
@@ -265,6 +267,7 @@ def test_influence_of_uint8_and_float_images(noisy):
     close(got, compiled(params, images, np.eye(3, dtype="f4")[labels], x, 1), 1e-6)
 
 
+@pytest.mark.full
 def test_influence_under_vmap(tiny):
     _, images, labels = tiny
     over = jax.jit(jax.vmap(influence, in_axes=(None, None, None, 0, 0)))
@@ -273,6 +276,7 @@ def test_influence_under_vmap(tiny):
     close(over(*tiny, images, labels), np.array(alone), atol=1e-5)
 
 
+@pytest.mark.full
 def test_influence_with_other_costs_and_squashes(tiny):
     _, images, labels = tiny
     got = compiled(*tiny, images[0], labels[0])

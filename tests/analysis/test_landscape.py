@@ -141,6 +141,7 @@ def test_top_eigenvalue_by_numpy(tiny, hessian, key):
     close(np.linalg.norm(flat(direction)), 1.0)
 
 
+@pytest.mark.full
 def test_top_eigenvalue_can_be_negative(tiny, hessian):
     """The same landscape, upside down."""
 
@@ -231,6 +232,7 @@ def distance(one, other):
     return np.linalg.norm(flat(one) - flat(other))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("sizes", [(784, 16, 16, 10), SIZES, (6, 3), DEEP])
 @pytest.mark.parametrize("biases", ["drawn", "zero"])
 def test_match_undoes_a_permutation(sizes, biases):

@@ -83,6 +83,7 @@ def arrow(dataset):
     return pa.concat_tables(dataset.iter_batches(batch_size=None, batch_format="pyarrow"))
 
 
+@pytest.mark.full
 def test_parquet_in_and_parquet_out(running, digits, tmp_path):
     images, answers = digits
     table = parquet(tmp_path / "in", images, n_files=6)
@@ -97,7 +98,6 @@ def test_parquet_in_and_parquet_out(running, digits, tmp_path):
     same(written, answers)
 
 
-@pytest.mark.slow
 def test_files_of_other_kinds_and_a_network_of_another_squash(running, digits, tmp_path, params):
     images, _ = digits
     np.save(tmp_path / "a.npy", images[:2_500].reshape(-1, 28, 28))
@@ -120,6 +120,7 @@ def test_files_of_other_kinds_and_a_network_of_another_squash(running, digits, t
     np.testing.assert_array_equal(cluster.as_images(pictures["image"]), framed)
 
 
+@pytest.mark.full
 def test_a_killed_workers_rows_come_out_once_each(running, digits, tmp_path):
     images, answers = digits
     (tmp_path / "in").mkdir()
@@ -190,7 +191,6 @@ def test_a_worker_is_usable_after_a_bad_batch(digits, params):
     same(worker(good), jaxnet.classify(params, digits[0][:3]))
 
 
-@pytest.mark.slow
 def test_a_mistake_in_a_row_is_told_by_one_sentence(running, tmp_path):
     pq.write_table(pa.table({"pixels": [bytes(784)], "digit": [7]}), tmp_path / "a.parquet")
     (tmp_path / "b.npy").write_bytes(b"\x93NUMPY no more")

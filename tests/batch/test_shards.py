@@ -319,6 +319,7 @@ def kill(many, folder, chance):
     return process.wait() == -signal.SIGKILL
 
 
+@pytest.mark.full
 def test_killed_ten_times_over(many, uninterrupted, tmp_path):
     chance, kills, folder = random.Random(0), 0, tmp_path / "out 0"
     while kills < 10:  # each goes on from where the last was killed

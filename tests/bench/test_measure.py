@@ -84,6 +84,7 @@ def test_roofline_limit():
     assert roofline_limit(work, ABACUS._replace(transfer=30.0), "int8") == (3, "transfer")
 
 
+@pytest.mark.full
 def test_rates_and_stages_are_complete(measured):
     reports, traced = measured
     report, names = reports[-1], ["cpu:0", "cpu:1"]
@@ -142,6 +143,7 @@ def network(tmp_path_factory):
     return path
 
 
+@pytest.mark.full
 def test_command_with_json_and_figure(network, capsys, tmp_path):
     output = tmp_path / "roofline.svg"
     measure_machine(network, images=50, quick=True, output=output, as_json=True)
@@ -159,6 +161,7 @@ def test_command_with_json_and_figure(network, capsys, tmp_path):
     assert output.read_text().startswith("<?xml")
 
 
+@pytest.mark.full
 def test_command_prints_tables(network, capsys):
     measure_machine(network, images=20, quick=True)
     said = capsys.readouterr().out
@@ -181,10 +184,12 @@ def test_bad_options_fail_before_measuring(wrong, message, tmp_path, monkeypatch
         measure_machine(**wrong)
 
 
+@pytest.mark.full
 def test_bad_image_count():
     assert "--images: expected one or more; got 0" in refused(run("bench", "--images", "0"))
 
 
+@pytest.mark.full
 def test_ctrl_c(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-m", "jaxnet", "bench"],

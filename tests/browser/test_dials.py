@@ -8,6 +8,8 @@ import jaxnet
 from jaxnet._page import page
 from tests.browser.hands import answer, colors, draw, frame, params_of, pen, random, text_of
 
+pytestmark = pytest.mark.full
+
 
 def test_dials_turn_and_turn_back(opened):
     trained = jaxnet.pretrained()

@@ -10,6 +10,8 @@ from playwright.sync_api import expect
 import jaxnet
 from tests.browser.hands import answer, draw, frame, params_of, pen, text_of
 
+pytestmark = pytest.mark.full
+
 
 @pytest.mark.parametrize("digit", [0, 1, 4, 7])
 def test_what_is_drawn_is_read(opened, digit):
@@ -26,7 +28,7 @@ def test_what_is_drawn_is_read(opened, digit):
 
 
 def test_a_drawing_is_framed_as_mnist_is(opened):
-    """However large it is drawn and wherever: 20 pixels long, centerd by mass."""
+    """However large it is drawn and wherever: 20 pixels long, centered by mass."""
     with opened(text_of()) as tab:
         for stroke in ([(3, 3), (10, 3), (6, 13)], [(2, 2), (26, 2), (14, 26)]):
             tab.click("#clear")

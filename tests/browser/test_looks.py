@@ -11,6 +11,8 @@ from jaxnet._page import page
 from jaxnet._util import palette
 from tests.browser.hands import frame, text_of
 
+pytestmark = pytest.mark.full
+
 
 @pytest.mark.parametrize(
     ("width", "height", "scheme"), [(375, 812, "dark"), (1440, 900, "light"), (3840, 2160, "dark")]

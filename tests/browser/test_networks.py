@@ -25,6 +25,8 @@ from tests.browser.hands import (
 )
 from tests.oracles import matrix_form
 
+pytestmark = pytest.mark.full
+
 
 def tensors(**changes):
     """A file of the format, right but for what is changed in its header."""

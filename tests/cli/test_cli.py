@@ -36,6 +36,7 @@ def folder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.full
 def test_without_input_ten_drawn_digits_are_shown():
     process = run("classify")
     assert process.returncode == 0
@@ -47,6 +48,7 @@ def test_without_input_ten_drawn_digits_are_shown():
     assert process.stderr == ""
 
 
+@pytest.mark.full
 def test_few_images_are_shown_with_their_activations(folder):
     process = run("classify", folder / "pictures")
     assert process.returncode == 0
@@ -56,6 +58,7 @@ def test_few_images_are_shown_with_their_activations(folder):
         assert re.search(rf"{label} █████", process.stdout)
 
 
+@pytest.mark.full
 def test_in_a_terminal_there_are_colors(folder):
     ours, theirs = pty.openpty()
     environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
@@ -86,6 +89,7 @@ def test_many_images_are_summed_up(folder):
     assert re.search(r"device +\w+", process.stdout)
 
 
+@pytest.mark.full
 def test_mnist_is_read_as_well_as_promised(mnist, tmp_path):
     images, labels = mnist["test"]
     write_idx(tmp_path / "images.gz", images.reshape(-1, 28, 28))
@@ -95,6 +99,7 @@ def test_mnist_is_read_as_well_as_promised(mnist, tmp_path):
     assert accuracy >= 96.80
 
 
+@pytest.mark.full
 def test_json(folder):
     process = run("classify", folder / "images.gz", "--labels", folder / "labels.gz", "--json")
     lines = [json.loads(line) for line in process.stdout.splitlines()]
@@ -108,6 +113,7 @@ def test_json(folder):
     assert [line["label"] for line in lines] == list(jaxnet.data.read_labels(folder / "labels.gz"))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("labels", [True, False])
 def test_output_in_csv_and_in_json_lines(folder, tmp_path, labels):
     known = ["--labels", folder / "labels.gz"] if labels else []
@@ -125,6 +131,7 @@ def test_output_in_csv_and_in_json_lines(folder, tmp_path, labels):
         assert ("label" in one) == ("label" in other) == labels
 
 
+@pytest.mark.full
 def test_several_inputs_in_their_order(folder):
     process = run("classify", folder / "pictures" / "2.png", folder / "images.gz", "--json")
     names = [json.loads(line)["image"] for line in process.stdout.splitlines()]
@@ -132,6 +139,7 @@ def test_several_inputs_in_their_order(folder):
     assert names == [str(folder / "pictures" / "2.png"), *(f"{images}[{n}]" for n in range(40))]
 
 
+@pytest.mark.full
 def test_another_network_with_its_own_squash(folder, tmp_path):
     params = jaxnet.init(jax.random.key(5), (784, 8, 10))
     jaxnet.save(tmp_path / "relu", params, squash="relu", last_squash="softmax")
@@ -142,12 +150,14 @@ def test_another_network_with_its_own_squash(folder, tmp_path):
     np.testing.assert_allclose(got, expected.activations, atol=1e-6)
 
 
+@pytest.mark.full
 def test_no_images_at_all_are_read_in_no_time(tmp_path):
     np.save(tmp_path / "none.npy", np.zeros((0, 784), np.uint8))
     assert run("classify", tmp_path / "none.npy").returncode == 0
     assert run("classify", tmp_path / "none.npy", "--json").stdout == ""
 
 
+@pytest.mark.full
 def test_info():
     process = run("info")
     assert process.returncode == 0
@@ -156,6 +166,7 @@ def test_info():
     assert re.search(r"test accuracy +9[67]\.\d\d %", process.stdout)
 
 
+@pytest.mark.full
 def test_version():
     assert re.fullmatch(r"jaxnet \d+\.\d+\.\d+\n", run("--version").stdout)
 
@@ -266,6 +277,7 @@ def test_shards_among_the_inputs_are_not_read(tmp_path):
     assert "30" in process.stdout
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("arguments", [["classify", "--wrong"], ["no-such-command"]])
 def test_mistakes_in_the_command_itself_are_code_2_too(arguments):
     process = run(*arguments)
@@ -273,6 +285,7 @@ def test_mistakes_in_the_command_itself_are_code_2_too(arguments):
     assert "Traceback" not in process.stderr
 
 
+@pytest.mark.full
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has /dev/full")
 def test_a_full_disk_on_standard_output_is_no_traceback(folder):
     with open("/dev/full", "w") as full:
@@ -287,6 +300,7 @@ def test_a_full_disk_on_standard_output_is_no_traceback(folder):
     assert "Traceback" not in process.stderr
 
 
+@pytest.mark.full
 def test_a_reader_that_leaves_early_is_no_traceback(folder):
     process = subprocess.run(
         f"{sys.executable} -m jaxnet classify {folder / 'images.gz'} --json | head -n 1",
@@ -318,6 +332,7 @@ def writing(many, output):
     return process
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("number", "seconds"), [(signal.SIGINT, 0), (signal.SIGINT, 0.4), (signal.SIGTERM, 0.3)]
 )
@@ -334,6 +349,7 @@ def test_an_interruption_is_no_traceback_and_leaves_the_old_output(many, tmp_pat
     assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
 
 
+@pytest.mark.full
 def test_ctrl_c_leaves_finished_shards_that_are_gone_on_with(folder, tmp_path):
     images = np.tile(jaxnet.data.read_images(folder / "images.gz").images, (2000, 1))
     np.save(tmp_path / "many.npy", images)
@@ -366,6 +382,7 @@ def test_ctrl_c_leaves_finished_shards_that_are_gone_on_with(folder, tmp_path):
     assert [line["digit"] for line in lines] == expected.tolist()
 
 
+@pytest.mark.full
 def test_bad_pictures_are_named_and_skipped_if_that_is_wanted(folder, tmp_path):
     for n in range(3):
         (tmp_path / f"{n}.png").write_bytes((folder / "pictures" / f"{n}.png").read_bytes())
@@ -383,6 +400,7 @@ def test_bad_pictures_are_named_and_skipped_if_that_is_wanted(folder, tmp_path):
     assert re.findall("→ ([0-9])", shown.stdout) == [str(label) for label in labels]
 
 
+@pytest.mark.full
 def test_patterns_and_standard_input(folder):
     process = run("classify", folder / "**" / "[02].png", "--json")
     names = [json.loads(line)["image"] for line in process.stdout.splitlines()]
@@ -401,6 +419,7 @@ def test_a_platform_that_is_not_there_is_one_sentence():
     assert "Unable to initialize backend 'abacus'" in refused(process)
 
 
+@pytest.mark.full
 def test_names_that_are_markup_or_no_text(tmp_path):
     name = tmp_path / "d[b]\n[red].st"
     jaxnet.save(name, jaxnet.init(jax.random.key(0)))

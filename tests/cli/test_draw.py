@@ -45,6 +45,7 @@ def command(folder, monkeypatch, capsys):
     return call
 
 
+@pytest.mark.full
 def test_every_picture_is_drawn_into_its_kinds_of_file(command, tmp_path):
     for what, (takes, *_) in PLOTS.items():
         inputs = ["images.gz", "--labels", "labels.gz"] if "labels" in takes else []
@@ -107,10 +108,10 @@ def test_weights_of_networks_that_read_no_digits(command, tmp_path):
         (["image", "--output", "a.jpg"], r"image is drawn to \.png or \.svg or \.pdf, not \.jpg"),
         (["image", "--output", "no/a.png"], "no/a.png: there is no folder no"),
         (["image", "nothing.png"], "No such file"),
-        (["image", "images.gz", "--index", "30"], "one of 30 images, from 0; got 30"),
-        (["image", "--index", "-1"], "from 0; got -1"),
-        (["image", "--layer", "1"], "image has no use for --layer"),
-        (["weights", "images.gz"], "weights has no use for INPUT"),
+        (["image", "images.gz", "--index", "30"], "index: expected 0 to 29; got 30"),
+        (["image", "--index", "-1"], "expected 0 to 9; got -1"),
+        (["image", "--layer", "1"], "layer: image does not take this option"),
+        (["weights", "images.gz"], "weights does not take INPUT"),
         (["weights", "--layer", "0"], "layer from 1 to 3; got 0"),
         (["weights", "--layer", "4"], "layer from 1 to 3; got 4"),
         (["weights", "--neuron", "16"], "neuron from 0 to 15 in layer 1; got 16"),
@@ -118,7 +119,7 @@ def test_weights_of_networks_that_read_no_digits(command, tmp_path):
         (["weights", "--colors", "loud"], "one of video, safe; got 'loud'"),
         (["weights", "--weights", "images.gz"], "not a whole safetensors"),
         (["activations", "--weights", "small"], r"shape \(4,\)"),
-        (["confusion", "images.gz", "--output", "a.png"], "needs images and what they show"),
+        (["confusion", "images.gz", "--output", "a.png"], "needs images and their labels"),
         (
             ["misread", "images.gz", "--labels", "two.npy", "--output", "a.png"],
             "a label for each answer",
@@ -142,6 +143,7 @@ def test_an_input_is_not_replaced(command, tmp_path):
     assert path.read_bytes() == before
 
 
+@pytest.mark.full
 def test_in_a_process_of_its_own(folder):
     assert "one of image" in refused(run("draw", "cat", cwd=folder))
     process = run("draw", "weights", "--neuron", 3, cwd=folder)

@@ -14,6 +14,8 @@ from tests.subprocesses import refused, run
 onnxruntime = pytest.importorskip("onnxruntime")
 torch = pytest.importorskip("torch")
 
+pytestmark = pytest.mark.full
+
 
 @pytest.fixture(scope="module")
 def command():
@@ -34,6 +36,7 @@ def expected(pixels):
     return matrix_form(jaxnet.pretrained(), pixels / 255)[-1]
 
 
+@pytest.mark.full
 def test_onnx_runtime_reads_what_is_exported(tmp_path, pixels, expected):
     process = run("export", "digits.onnx", "--uint8", cwd=tmp_path)
     assert (process.returncode, process.stdout, process.stderr) == (0, "digits.onnx\n", "")

@@ -33,7 +33,7 @@ def test_the_frame_is_mnists(drawn):
     mass = images.sum((1, 2))
     for axis in (1, 2):
         center = images.sum(3 - axis) @ np.arange(28) / mass
-        # The pen's path is centerd, and where it crosses itself the ink is not doubled.
+        # The pen's path is centered, and where it crosses itself the ink is not doubled.
         assert abs(center.mean() - 14) < 0.15
         assert abs(center - 14).max() < 1.5
     height, width = ((images > 0.5).any(axis).sum(1) for axis in (2, 1))
@@ -78,6 +78,7 @@ def hands(**fixed):
     return np.asarray(images)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", synthetic._HAND)
 def test_all_that_may_differ_from_hand_to_hand_does(name):
     low, high = synthetic._HAND[name]

@@ -30,7 +30,10 @@ with pytest.MonkeyPatch.context() as patch:
     keras = pytest.importorskip("keras")
 
 # Keras' own, of NumPy, wherever it saves what JAX computed.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = [
+    pytest.mark.full,
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
 
 ALL = set(SQUASHES)
 PACKAGES = {
@@ -113,6 +116,7 @@ def test_the_trained_network_computes_the_equation_there(name):
     np.testing.assert_allclose(theirs, matrix_form(params, images)[-1], atol=1e-5)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("name", "squash", "last_squash"), CASES)
 def test_what_is_given_computes_the_same_and_is_taken_back(name, squash, last_squash, small, x):
     package = PACKAGES[name]

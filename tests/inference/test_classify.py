@@ -178,6 +178,7 @@ def test_stream_frees_each_batch(params, many):
     assert held == [0, 0, 0, 0]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("n", [100, 40_000])
 def test_jax_settings_reach_the_threads(many, n):
     with jax.enable_x64(True):
@@ -301,6 +302,7 @@ def test_stream_is_lazy_and_ordered(params, many):
     np.testing.assert_array_equal(rest[2].digits, jaxnet.classify(params, many[200:252]).digits)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("n", [0, 1, 3, 5_000, 32_769, 40_000])
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_two_devices(params, many, n, dtype):
@@ -327,6 +329,7 @@ def test_work_is_split_across_devices(params, many):
         assert not [op for op in ("all-reduce", "all-gather", "all-to-all") if op in compiled]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("n_hosts", [2, 4])
 def test_hosts(n_hosts, many, tmp_path):
     np.save(tmp_path / "images.npy", many[:10_001])

@@ -42,6 +42,7 @@ def pixels(n, n_in=784):
     return np.random.default_rng(0).integers(0, 256, (n, n_in), np.uint8)
 
 
+@pytest.mark.full
 def test_against_float64():
     images, _ = jaxnet.data.synthetic.sample(jax.random.key(0), 300)
     images = np.asarray(255 * images).astype(np.uint8)
@@ -55,6 +56,7 @@ def test_against_float64():
     np.testing.assert_allclose(activations, answers.activations, atol=1e-5)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("sizes", "n"),
     [
@@ -81,6 +83,7 @@ def test_no_images():
     assert (activations.dtype, activations.shape) == (jnp.float32, (0, 10))
 
 
+@pytest.mark.full
 def test_relu_and_softmax():
     params, images = network(784, 20, 10), pixels(40)
     (w1, b1), (w2, b2) = float64(params)
@@ -160,6 +163,7 @@ def test_x64_enabled():
         np.testing.assert_allclose(activations, expected, atol=2e-6)
 
 
+@pytest.mark.full
 def test_vmap_over_an_ensemble():
     members = [network(30, 5, 4, seed=seed) for seed in range(3)]
     ensemble, images = jax.tree.map(lambda *a: jnp.stack(a), *members), pixels(20, 30)

@@ -35,6 +35,7 @@ def on_accelerator(monkeypatch):
     jax.clear_caches()
 
 
+@pytest.mark.full
 def test_benchmark_on_cpu(tmp_path):
     root = Path(__file__).parents[1]
     process = subprocess.run(

@@ -32,6 +32,7 @@ def flat(params):
     return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(params)])
 
 
+@pytest.mark.full
 def test_one_file_below_600_kb_that_names_no_other():
     text = page().html
     assert len(text.encode()) < 600_000
@@ -78,6 +79,7 @@ def test_other_squashes_are_refused(params):
         page(params, last_squash="step")
 
 
+@pytest.mark.full
 def test_the_command_writes_it(tmp_path, params):
     jaxnet.save(tmp_path / "mine.safetensors", params, squash="relu")
     process = run("page", "--weights", "mine.safetensors", "--output", "my.html", cwd=tmp_path)

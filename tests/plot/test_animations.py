@@ -27,6 +27,7 @@ def flow(tmp_path_factory):
     return path, x, [*frames(path)]
 
 
+@pytest.mark.full
 def test_the_flow_takes_a_few_seconds_and_little_room(flow):
     path, _, seen = flow
     assert path.stat().st_size < 1_500_000

@@ -217,6 +217,7 @@ def test_saliency_shows_the_slopes_and_the_outline(seven):
     assert attributions.saliency(params, seven, 3).get_suptitle().startswith("What speaks for a 3")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
 def test_any_sizes_and_squashes_without_overlap_or_cut_off_text(sizes):
     """Every text lies within the sheet, and no two texts of a sheet cover each other."""

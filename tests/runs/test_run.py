@@ -85,6 +85,7 @@ def test_an_epoch_that_is_cut_off_is_done_again(tmp_path, digits):
     same_bits(last(train(FEW, *digits, tmp_path / "parts", resume=True)).params, whole.params)
 
 
+@pytest.mark.full
 def test_a_run_of_one_is_what_fit_does(tmp_path, digits):
     """Other keys and another order, but the same learning: both read nearly all of them."""
     options = Options(epochs=20, batch_size=20, held_out=0)
@@ -95,6 +96,7 @@ def test_a_run_of_one_is_what_fit_does(tmp_path, digits):
     assert jaxnet.training.evaluate(member, *digits) > 0.95
 
 
+@pytest.mark.full
 def test_images_held_out_are_not_learned_from(tmp_path, digits):
     """Their labels decide what is scored, and nothing of what is learned."""
     images, labels = digits
@@ -163,6 +165,7 @@ class safe_state:
         save_file(self.arrays, self.path, notes)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -215,6 +218,7 @@ def test_checkpoints_hold_any_tree_bit_by_bit(tmp_path):
         checkpoints.load(tmp_path / "c", {**like, "a": (like["a"][0], np.float32(7))})
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -252,6 +256,7 @@ def test_mistakes_end_in_one_sentence(folder, arguments, said):
 SHORT = ("images.gz", "labels.gz", "--epochs", "3", "--batch-size", "50")
 
 
+@pytest.mark.full
 def test_the_command_leaves_network_record_and_picture(folder, tmp_path):
     output = tmp_path / "n.safetensors"
     process = run("train", *SHORT, "--ensemble", 2, "--output", output, cwd=folder)
@@ -384,6 +389,7 @@ def test_members_that_diverge_do_not_stop_the_others(tmp_path, digits):
     assert [p.name for p in (tmp_path / "n.members").iterdir()] == ["0001.safetensors"]
 
 
+@pytest.mark.full
 def test_the_least_share_that_can_be_held_out_is_one_image(tmp_path, digits):
     options = FEW._replace(held_out=1e-9, epochs=1, batch_size=599)
     progress = last(train(options, *digits, tmp_path / "run"))

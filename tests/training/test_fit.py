@@ -130,6 +130,7 @@ def test_epoch_is_deterministic(digits, adam):
     assert not jnp.array_equal(one[0].weights, other[0].weights)
 
 
+@pytest.mark.full
 def test_ensemble_members_train_as_if_alone(digits, adam):
     images, labels = digits
     optimizer = adam
@@ -316,6 +317,7 @@ def test_injected_hyperparameters(digits):
         same(jax.tree.map(lambda leaf: leaf[0], states.params), start)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "optimizer",
     [
@@ -417,6 +419,7 @@ def compiled_size(digits, *, epochs, members=2, n=None):
     return len(lowered.as_text().splitlines())
 
 
+@pytest.mark.full
 def test_program_size_is_constant(digits):
     base = compiled_size(digits, epochs=1)
     assert compiled_size(digits, epochs=1_000) == base
@@ -463,6 +466,7 @@ def test_sample_weights_in_a_column(digits):
         mean_cost(params, *digits, sample_weights=np.ones((1000, 1), np.float32))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("optimizer", [optax.sgd(0.5, momentum=0.9), optax.lion(3e-3)])
 def test_continued_fit_is_bit_identical(digits, optimizer):
     """To the last bit: the optimizer's memory, the schedule and the shuffles go on."""
@@ -474,6 +478,7 @@ def test_continued_fit_is_bit_identical(digits, optimizer):
     np.testing.assert_array_equal(np.concatenate([before.cost, after.cost]), history.cost)
 
 
+@pytest.mark.full
 def test_continued_schedule(digits):
     rates = optax.piecewise_constant_schedule(1.0, {20: 0.0})  # one epoch, then nothing
     run = partial(fit, jax.random.key(3), *digits, optax.sgd(rates), batch_size=50)
@@ -559,6 +564,7 @@ def test_adam_in_float16(digits):
     assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("optimizer", "start_of"),
     [
@@ -584,6 +590,7 @@ def test_evaluation_params_are_scored(digits, optimizer, start_of):
         )
 
 
+@pytest.mark.full
 def test_per_image_clipping(digits):
     """Without noise, against each image's gradient clipped and averaged by hand."""
     images, labels = (part[:40] for part in digits)
@@ -630,6 +637,7 @@ def test_functions_that_hold_arrays(digits):
     np.testing.assert_allclose(score.cost, 2 * mean_cost(state.params, *digits), rtol=1e-6)
 
 
+@pytest.mark.full
 def test_no_tracer_leaks(digits):
     rates = jnp.array([0.1, 0.5])
 
@@ -642,6 +650,7 @@ def test_no_tracer_leaks(digits):
     np.testing.assert_allclose(mapped, compiled, rtol=1e-5)
 
 
+@pytest.mark.full
 def test_initializers_get_fan_in():
     """He's variance is 2 / in, LeCun's 1 / in; Glorot's would not tell in from out."""
     make = jax.nn.initializers
@@ -690,6 +699,7 @@ def test_bad_held_out(digits):
         fit(jax.random.key(0), *digits, optax.sgd(1), epochs=1, batch_size=9, held_out=digits[0])
 
 
+@pytest.mark.full
 def test_single_output(digits):
     """By a cost of one logit; accuracy is that of the threshold at one half."""
     images, labels = digits[0], (digits[1] == 7).astype(jnp.float32)

@@ -28,6 +28,7 @@ def orders(request):
     return many(request.param)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("n", [0, 1, 2, 3, 10, 999, 1000, 1001, 1024, 4097, 60_000])
 def test_is_a_permutation(n):
     order = compiled(jax.random.key(n), n)
@@ -35,6 +36,7 @@ def test_is_a_permutation(n):
     np.testing.assert_array_equal(np.sort(order), np.arange(n))
 
 
+@pytest.mark.full
 def test_is_a_permutation_for_every_key(orders):
     n = orders.shape[1]
     np.testing.assert_array_equal(np.sort(orders), np.broadcast_to(np.arange(n), orders.shape))
@@ -91,6 +93,7 @@ def test_all_permutations_of_four_are_equally_likely():
     assert chisquare(counts).pvalue > 1e-4
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("n", [10, 1_500])
 def test_same_permutation_under_jit_vmap_and_scan(n):
     keys = jax.random.split(jax.random.key(1), 3)

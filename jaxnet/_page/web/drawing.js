@@ -44,7 +44,7 @@ export function toImage({ base, strokes }, framed) {
   if (!base) return ink(framed ? asMnist(strokes) : strokes);
   const drawn = ink(strokes);
   const image = base.map((v, i) => Math.max(v, drawn[i]));
-  return framed && strokes.length ? centerd(image) : image;
+  return framed && strokes.length ? centered(image) : image;
 }
 
 /** The strokes, 20 pixels along the longest side, their middle of mass in the image's middle. */
@@ -77,7 +77,7 @@ function asMnist(strokes) {
 }
 
 /** The image moved by whole pixels, so that its middle of mass is nearest to the middle. */
-function centerd(image) {
+function centered(image) {
   let [mass, middleX, middleY] = [0, 0, 0];
   image.forEach((v, i) => {
     mass += v;
