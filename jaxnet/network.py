@@ -199,7 +199,21 @@ def batch_logits(
 
 
 def weighted_sums(layer: Layer, a: Array) -> Array:
-    """One layer's sums before the squash, given the previous layer's activations."""
+    """One layer's sums before the squash, given the previous layer's activations.
+
+    Args:
+        layer: its weights and biases.
+        a: the activations, shape `(in,)`.
+
+    Returns:
+        W a + b, shape `(out,)`.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxnet
+        >>> layer = jaxnet.Layer(jnp.array([[2.0, -1.0]]), jnp.array([0.5]))
+        >>> jaxnet.network.weighted_sums(layer, jnp.array([1.0, 1.0])).tolist()
+        [1.5]
+    """
     w, b = layer
     return w @ a + b
 

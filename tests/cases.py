@@ -22,6 +22,7 @@ SIDE = 4  # of the images for augmentation
 PURE = (jaxnet.network, training, analysis, shuffle, synthetic, augment, design)
 ON_THE_HOST = {
     *("network.count", "network.check", "analysis.check_neuron"),  # look at shapes only
+    "analysis.answering_output",  # an int, for the host
     *("training.check_examples", "training.check_known_labels", "training.evaluation_params"),
     *("analysis.maximizing_images", "analysis.match_neurons", "analysis.shard_members"),
     "design.handmade",

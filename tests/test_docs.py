@@ -53,6 +53,11 @@ NEEDS = {
 }
 
 
+def skip_without_package(name):
+    if not find_spec(NEEDS.get(name, "jax")):
+        pytest.skip(f"could not import {NEEDS[name]!r}")
+
+
 @pytest.fixture
 def users_defaults():
     """JAX's default settings, which the other tests make stricter."""
@@ -137,6 +142,7 @@ def test_readme_accuracy():
 
 @pytest.mark.parametrize("name", sorted(set(re.findall(r"`(jaxnet(?:\.\w+)+)[`(]", TEXT))))
 def test_readme_names_exist(name):
+    skip_without_package(name)
     resolve_name(name)
 
 
@@ -157,8 +163,7 @@ def test_examples_are_indexed():
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 @pytest.mark.parametrize("name", MODULES)
 def test_docstrings(name, users_defaults, monkeypatch):
-    if not find_spec(NEEDS.get(name, "jax")):
-        pytest.skip(f"could not import {NEEDS[name]!r}")
+    skip_without_package(name)
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     module = import_module(name)
     assert module.__doc__
@@ -168,6 +173,7 @@ def test_docstrings(name, users_defaults, monkeypatch):
 @pytest.mark.parametrize("name", FACES)
 def test_public_functions_are_documented(name):
     """Faces need every section; a function may refer to another's arguments."""
+    skip_without_package(name)
     module = import_module(name)
     is_face = hasattr(module, "__path__")
     for key in getattr(module, "__all__", vars(module)):

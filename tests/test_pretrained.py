@@ -49,15 +49,6 @@ def test_its_outputs_are_calibrated(mnist):
         assert abs(right[inside].mean() - outputs[inside].mean()) < 0.1
 
 
-def test_importing_the_module_leaves_the_function_in_place():
-    import jaxnet.pretrained
-
-    import jaxnet._pretrained.train
-
-    assert jaxnet.pretrained is pretrained
-    assert jaxnet.count(jaxnet.pretrained()) == 13_002
-
-
 @pytest.mark.parametrize("sizes", [(784, 16, 16, 10), (784, 10), (5, 4, 3, 2, 2)])
 def test_tanh_in_terms_of_sigmoid_is_the_same_function(sizes):
     params = jax.tree.map(lambda a: a + 0.1, jaxnet.init(jax.random.key(0), sizes))

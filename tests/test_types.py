@@ -97,6 +97,7 @@ WRONG = {
 }
 
 
+@pytest.mark.full
 def test_pyright_on_correct_and_wrong_programs(tmp_path):
     used = "print(jax, jnp, jaxnet, np, optax, TrainState, fit, mean_cost, train_step)\n"
     wrong = "".join(f"{line}  # {name}\n" for name, line in WRONG.items())

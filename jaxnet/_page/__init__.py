@@ -1,4 +1,4 @@
-"""The page: one HTML file in which the network is drawn for, looked into and turned by its dials.
+"""The interactive page: one HTML file to draw on, inspect neurons and edit weights.
 
 It is made from the parts in `web/`, which hold no network, and from the networks, which are put
 in as they are; a browser opens it from the disk and asks nothing of the network.
@@ -31,7 +31,7 @@ _EACH = 20  # drawn digits of a kind, to see how many are read right
 
 
 class Page(NamedTuple):
-    """A page, which a Jupyter notebook shows where it is the last value of a cell.
+    """A page; a Jupyter notebook displays it as the last value of a cell.
 
     Attributes:
         html: the whole file.
@@ -49,7 +49,7 @@ class Page(NamedTuple):
 def page(
     params: Params | None = None, *, squash: str = "sigmoid", last_squash: str = "sigmoid"
 ) -> Page:
-    """Makes the page on a network: draw a digit, see every neuron, turn every dial.
+    """Makes the interactive page: draw a digit, see every neuron, turn every dial.
 
     Args:
         params: with 784 inputs and ten outputs, of any sizes between; without, the trained one.

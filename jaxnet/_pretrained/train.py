@@ -1,4 +1,4 @@
-"""Trains the network that comes with jaxnet, from one seed: `python -m jaxnet._pretrained.train`.
+"""Trains the network that comes with jaxnet: `python -m jaxnet._pretrained.train`.
 
 Eight random starts learn side by side from 55,000 of MNIST's training images, turned and bent
 anew each epoch; over the last fifth of the epochs ever less, to end with the images as they
@@ -35,7 +35,7 @@ UNCHANGED = 0.8  # share of the epochs after which the warps begin to fade
 
 
 def train(images: Array, labels: Array, *, starts: int, epochs: int) -> Params:
-    """Trains networks side by side, as one with a leading axis: all read the same batches."""
+    """Trains an ensemble on the same batches."""
     n_steps = epochs * (len(images) // BATCH_SIZE)
     adam = optax.adam(optax.cosine_decay_schedule(RATE, n_steps))
     optimizer = along(principal_directions(images), adam)
@@ -67,7 +67,7 @@ def train(images: Array, labels: Array, *, starts: int, epochs: int) -> Params:
 
 
 def principal_directions(images: Array) -> Array:
-    """An orthonormal basis, one column each: the images' eigenvectors, least lengths first."""
+    """An orthonormal basis in columns: the images' eigenvectors, smallest eigenvalue first."""
     x = images[:20_000].astype(jnp.float32) / 255
     return jnp.linalg.eigh(x.T @ x / len(x))[1]
 
@@ -75,7 +75,7 @@ def principal_directions(images: Array) -> Array:
 def along(
     directions: Array, optimizer: optax.GradientTransformation
 ) -> optax.GradientTransformation:
-    """An optimizer that sees the first weights turned into an orthonormal basis, and turns back."""
+    """Wraps an optimizer to work on the first layer's weights in an orthonormal basis."""
 
     def turned(params: Any, basis: Array) -> Params:
         (w, b), *rest = params
@@ -94,7 +94,7 @@ def along(
 
 
 def in_terms_of_sigmoid(params: Params) -> Params:
-    """Writes a network whose hidden layers are squashed by tanh as one that uses sigmoid.
+    """Converts a network with tanh hidden layers to an equal one with sigmoid.
 
     As tanh(z) = 2 sigmoid(2z) - 1, each hidden layer's weighted sums are doubled, and the
     layer after it takes twice its activations less one.
@@ -105,7 +105,7 @@ def in_terms_of_sigmoid(params: Params) -> Params:
 
 
 def calibrate(params: Params, images: Array, labels: Array) -> Params:
-    """Makes the outputs say "1 for this digit, 0 for the others" as well as they can.
+    """Calibrates the outputs toward 1 for the digit and 0 for the others.
 
     Multiplying the ten logits by one positive number, and adding to all ten the same
     function of the last hidden layer, changes neither their order nor the answer. Those

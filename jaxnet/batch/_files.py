@@ -93,7 +93,28 @@ def open_job(
     brightest: bool = False,
     on_error: str = "stop",
 ) -> Job:
-    """Makes a job, after checking that its inputs, labels and options fit together."""
+    """Makes a job, after checking that its inputs, labels and options fit together.
+
+    Args:
+        params, spec: the network, as from `jaxnet.load`.
+        inputs: from `jaxnet.data.open_inputs`.
+        labels, precision, brightest, on_error: as for `classify_files`.
+
+    Returns:
+        The job, which holds one classifier for all its images.
+
+    Raises:
+        ValueError: a bad option, or one that does not fit the inputs.
+        FileError: labels that cannot be read, or not one per image.
+
+    Example:
+        >>> import numpy, pathlib, tempfile, jaxnet
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "digits.npy")
+        >>> numpy.save(path, numpy.zeros((3, 784), "uint8"))
+        >>> job = jaxnet.batch.open_job(*jaxnet.load(), jaxnet.data.open_inputs([path]))
+        >>> [step.tally.rows for step in jaxnet.batch.steps(job)]
+        [3]
+    """
     check_choice(("stop", "skip"), on_error, "on_error")
     check_choice(PRECISIONS, precision, "precision")
     if PRECISIONS[precision].lossy and inputs.floats:
@@ -121,7 +142,28 @@ def steps(
     shard_size: int = 1_000_000,
     resume: bool = False,
 ) -> Generator[Step]:
-    """Runs a job step by step, writing to a file, to a folder of shards or nowhere."""
+    """Runs a job step by step, writing to a file, to a folder of shards or nowhere.
+
+    Args:
+        job: from `open_job`.
+        output, format, shard_size, resume: as for `classify_files`; without an output, the answers
+            are only yielded.
+
+    Returns:
+        A generator of `Step`; close it to stop early.
+
+    Raises:
+        ValueError: a bad option.
+        FileError, OSError: while iterating, as `classify_files`.
+
+    Example:
+        >>> import numpy, pathlib, tempfile, jaxnet
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "digits.npy")
+        >>> numpy.save(path, numpy.zeros((3, 784), "uint8"))
+        >>> job = jaxnet.batch.open_job(*jaxnet.load(), jaxnet.data.open_inputs([path]))
+        >>> [step.table.names[-1][-13:] for step in jaxnet.batch.steps(job)]
+        ['digits.npy[2]']
+    """
     if output is None:
         return read(job)
     if not is_folder(output):
@@ -132,7 +174,19 @@ def steps(
 
 
 def is_folder(output: str | os.PathLike[str]) -> bool:
-    """Whether an output is a folder of shards: it has no ending, or ends with a slash."""
+    """Whether an output is a folder of shards: it has no ending, or ends with a slash.
+
+    Args:
+        output: a path.
+
+    Returns:
+        False for a single file.
+
+    Example:
+        >>> import jaxnet
+        >>> jaxnet.batch.is_folder("answers"), jaxnet.batch.is_folder("answers.csv")
+        (True, False)
+    """
     return not Path(output).suffix or os.fspath(output).endswith(("/", os.sep))
 
 
@@ -144,7 +198,20 @@ def check_output(
     format: str = ".parquet",
     resume: bool = False,
 ) -> None:
-    """Fails before any work if the output cannot be written or would overwrite an input."""
+    """Fails before any work if the output cannot be written or would overwrite an input.
+
+    Args:
+        output, paths, format, resume: as for `classify_files`.
+        others: other files that are read; what is not a path is ignored.
+
+    Raises:
+        ValueError: a bad option.
+        FileError: an unknown ending, a missing folder, or a file that is read.
+
+    Example:
+        >>> import jaxnet
+        >>> jaxnet.batch.check_output("answers.csv", ["digits.npy"])
+    """
     target = Path(output)
     if not target.name:
         raise ArgumentError("output", f"expected a file or a folder; got '{target}'.")

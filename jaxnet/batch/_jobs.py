@@ -92,7 +92,18 @@ def _answered(job: Job, chunks: Generator[Rows]) -> Generator[tuple[Rows, Answer
 
 
 def warm(job: Job) -> None:
-    """Compiles ahead of time, so that compilation is not counted in the throughput."""
+    """Compiles ahead of time, so that compilation is not counted in the throughput.
+
+    Args:
+        job: from `open_job`.
+
+    Example:
+        >>> import numpy, pathlib, tempfile, jaxnet
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "digits.npy")
+        >>> numpy.save(path, numpy.zeros((3, 784), "uint8"))
+        >>> job = jaxnet.batch.open_job(*jaxnet.load(), jaxnet.data.open_inputs([path]))
+        >>> jaxnet.batch.warm(job)
+    """
     n = min(job.inputs.n, job.inputs.at_once)
     job.classify(np.zeros((n, 784), job.inputs.read(0, min(n, 1)).images.dtype))
 

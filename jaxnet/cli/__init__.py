@@ -1,4 +1,4 @@
-"""The command line: parses, calls the library, prints. One file a command, named as the command."""
+"""The command line: parses, calls the library, prints. One file per command."""
 
 from importlib.metadata import version as version_of
 from typing import Annotated

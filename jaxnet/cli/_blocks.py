@@ -1,4 +1,4 @@
-"""Weights and activations in a terminal, in blocks of color, drawn by rich.
+"""Weights and activations in the terminal, as blocks of color.
 
 Where there are no colors, a sign stands for a number beyond a quarter of the scale, two for
 one beyond a half.
@@ -24,7 +24,7 @@ _MOST = 20  # neurons shown as bars; more are a grid
 
 
 class Blocks(NamedTuple):
-    """Numbers in a grid, in colors around zero, or in grays: a line holds two rows.
+    """A grid of numbers in two colors or in grays; each line of text holds two rows.
 
     Attributes:
         grid: shape `(rows, columns)`; nothing is shown where it is NaN.
@@ -59,7 +59,7 @@ class Blocks(NamedTuple):
 def weights(
     params: Params, layer: int = 1, neuron: int | None = None, *, colors: str = "video"
 ) -> RenderableType:
-    """Shows the weights into one neuron, or into all of a layer."""
+    """Shows the weights into one neuron, or into every neuron of a layer."""
     analysis.check_neuron(params, layer, 0 if neuron is None else neuron)
     w, b = (np.asarray(part, float) for part in params[layer - 1])
     wanted = range(len(w)) if neuron is None else [neuron]
@@ -85,7 +85,7 @@ def contributions(
     last_squash: Squash = sigmoid,
     colors: str = "video",
 ) -> RenderableType:
-    """Shows what each input adds to one neuron's sum, and what the sum comes to."""
+    """Shows what each input contributes to a neuron's sum, and the sum."""
     parts = np.asarray(analysis.contributions(params, x, layer, neuron, squash=squash), float)
     layers = network.activations(params, x, squash=squash, last_squash=last_squash)
     said = palette.threshold_in_words(
@@ -102,7 +102,7 @@ def saliency(
     squash: Squash = sigmoid,
     colors: str = "video",
 ) -> RenderableType:
-    """Shows which pixels, made brighter, speak for an output and which against it."""
+    """Shows which pixels raise an output and which lower it."""
     neuron = analysis.answering_output(params, x, squash=squash) if neuron is None else neuron
     return signed(analysis.saliency(params, x, neuron, squash=squash), colors=colors)
 
@@ -113,21 +113,21 @@ def image(x: Image, *, colors: str = "video") -> RenderableType:
 
 
 def signed(numbers: ArrayLike, *, colors: str = "video") -> RenderableType:
-    """Shows numbers around zero, as many as there are pixels, and their scale."""
+    """Shows one signed number per pixel, and the scale."""
     full = palette.scale(numbers)
     grid = Blocks(palette.folded(numbers), full, colors)
     return Group(grid, _scale(full, colors, np.abs(np.asarray(numbers)).max()))
 
 
 def grays(numbers: ArrayLike, *, colors: str = "video") -> Blocks:
-    """Shows an image, or other activations, in grays."""
+    """Shows activations, such as an image, in grays."""
     return Blocks(palette.folded(numbers), palette.white(numbers), colors, gray=True)
 
 
 def exciting(
     params: Params, layer: int | None = None, neuron: int | None = None, *, squash: Squash = sigmoid
 ) -> RenderableType:
-    """Shows the image that excites a neuron most, or one for each neuron of a layer."""
+    """Shows the image that maximizes a neuron, or one for each neuron of a layer."""
     layer = len(params) if layer is None else layer
     wanted, images, sums = analysis.maximizing_images(params, layer, neuron, squash=squash)
     grids = [
@@ -145,7 +145,7 @@ def activations(
     last_squash: Squash = sigmoid,
     colors: str = "video",
 ) -> Table:
-    """Shows every layer's activations beside each other, the image first."""
+    """Shows every layer's activations side by side, image first."""
     layers = network.activations(params, x, squash=squash, last_squash=last_squash)
     read = int(network.predict(params, x, squash=squash))
     columns: list[RenderableType] = []

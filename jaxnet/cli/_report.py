@@ -1,4 +1,4 @@
-"""What was measured of a machine, in a terminal."""
+"""The benchmark report in the terminal."""
 
 from collections.abc import Iterable
 
@@ -18,7 +18,7 @@ _STAGES = {
 
 
 def tables(report: Report) -> Group:
-    """Shows each device's limits, what is reached of them, and where the time goes."""
+    """Shows each device's limits, the measured rates, and where the time goes."""
     work = report.work
     parts: list[RenderableType] = [
         f"one image: {work.bytes:,} bytes, {work.operations:,} operations"
@@ -61,7 +61,7 @@ def _stages(stages: Iterable[Stage]) -> Table:
 
 
 def _table(*names: str) -> Table:
-    """A table with such columns, those of numbers marked by >."""
+    """A table with these columns; > marks numbers."""
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
     for name in names:
         table.add_column(name.removeprefix(">"), justify="right" if name[0] == ">" else "left")
@@ -69,5 +69,5 @@ def _table(*names: str) -> Table:
 
 
 def _rounded(number: float) -> str:
-    """To three digits, as no measurement here is more exact."""
+    """Rounded to three digits; no measurement here is more precise."""
     return f"{float(f'{number:.3g}'):,.0f}"

@@ -1,4 +1,4 @@
-"""Digits for those who bring none."""
+"""Synthetic digits, used when no input is given."""
 
 import time
 from typing import Any
@@ -12,7 +12,7 @@ from jaxnet.data.synthetic import draw
 
 
 def ten_drawn_digits() -> tuple[Source, NDArray[Any]]:
-    """Ten digits, from 0 to 9, that the program draws, other ones each time."""
+    """Draws the ten digits, different ones each time."""
     digits = np.arange(10)
     keys = jax.random.split(jax.random.key(time.time_ns() % 2**32), 10)
     images = jax.jit(jax.vmap(draw))(keys, digits)

@@ -1,4 +1,4 @@
-"""What a network sees and says, in a terminal, drawn by rich."""
+"""Images, answers and progress in the terminal."""
 
 import math
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
 class Picture(NamedTuple):
-    """An image, drawn in half blocks: each character holds two pixels, one above the other.
+    """An image in half blocks: each character holds two pixels, one above the other.
 
     Where there are no colors, a pixel is on where it is brighter than one half.
 
@@ -65,14 +65,14 @@ def _half_block(upper: str, lower: str) -> tuple[str, str]:
 
 
 def bar(value: float, *, width: int = 8) -> str:
-    """A bar as long as a number from 0 to 1, to an eighth of a character; beyond, as at the end."""
+    """A horizontal bar for a number clipped to [0, 1], in eighths of a character."""
     within = min(max(float(np.nan_to_num(value)), 0), 1)
     full, eighths = divmod(round(within * width * 8), 8)
     return ("█" * full + _EIGHTHS[eighths] * (eighths > 0)).ljust(width)
 
 
 def curve(values: NDArray[Any], *, width: int = 40, height: int = 6) -> str:
-    """A curve in blocks, from the least of its values at the bottom to the greatest at the top."""
+    """A curve in block characters, scaled from its smallest to its largest value."""
     ends = np.arange(1, min(width, len(values)) + 1) * len(values) // min(width, len(values)) - 1
     columns = np.asarray(values, float)[ends]
     finite = np.isfinite(columns)
@@ -100,7 +100,7 @@ def cards(
     answers: Answers,
     labels: NDArray[Any] | None = None,
 ) -> Columns:
-    """Shows each image with its activations as bars, and the digit that was read."""
+    """Shows each image with its activations as bars, and the predicted digit."""
     known = [None] * len(source.names) if labels is None else labels
     return Columns(
         [
@@ -114,7 +114,7 @@ def cards(
 
 
 def summary(tally: Tally, rate: float, *, labeled: bool) -> Table:
-    """Sums up many answers: how many, how many right, how fast, on what."""
+    """Summarizes many answers: number, accuracy, throughput, device."""
     table = Table.grid(padding=(0, 2))
     table.add_row("images", f"{tally.rows:,}")
     read = tally.rows - tally.unread
@@ -130,7 +130,7 @@ def summary(tally: Tally, rate: float, *, labeled: bool) -> Table:
 
 
 def learning(history: History, epochs: int, seconds: float) -> Table:
-    """A run so far: which epoch, how well it reads, and the curves of cost and of accuracy."""
+    """A run's progress: the epoch, the accuracy, and the curves of both scores."""
     done = len(history.cost)
     left = seconds / done * (epochs - done)
     cost, read, what = _means(history)
@@ -147,14 +147,14 @@ def learning(history: History, epochs: int, seconds: float) -> Table:
 
 
 def epoch_line(history: History, epochs: int) -> str:
-    """What `learning` shows, in a line: for a log."""
+    """The progress as one line, for a log."""
     cost, read, what = _means(history)
     so_far = f"epoch {len(cost)} of {epochs}: cost {cost[-1]:.4f}"
     return f"{so_far}, reads {100 * read[-1]:.2f} % of {what}"
 
 
 def _means(history: History) -> tuple[NDArray[Any], NDArray[Any], str]:
-    """Cost and share read rightly, each epoch's mean over the members that learn, and of what."""
+    """Mean cost and accuracy by epoch, of members that have not diverged, and of which images."""
     share, what = history.accuracy, "images learned from"
     if history.held_out is not None:
         share, what = history.held_out.accuracy, "images held out"

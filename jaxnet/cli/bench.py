@@ -1,4 +1,4 @@
-"""The command that measures the user's machine."""
+"""`jaxnet bench`: measures this machine."""
 
 import json
 from pathlib import Path
@@ -30,7 +30,7 @@ def command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Measures how fast this machine reads images, and how near that is to what it can do."""
+    """Measure throughput, and how close it is to the hardware limit."""
     if images < 1:
         raise ValueError(f"--images: expected one or more; got {images}.")
     draw = None

@@ -26,7 +26,7 @@ def command(
         bool, typer.Option("--pytorch", help="Name a .safetensors' arrays as PyTorch does.")
     ] = False,
 ) -> None:
-    """Converts a network: .safetensors, jaxnet's or PyTorch's, .onnx, .pt and .keras."""
+    """Convert a network between .safetensors (jaxnet's or PyTorch's), .onnx, .pt and .keras."""
     convert.check_ending(output, pytorch=pytorch)
     check_free(output, [network])
     os.environ.setdefault("KERAS_BACKEND", "jax")  # its own default needs TensorFlow

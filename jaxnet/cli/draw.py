@@ -123,6 +123,6 @@ def _check(what: str, given: Collection[str], output: Path | None) -> None:
 
 
 def _call(function: Callable[..., Any], given: Mapping[str, Any]) -> Any:
-    """Calls a function with those arguments that it has and that were given."""
+    """Calls a function with the given arguments that it takes."""
     names = signature(function).parameters
     return function(**{k: v for k, v in given.items() if k in names and v is not None})

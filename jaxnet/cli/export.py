@@ -26,7 +26,7 @@ def command(
         int | None, typer.Option(help="Images at a time.", show_default="any number")
     ] = None,
 ) -> None:
-    """Writes the network as a program that runs without jaxnet: for ONNX Runtime, or for JAX."""
+    """Export the network as a program that runs without jaxnet: in ONNX Runtime or JAX."""
     if output.suffix not in (".onnx", ".stablehlo"):
         raise FileError(f"{output}: networks are exported to .onnx or .stablehlo; name it so.")
     check_free(output, [weights])

@@ -1,4 +1,4 @@
-"""`jaxnet info`: what a network's file says."""
+"""`jaxnet info`: describes a network's file."""
 
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +19,7 @@ def command(
         Path, typer.Argument(metavar="[FILE]", help="A network.", show_default="the trained one")
     ] = TRAINED,
 ) -> None:
-    """Describes a network's file."""
+    """Describe a network and how it was trained."""
     params, about = load(weights)
     table = Table.grid(padding=(0, 2))
     table.add_row("file", Text(printable(str(weights))))

@@ -19,7 +19,7 @@ def command(
     output: Annotated[Path, typer.Option(help="The file to write.")] = Path("jaxnet.html"),
     show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
 ) -> None:
-    """Writes a page to draw digits on, look into every neuron, and turn every dial."""
+    """Write the interactive page: draw digits, inspect neurons, turn every dial."""
     if output.suffix not in (".html", ".htm"):
         raise FileError(f"{output}: pages are written to .html; name it so.")
     check_free(output, [weights])

@@ -1,4 +1,4 @@
-"""Arrays as they lie in files, of which any range of rows is read without the rest."""
+"""Arrays stored in files, readable by row range."""
 
 import math
 import os
@@ -15,7 +15,7 @@ _ALIGNED = 64  # bytes
 
 
 class File(NamedTuple):
-    """A file that is read from again and again.
+    """A file that is read repeatedly.
 
     Attributes:
         name: what messages call it.
@@ -31,7 +31,7 @@ class File(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """Where an array lies in a file.
+    """The location of an array in a file.
 
     Attributes:
         dtype, shape: the array's.
@@ -46,18 +46,18 @@ class Layout(NamedTuple):
 
     @property
     def n_bytes(self) -> int:
-        """How many bytes the values take."""
+        """The size of the values in bytes."""
         return math.prod(self.shape) * self.dtype.itemsize
 
 
 def found(name: str, place: str | BinaryIO, status: os.stat_result) -> File:
-    """A file as the system describes it now."""
+    """Builds a `File` from `os.stat`."""
     return File(name, place, status.st_size, status.st_mtime_ns)
 
 
 @contextmanager
 def reopen(file: File) -> Generator[BinaryIO]:
-    """Opens a file once more, if nobody has written to it since."""
+    """Reopens a file, unless it has been written to since."""
     held = file.place
     with open_file(held) if isinstance(held, str) else nullcontext(held) as opened:
         now = found(file.name, held, os.fstat(opened.fileno()))
@@ -71,7 +71,7 @@ def reopen(file: File) -> Generator[BinaryIO]:
 
 
 def check_size(name: str, layout: Layout, size: int) -> None:
-    """Raises where a file does not end with its array's last value."""
+    """Raises unless the file ends with its array's last value."""
     there = size - layout.offset
     if layout.n_bytes != there:
         raise FileError(
@@ -81,7 +81,7 @@ def check_size(name: str, layout: Layout, size: int) -> None:
 
 
 def read_rows(file: File, layout: Layout, start: int, stop: int) -> NDArray[Any]:
-    """Reads some of an array's rows, at the cost of these alone."""
+    """Reads a range of an array's rows, and nothing else."""
     dtype, (n, *row), offset, fortran = layout
     m, values = stop - start, math.prod(row)
     with reopen(file) as opened:
@@ -96,7 +96,7 @@ def read_rows(file: File, layout: Layout, start: int, stop: int) -> NDArray[Any]
 
 
 def _empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Memory that begins where JAX, on a CPU, takes an array as it lies."""
+    """64-byte-aligned memory, which JAX on CPU can use without copying."""
     n_bytes = math.prod(shape) * dtype.itemsize
     space = np.empty(n_bytes + _ALIGNED, np.uint8)
     lead = -space.ctypes.data % _ALIGNED

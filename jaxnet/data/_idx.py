@@ -1,4 +1,4 @@
-"""The IDX format, in which MNIST is published: a header of sizes, then the numbers.
+"""IDX, the format of MNIST: a header of sizes, then the numbers.
 
 Source: "The IDX file format", at the foot of LeCun, Cortes and Burges, "The MNIST database
 of handwritten digits": two zero bytes, a byte for the type, a byte for the rank, a
@@ -35,11 +35,17 @@ GZIP = b"\x1f\x8b"
 
 
 def is_idx(path: str | os.PathLike[str]) -> bool:
-    """Whether a file begins as an IDX file does, raw or compressed by gzip.
+    """Whether a file begins like an IDX file, raw or gzipped.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Only the beginning is looked at; the rest may be damaged.
 
     Example:
         >>> import jaxnet
-        >>> jaxnet.data._idx.is_idx(jaxnet.__file__)
+        >>> jaxnet.data.is_idx(jaxnet.__file__)
         False
     """
     try:
@@ -50,9 +56,9 @@ def is_idx(path: str | os.PathLike[str]) -> bool:
 
 
 def read_idx(path: str | os.PathLike[str], *, max_bytes: int = 2**32) -> NDArray[Any]:
-    """Reads an IDX file, raw or compressed by gzip.
+    """Loads an IDX file, raw or gzipped.
 
-    What the header declares is held against the file before memory is taken.
+    The header is checked against the file size before memory is allocated.
 
     Args:
         path: the file; gzip is known by its first bytes, whatever the name.
@@ -128,14 +134,14 @@ def write_idx(path: str | os.PathLike[str], array: NDArray[Any]) -> None:
 
 
 def read_header(file: BinaryIO, name: str) -> Layout:
-    """Reads where the array of an IDX file that is not compressed lies."""
+    """Reads the location of the array in an uncompressed IDX file."""
     layout = _header(file, name)
     check_size(name, layout, os.fstat(file.fileno()).st_size)
     return layout
 
 
 def unpack(packed: BinaryIO, into: BinaryIO, name: str) -> None:
-    """Unpacks an IDX file that gzip has compressed, a piece at a time, as far as it declares."""
+    """Unpacks a gzipped IDX file in chunks, up to the size that it declares."""
     with _intact(name), cast(BinaryIO, gzip.open(packed)) as file:
         layout = _header(file, name)
         file.seek(0)
@@ -162,7 +168,7 @@ def _has_magic(head: bytes) -> bool:
 
 
 def _header(file: BinaryIO, name: str, max_bytes: float = math.inf) -> Layout:
-    """What the header declares, once it has been held against what a file so large can have."""
+    """Reads the header and checks it against the file size."""
     head = file.read(4)
     if not _has_magic(head):
         raise FileError(f"{name}: not an IDX file; its first bytes are {head!r}.")
@@ -190,7 +196,7 @@ def _declared(name: str, layout: Layout) -> str:
 
 
 def _values(file: BinaryIO, name: str, layout: Layout) -> Iterator[bytes]:
-    """The bytes of the values, a piece at a time, as many as are declared."""
+    """Yields the declared number of bytes, in chunks."""
     left = layout.n_bytes
     while piece := file.read(min(left, _PIECE)):
         left -= len(piece)

@@ -1,8 +1,8 @@
-"""Images by the paths of what holds them, however many: read a range at a time, from anywhere.
+"""Random access to the images in a set of files, without loading them all.
 
-What a file is shows in its bytes, not in its name: an IDX file, raw or compressed by gzip; a
-`.npy` or Parquet file; a picture. Beside files there are folders of pictures, patterns such as
-`scans/**/*.png`, and `-`, the standard input.
+A file's format is detected from its bytes, not its name: IDX, raw or gzipped; `.npy`; Parquet; or a
+picture. Besides files there are folders of pictures, patterns such as `scans/**/*.png`, and `-`,
+the standard input.
 """
 
 import errno
@@ -36,17 +36,16 @@ _PIECE = 2**20
 
 
 class Inputs(NamedTuple):
-    """Images that have been found, and are read as they are asked for.
+    """Images in files, read on demand.
 
     Attributes:
-        n: how many.
-        read: takes the first row and the one after the last, and gives these `Rows`, in order
-            and the same each time; for one thread at a time. A third argument may be an event by
-            which another thread says that they are not wanted any more, so that it soon ends.
-        identity: what was opened, as JSON can hold it: the path, size and time of each file,
-            the number, names, sizes and times of a folder's, the digest of the standard input.
-        at_once: how many to read together; of pictures fewer, since each takes longer.
-        floats: a file whose images are known to be in floats, if there is one.
+        n: the number of images.
+        read: returns the `Rows` from a first row up to a last one, exclusive; from one thread at a
+            time. Another thread may set the event that is an optional third argument to cancel it.
+        identity: JSON that identifies what was opened: each file's path, size and modification
+            time; for folders also their number and names; the digest of the standard input.
+        at_once: how many images to read together; fewer for pictures, which take longer.
+        floats: the name of a file with floating-point images, if any is known.
     """
 
     n: int
@@ -59,22 +58,21 @@ class Inputs(NamedTuple):
 def open_inputs(
     paths: Iterable[str | os.PathLike[str]], *, without: str | os.PathLike[str] | None = None
 ) -> Inputs:
-    """Finds images and how many they are, without reading their pixels.
+    """Finds and counts the images in files, without reading their pixels.
 
     Args:
-        paths: files, folders of pictures (which are taken in the order of their names), patterns
-            as `glob.glob` takes them, recursively, where no file is called so (the files that
-            match are sorted), and "-" for a file on the standard input.
-        without: a folder that patterns pass over: the one that answers are written to.
+        paths: files; folders of pictures, in the order of their names; recursive patterns as for
+            `glob.glob`, if no file has that name, in sorted order; and "-" for a file on the
+            standard input.
+        without: a folder that patterns skip: the one that answers are written to.
 
     Returns:
-        The images, in that order. To read them raises FileError or OSError where a file has
-        changed or gone since; pictures that are gone or bad are among the errors of their rows,
-        as those of a folder or pattern are that cannot be opened in the first place.
+        The images, in that order. Reading them raises FileError or OSError if a file has changed
+        or disappeared. A picture that is missing or bad is an error of its row instead.
 
     Raises:
-        FileError: nothing is found, or a file is none of these, or damaged, or not of images.
-        ModuleNotFoundError: there is a Parquet file, and nothing that reads it.
+        FileError: nothing was found, or a file is damaged, in no known format, or not of images.
+        ModuleNotFoundError: the package that reads Parquet is missing.
         OSError: a file or folder cannot be opened or read.
 
     Example:
@@ -114,23 +112,23 @@ def open_inputs(
 
 
 def expand(path: str, without: str | os.PathLike[str] | None = None) -> list[str]:
-    """Finds the files that a path stands for, as `open_inputs` does.
+    """Expands a path to files, as `open_inputs` does.
 
     Args:
-        path: a file, a folder of pictures, a pattern, or "-", which stands for none.
+        path: a file, a folder of pictures, a pattern, or "-", which expands to none.
         without: as for `open_inputs`.
 
     Returns:
-        Their paths, one at least but for "-".
+        Their paths; at least one, except for "-".
 
     Raises:
-        FileError: there are none.
+        FileError: no file matches.
         OSError: a folder cannot be read.
 
     Example:
         >>> import pathlib, jaxnet
-        >>> [pathlib.Path(file).name for file in expand(f"{jaxnet.__path__[0]}/files.p[xy]")]
-        ['files.py']
+        >>> [pathlib.Path(file).name for file in expand(f"{jaxnet.__path__[0]}/network.p[xy]")]
+        ['network.py']
     """
     if path == STDIN:
         return []
@@ -149,16 +147,16 @@ def expand(path: str, without: str | os.PathLike[str] | None = None) -> list[str
             if not os.path.join(folders[os.path.dirname(file)], "").startswith(apart)
         ]
     if not files:
-        raise FileError(f"{path}: no file is called so, nor matches it as a pattern.")
+        raise FileError(f"{path}: no file has this name or matches it as a pattern.")
     return sorted(files)
 
 
 def _check_readable(pattern: str) -> None:
-    """Raises where `glob` would pass over a folder that it may not look into."""
+    """Raises PermissionError where `glob` would silently skip an unreadable folder."""
     head = ""
     for part in re.findall(r"/+|[^/]+", pattern.replace(os.sep, "/")):
         has_magic = glob.has_magic(part)
-        if part[0] != "/" and not (has_magic and head.endswith("**/")):  # which has been seen
+        if part[0] != "/" and not (has_magic and head.endswith("**/")):  # checked already
             looked_into = f"{head}**/" if part == "**" else head
             for folder in glob.iglob(looked_into, recursive=True) if looked_into else [""]:
                 with suppress(FileNotFoundError, NotADirectoryError):
@@ -172,7 +170,7 @@ def _check_readable(pattern: str) -> None:
 def _opened(
     path: str, without: str | os.PathLike[str] | None
 ) -> Iterator[tuple[File, File | Part]]:
-    """The files that a path stands for, and what is in each; a picture stays a file."""
+    """The files that a path expands to, and the content of each; a picture stays a file."""
     files, in_folder = expand(path, without), os.path.isdir(path)
     for file in files:
         opened = None
@@ -192,7 +190,7 @@ def _opened(
 
 
 def _picture(path: str) -> File:
-    """One of several; where it cannot be opened, its row will say why."""
+    """One of several pictures; if it cannot be opened, its row reports that."""
     try:
         return found(path, path, os.stat(path))
     except OSError:
@@ -215,25 +213,56 @@ def _read(
     return together(rows)
 
 
+class Format(NamedTuple):
+    """A file format that holds many images.
+
+    Attributes:
+        name: for messages.
+        magic: how such files begin.
+        open: finds the images in an open file.
+    """
+
+    name: str
+    magic: bytes
+    open: Callable[[BinaryIO, File], Part]
+
+
+def _open_gzip(opened: BinaryIO, file: File) -> Part:
+    return _temporary(partial(_idx.unpack, opened, name=file.name), file.name)
+
+
+def _open_idx(opened: BinaryIO, file: File) -> Part:
+    return _array(file, _idx.read_header(opened, file.name))
+
+
+def _open_npy(opened: BinaryIO, file: File) -> Part:
+    return _array(file, _npy.read_header(opened, file.name))
+
+
+# To add a format, write its reader in a file of its own and give it a line here.
+FORMATS = (
+    Format("IDX", bytes(2), _open_idx),
+    Format("compressed IDX", _idx.GZIP, _open_gzip),
+    Format(".npy", _npy.MAGIC, _open_npy),
+    Format("Parquet", _parquet.MAGIC, lambda _, file: _parquet.open_parquet(file)),
+)
+
+
 def _content(opened: BinaryIO, file: File) -> Part | None:
-    """The images in a file; none, if it is a picture."""
+    """The images in a file, by how it begins; None if it is a picture."""
     head = opened.read(12)
     opened.seek(0)
-    if head.startswith(_idx.GZIP):
-        return _temporary(partial(_idx.unpack, opened, name=file.name), file.name)
-    if head[:2] == bytes(2):
-        return _array(file, _idx.read_header(opened, file.name))
-    if head.startswith(_npy.MAGIC):
-        return _array(file, _npy.read_header(opened, file.name))
-    if head.startswith(_parquet.MAGIC):
-        return _parquet.open_parquet(file)
+    for format in FORMATS:
+        if head.startswith(format.magic):
+            return format.open(opened, file)
     if not is_picture(head) and not file.name.lower().endswith(SUFFIXES):
-        raise FileError(f"{file.name}: none of PNG, JPEG, WEBP, BMP, GIF, IDX, .npy and Parquet.")
+        known = ", ".join(format.name for format in FORMATS)
+        raise FileError(f"{file.name}: expected PNG, JPEG, WEBP, BMP, GIF, {known}.")
     return None
 
 
 def _temporary(fill: Callable[[BinaryIO], None], name: str) -> Part:
-    """The images in a file without a path, which goes with the last that can read from it."""
+    """Images unpacked into an anonymous temporary file, deleted when no longer referenced."""
     try:
         with ExitStack() as stack:
             temporary = cast(BinaryIO, stack.enter_context(tempfile.TemporaryFile()))
@@ -245,14 +274,14 @@ def _temporary(fill: Callable[[BinaryIO], None], name: str) -> Part:
             return part
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            says = f"{error.strerror}, to unpack {name} into (TMPDIR names another folder)"
+            says = f"{error.strerror}, while unpacking {name} (set TMPDIR to use another folder)"
             raise OSError(error.errno, says, tempfile.gettempdir()) from error
         raise
 
 
 def _standard_input() -> tuple[Part, dict[str, Any]]:
     if sys.stdin is None or sys.stdin.isatty():  # it is None where it was closed
-        raise FileError(f"{STANDARD_INPUT}: nothing comes from there; pipe a file into it.")
+        raise FileError(f"{STANDARD_INPUT}: no input; pipe a file into it.")
     digest = hashlib.sha256()
     size = 0
 
@@ -267,7 +296,7 @@ def _standard_input() -> tuple[Part, dict[str, Any]]:
 
 
 def _pictures(path: str) -> list[str]:
-    """The pictures right in a folder."""
+    """The pictures in a folder, without its subfolders."""
     with os.scandir(path) as entries:
         chosen = [
             entry.name
@@ -282,7 +311,7 @@ def _pictures(path: str) -> list[str]:
 
 
 def _about(path: str, files: Sequence[File]) -> dict[str, Any]:
-    """What to know a file by, or a folder's or a pattern's files."""
+    """A fingerprint of the input files, for resuming."""
     about: dict[str, Any] = {"path": path, "absolute": os.path.abspath(path)}
     if [file.name for file in files] == [path]:
         return {**about, "bytes": files[0].size, "mtime_ns": files[0].mtime_ns}
@@ -293,7 +322,7 @@ def _about(path: str, files: Sequence[File]) -> dict[str, Any]:
 
 
 def _array(file: File, layout: Layout) -> Part:
-    """Images in an array: 28×28 or 784 each, or one alone."""
+    """Images in an array of shape (n, 28, 28) or (n, 784), or a single image."""
     dtype, shape = layout.dtype, layout.shape
     if shape in ((28, 28), (784,)):
         shape = (1, *shape)
@@ -313,7 +342,7 @@ def _read_array(file: File, layout: Layout, start: int, stop: int, _: Event | No
 
 
 def _pictures_together(contents: Iterable[File | Part]) -> Iterator[Part]:
-    """Pictures that follow each other as one part, so that they are decoded side by side."""
+    """Merges consecutive pictures into one part, to decode them in parallel."""
     for are_pictures, several in groupby(contents, lambda part: isinstance(part, File)):
         if are_pictures:
             yield _side_by_side(cast(list[File], [*several]))

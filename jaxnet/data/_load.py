@@ -1,4 +1,4 @@
-"""Images and labels by the path of what holds them, read whole: for as many as fit in memory."""
+"""Loads images and labels from a path into memory."""
 
 import os
 from collections.abc import Iterable
@@ -15,11 +15,11 @@ from jaxnet.data._inputs import open_inputs
 
 
 class Source(NamedTuple):
-    """Images in order, and where each came from.
+    """Images and their names.
 
     Attributes:
         images: shape `(n, 784)`; uint8 from 0 to 255, or floats from 0 to 1.
-        names: `n` texts, such as "digits/seven.png" or "mnist/t10k-images-idx3-ubyte[41]".
+        names: `n` strings, such as "digits/seven.png" or "mnist/t10k-images-idx3-ubyte[41]".
     """
 
     images: NDArray[Any]
@@ -27,16 +27,16 @@ class Source(NamedTuple):
 
 
 def read_images(path: str | os.PathLike[str]) -> Source:
-    """Reads all the images that a path leads to; `open_inputs` reads them a range at a time.
+    """Loads all images at a path; `open_inputs` reads them range by range.
 
     Args:
-        path: whatever `open_inputs` takes.
+        path: as for `open_inputs`.
 
     Returns:
         The images and a name for each.
 
     Raises:
-        FileError, OSError: as `open_inputs`, and where any of the images is bad.
+        FileError, OSError: as `open_inputs`, or if any image is bad.
 
     Example:
         >>> import numpy, pathlib, tempfile, jaxnet
@@ -53,7 +53,7 @@ def read_images(path: str | os.PathLike[str]) -> Source:
 
 
 def read_labels(path: str | os.PathLike[str]) -> NDArray[Any]:
-    """Reads what a set of images shows: one digit for each, from an IDX or `.npy` file.
+    """Loads labels, one digit per image, from an IDX or `.npy` file.
 
     Args:
         path: the file.
@@ -62,7 +62,7 @@ def read_labels(path: str | os.PathLike[str]) -> NDArray[Any]:
         Integers from 0 to 9, uint8, shape `(n,)`.
 
     Raises:
-        FileError: neither format, or damaged, or not digits.
+        FileError: in neither format, damaged, or not digits.
         OSError: the file cannot be opened or read.
 
     Example:
@@ -87,6 +87,6 @@ def read_labels(path: str | os.PathLike[str]) -> NDArray[Any]:
 
 
 def join(sources: Iterable[Source]) -> Source:
-    """Puts several sources, one at least, into one: in bytes if all are, else in floats."""
+    """Concatenates one or more sources: uint8 if all are, otherwise floats."""
     images, names = zip(*sources, strict=True)
     return Source(_rows.join(images), [*chain(*names)])

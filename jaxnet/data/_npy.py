@@ -1,4 +1,4 @@
-"""NumPy's own files, `.npy`: a header in Python's words, then the numbers.
+"""NumPy's `.npy` files: a header in Python syntax, then the numbers.
 
 Source: `numpy.lib.format`.
 """
@@ -17,7 +17,7 @@ MAGIC = b"\x93NUMPY"
 
 
 def read_header(file: BinaryIO, name: str) -> Layout:
-    """Reads where a file's array lies, and holds it against the file's size."""
+    """Reads the location of the array and checks it against the file size."""
     try:
         version = format.read_magic(file)
         # The third differs from the second in the names of fields, which numbers have none of.
@@ -38,7 +38,7 @@ def read_header(file: BinaryIO, name: str) -> Layout:
 
 
 def read_npy(path: str | os.PathLike[str]) -> NDArray[Any]:
-    """Reads a `.npy` file, once its header has been held against its size."""
+    """Loads a `.npy` file after checking its header against the file size."""
     with open_file(path) as file:
         layout = read_header(file, os.fsdecode(path))
         if 0 in layout.shape:  # such as (0, 10**12), of which NumPy would take the product

@@ -1,4 +1,4 @@
-"""Images in Parquet files, a column of them: read a group of rows at a time, and no other column.
+"""Images in a column of a Parquet file, read one row group at a time.
 
 Source of the format: Apache Parquet, whose files are divided into groups of rows. Read by
 pyarrow, which is imported here where it is needed.
@@ -71,14 +71,14 @@ def open_parquet(file: File) -> Part:
 def _chunks(
     column: Any, lists: tuple[int, ...], names: Numbered, over: Event | None
 ) -> Iterator[Rows]:
-    """Images chunk by chunk, as they lie: in one, pictures could be more than Arrow can index."""
+    """Yields images chunk by chunk; combined, pictures could exceed Arrow's index range."""
     for chunk in column.chunks:
         of_chunk, names = names[: len(chunk)], names[len(chunk) :]
         yield _lists(chunk, lists, of_chunk) if lists else _bytes(chunk, of_chunk, over)
 
 
 def _column(schema: Any, name: str) -> tuple[str, tuple[int, ...]]:
-    """The name of the column of images, and how long its lists are, if it is of lists."""
+    """The name of the image column, and the lengths of its nested lists."""
     expected = "lists of 784 or of 28 times 28 numbers (uint8 or floats), or of bytes"
     kinds = {field.name: _kind(field.type) for field in schema}
     named = [name for name in COLUMNS if name in kinds]
@@ -99,7 +99,7 @@ def _column(schema: Any, name: str) -> tuple[str, tuple[int, ...]]:
 
 
 def _kind(type_: Any) -> tuple[int, ...] | None:
-    """How long the lists of a column of images are, from the outside in; none, if it is not one."""
+    """The lengths of an image column's nested lists, outermost first; None for other columns."""
     types = _pyarrow()[0].types
     encoded = types.is_struct(type_) and type_.get_field_index("bytes") >= 0
     content = type_.field("bytes").type if encoded else type_
@@ -120,7 +120,7 @@ def _kind(type_: Any) -> tuple[int, ...] | None:
 
 
 def _of_floats(schema: Any, column: str) -> bool:
-    """Whether a column is of lists of floats; what is in bytes may be pictures or pixels."""
+    """Whether a column holds lists of floats; binary columns may hold pictures or pixels."""
     type_ = schema.field(column).type
     while hasattr(type_, "value_type"):
         type_ = type_.value_type
@@ -128,7 +128,7 @@ def _of_floats(schema: Any, column: str) -> bool:
 
 
 def _n_bytes(metadata: Any, column: str) -> int:
-    """How many bytes a column takes, its fields together."""
+    """The size of a column in bytes, including its fields."""
     groups = map(metadata.row_group, range(metadata.num_row_groups))
     chunks = (group.column(n) for group in groups for n in range(group.num_columns))
     return sum(
@@ -139,7 +139,7 @@ def _n_bytes(metadata: Any, column: str) -> int:
 
 
 def _lists(array: Any, lists: tuple[int, ...], names: Sequence[str]) -> Rows:
-    """Images from lists; an error where one is null, or of another length, or holds a null."""
+    """Images from lists; nulls and wrong lengths are errors of their rows."""
     pyarrow, compute, _ = _pyarrow()
     good = _fits(array, lists)
     lengths = compute.list_value_length(array)
@@ -161,7 +161,7 @@ def _lists(array: Any, lists: tuple[int, ...], names: Sequence[str]) -> Rows:
 
 
 def _fits(array: Any, lists: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Whether each element is a list of so many elements that fit, in turn; numbers do."""
+    """Whether each element is a list with these nested lengths and no nulls."""
     if not lists:
         return np.asarray(array.is_valid())
     n = np.asarray(_pyarrow()[1].list_value_length(array).fill_null(-1))
@@ -174,7 +174,7 @@ def _fits(array: Any, lists: tuple[int, ...]) -> NDArray[np.bool_]:
 
 
 def _bytes(array: Any, names: Sequence[str], over: Event | None) -> Rows:
-    """Images from bytes: pictures, as their first bytes tell, or 784 pixels."""
+    """Images from bytes: pictures, detected by their first bytes, or 784 pixels."""
     pyarrow, compute, _ = _pyarrow()
     if pyarrow.types.is_struct(array.type):
         array = compute.struct_field(array, "bytes")
@@ -206,7 +206,7 @@ def _bytes(array: Any, names: Sequence[str], over: Event | None) -> Rows:
 
 @contextmanager
 def _damage_named(name: str) -> Generator[None]:
-    """Turns whatever pyarrow raises of a damaged file into one sentence."""
+    """Turns any pyarrow error about a damaged file into one sentence."""
     try:
         yield
     except (FileError, MemoryError):

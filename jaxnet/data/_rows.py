@@ -1,4 +1,4 @@
-"""Some of many images, in order, the bad ones among them told from the good."""
+"""Ranges of images with their names and per-image errors."""
 
 import errno
 import warnings
@@ -23,9 +23,9 @@ _OF_ITS_PATH = {  # what the system says of a path that leads to no file, or to 
 
 
 class Numbered(Sequence[str]):
-    """The names of a file's images, "digits.npy[0]" and so on, each made when it is asked for.
+    """The names of a file's images, "digits.npy[0]" and so on, formatted lazily.
 
-    As texts, a million of them would take longer to make than the network takes to read.
+    Formatting a million names takes longer than classifying a million images.
 
     Attributes:
         file: what the file is called.
@@ -57,14 +57,13 @@ class Numbered(Sequence[str]):
 
 
 class Rows(NamedTuple):
-    """What was read of a range of images.
+    """A range of images.
 
     Attributes:
-        images: shape `(m, 784)`; uint8 from 0 to 255, or float32 from 0 to 1 if any of this
-            range is of floats; zeros where an image is bad. They may be read-only.
-        names: `m` texts, such as "digits/seven.png" or "mnist/t10k-images-idx3-ubyte[41]".
-        errors: for each bad image its row in this range, and a sentence that names it and says
-            what is wrong.
+        images: shape `(m, 784)`; uint8 from 0 to 255, or float32 from 0 to 1 if any image of this
+            range is floating-point; zeros for a bad image. May be read-only.
+        names: `m` strings, such as "digits/seven.png" or "mnist/t10k-images-idx3-ubyte[41]".
+        errors: for each bad image, by its row in this range, a sentence that says what is wrong.
     """
 
     images: NDArray[Any]
@@ -73,7 +72,7 @@ class Rows(NamedTuple):
 
 
 class Part(NamedTuple):
-    """Images in a row of which any range can be read.
+    """Consecutive images of which any range can be read.
 
     Attributes:
         n: how many.
@@ -90,7 +89,7 @@ class Part(NamedTuple):
 
 
 def at_once(n: int, n_bytes: int) -> int:
-    """How many pictures to read together: a few large ones, so that one sees how far it is."""
+    """How many pictures to decode together: fewer if they are large, so progress is visible."""
     return min(max(_OF_PICTURES * n // max(n_bytes, 1), 16), 4096)
 
 
@@ -112,7 +111,7 @@ def to_float32(images: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def join(images: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Puts images from several places together: in bytes if all are, else in floats."""
+    """Concatenates images: uint8 if all are, otherwise floats."""
     if len(images) < 2:
         return images[0] if images else np.empty((0, 784), np.uint8)
     if any(part.dtype != np.uint8 for part in images):
@@ -121,7 +120,7 @@ def join(images: Sequence[NDArray[Any]]) -> NDArray[Any]:
 
 
 def together(parts: Sequence[Rows]) -> Rows:
-    """Puts rows that follow each other together."""
+    """Concatenates consecutive rows."""
     errors: dict[int, str] = {}
     before = 0
     for part in parts:
@@ -133,7 +132,7 @@ def together(parts: Sequence[Rows]) -> Rows:
 
 
 def checked(values: NDArray[Any], names: Sequence[str]) -> Rows:
-    """Tells the images that are in range from those that are not."""
+    """Makes floats out of range errors of their rows."""
     if values.dtype == np.uint8:
         return Rows(values, names, {})
     low, high = values.min(1), values.max(1)
@@ -154,7 +153,7 @@ def checked(values: NDArray[Any], names: Sequence[str]) -> Rows:
 def decoded(
     decode: Callable[[int], NDArray[np.float32]], names: Sequence[str], over: Event | None = None
 ) -> Rows:
-    """Decodes pictures, on as many threads as there are cores."""
+    """Decodes pictures on all cores; bad ones are errors of their rows; `over` cancels."""
     images = np.zeros((len(names), 784), np.float32)
     errors: dict[int, str] = {}
 

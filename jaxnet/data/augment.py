@@ -1,4 +1,4 @@
-"""Images as another hand might have written them: small random warps, for training.
+"""Data augmentation: small random affine and elastic warps.
 
 Each takes a key and one square image; `jax.vmap` over both warps a batch, each image its own
 way. What comes back has the same shape, is interpolated linearly, and black where nothing was.
@@ -27,7 +27,7 @@ def affine(
     slant: float = SLANT,
     shift: float = SHIFT,
 ) -> Image:
-    """Turns, stretches, slants and shifts an image by random amounts.
+    """Rotates, scales, shears and shifts an image by random amounts.
 
     Args:
         key: from `jax.random.key`.
@@ -52,7 +52,7 @@ def affine(
 def elastic(
     key: Key[Array, ""], x: Image, *, strength: float = STRENGTH, smoothness: float = SMOOTHNESS
 ) -> Image:
-    """Bends an image, as a hand does that is not steady.
+    """Applies a random elastic deformation.
 
     Random moves are drawn for a few places, and each pixel moves as the places near it do.
 
@@ -79,7 +79,7 @@ def elastic(
 
 
 def both(key: Key[Array, ""], x: Image, *, amount: ArrayLike = 1.0) -> Image:
-    """Moves each pixel as `affine` and `elastic` together would, interpolating only once.
+    """Applies `affine` and `elastic` together, interpolating only once.
 
     Args:
         key: from `jax.random.key`.
@@ -102,7 +102,7 @@ def both(key: Key[Array, ""], x: Image, *, amount: ArrayLike = 1.0) -> Image:
 
 
 def _moved(x: Image, moves: Float[Array, "2 pixels"]) -> Image:
-    """The image whose every pixel is fetched from as far away as its move says."""
+    """Resamples the image with each pixel displaced by its move."""
     side = math.isqrt(x.size)
     place = jnp.mgrid[:side, :side].astype(x.dtype).reshape(2, -1)
     return map_coordinates(x.reshape(side, side), tuple(place + moves), order=1)

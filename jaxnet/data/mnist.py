@@ -1,4 +1,4 @@
-"""MNIST: 60,000 handwritten digits to learn from and 10,000 to be tested on.
+"""MNIST: 60,000 handwritten digits for training and 10,000 for testing.
 
 Source: LeCun, Cortes and Burges, "The MNIST database of handwritten digits", 1998.
 """
@@ -32,7 +32,7 @@ _SHA256 = {  # of the uncompressed bytes: the same digits are published in sever
 
 
 class Digits(NamedTuple):
-    """Images and what they show.
+    """Images and their labels.
 
     Attributes:
         images: uint8 of shape `(n, 784)`, from 0 (black) to 255 (white).
@@ -49,7 +49,7 @@ def load_mnist(
     *,
     mirrors: Sequence[str] = MIRRORS,
 ) -> Digits:
-    """Loads one half of MNIST from wherever it is at hand, else from the network.
+    """Loads MNIST's train or test split from disk or cache, downloading it if necessary.
 
     Looks in `folder`. Without one, looks in the folder that the environment variable
     `JAXNET_DATA` names, then in the user's cache, and then downloads the files into that
@@ -95,7 +95,7 @@ def load_mnist(
 
 
 def _find(folder: Path, name: str) -> Path:
-    """The file of this name in a folder, however it was unpacked and whichever dot it got."""
+    """Finds a file in a folder, compressed or not, with a dash or a dot in its name."""
     for variant in (name, name.replace("-idx", ".idx")):
         for path in (folder / variant, folder / f"{variant}.gz"):
             if path.is_file():
@@ -104,7 +104,7 @@ def _find(folder: Path, name: str) -> Path:
 
 
 def _find_or_fetch(name: str, mirrors: Sequence[str]) -> Path:
-    """The file of this name wherever it is at hand, else downloaded into the user's cache."""
+    """Finds a file on disk, or downloads it to the user's cache."""
     if folder := os.environ.get("JAXNET_DATA"):
         with suppress(FileError):
             return _find(Path(folder), name)

@@ -1,4 +1,4 @@
-"""Pictures of digits, of any size, dark on light or light on dark, brought into MNIST's form.
+"""Pictures of digits, of any size and polarity, normalized like MNIST.
 
 Source of that form: LeCun, Cortes and Burges, "The MNIST database of handwritten digits":
 fitted into 20×20 pixels with their proportions kept and the edges smoothed, then placed in
@@ -102,7 +102,7 @@ def decode(file: BinaryIO, name: str) -> NDArray[np.float32]:
 
 
 def is_picture(head: bytes) -> bool:
-    """Whether a file that begins so is a picture of a kind that `read_image` takes.
+    """Whether a file with this beginning is a picture that `read_image` can read.
 
     Args:
         head: its first 12 bytes.
@@ -119,7 +119,7 @@ def is_picture(head: bytes) -> bool:
 
 
 def as_mnist(picture: NDArray[Any]) -> NDArray[np.float32]:
-    """Brings a picture of one digit into MNIST's form.
+    """Normalizes a picture of one digit like MNIST.
 
     The ground is what the border shows; the digit is what stands out from it, lighter or
     darker, at its strongest as 1. Anything else that is drawn there counts as part of it.
@@ -161,7 +161,7 @@ def as_mnist(picture: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def _gray(picture: NDArray[Any]) -> NDArray[Any]:
-    """Brightness from 0 to 1; behind what is transparent lies the ground that shows the rest."""
+    """Brightness from 0 to 1; transparency is composited over the background that contrasts."""
     channels = picture.shape[2:]
     if picture.size == 0 or picture.ndim < 2 or channels not in ((), (3,), (4,)):
         raise ValueError(
@@ -182,7 +182,7 @@ def _gray(picture: NDArray[Any]) -> NDArray[Any]:
 
 
 def _ink(gray: NDArray[Any]) -> NDArray[Any]:
-    """How far each pixel stands out from the ground, from 0 to 1.
+    """How much each pixel contrasts with the background, from 0 to 1.
 
     Of a picture large enough to be a photo, noise is averaged away and the light's fall over
     the paper is allowed for; a small one is taken at its word.
@@ -207,7 +207,7 @@ def _ink(gray: NDArray[Any]) -> NDArray[Any]:
 
 
 def _ground(gray: NDArray[Any]) -> NDArray[Any]:
-    """The quadratic surface that fits the picture's border best, but for what is drawn there."""
+    """The quadratic surface that best fits the border, ignoring strokes: the background."""
     height, width = gray.shape
     y, x = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)[None]
     margin = round(0.08 * min(gray.shape))
@@ -230,7 +230,7 @@ def _terms(y: NDArray[Any], x: NDArray[Any]) -> list[NDArray[Any]]:
 
 
 def _border(pixels: NDArray[Any], margin: int) -> NDArray[Any]:
-    """The pixels within a margin of the edge, in a row."""
+    """The pixels within a margin of the edge, flattened."""
     edge = np.ones(pixels.shape[:2], bool)
     edge[margin:-margin, margin:-margin] = False
     return pixels[edge]

@@ -1,4 +1,4 @@
-"""Handwritten-looking digits drawn by the program itself: endless, on the device, no files.
+"""Synthetic handwritten digits, drawn on the device: no files, no end.
 
 Each digit is one or two strokes through points set by hand. A key picks one of the ways in
 which people write that digit, bends, slants, turns and stretches it, and chooses the pen.
@@ -155,7 +155,7 @@ def _sample(key: Key[Array, ""], n: int) -> tuple[Array, Array]:
 
 
 def _bend(hand: dict[str, Array], x: Array, y: Array) -> tuple[Array, Array]:
-    """Sways, narrows, slants and turns the pen's path."""
+    """Randomly bends, scales, shears and rotates the pen's path."""
     sway_x = jnp.sin(hand["sway_xx"] * x + hand["sway_xy"] * y + hand["phase_x"])
     sway_y = jnp.sin(hand["sway_yx"] * x + hand["sway_yy"] * y + hand["phase_y"])
     x, y = x + 0.04 * sway_x, y + 0.04 * sway_y
@@ -165,7 +165,7 @@ def _bend(hand: dict[str, Array], x: Array, y: Array) -> tuple[Array, Array]:
 
 
 def _ink(x: Array, y: Array, pen: Array) -> Array:
-    """How much of each pixel a round pen covers on its way along straight pieces.
+    """How much of each pixel a round pen covers along straight segments.
 
     Of a pixel `q` and a piece from `s` along `d`, the nearest point is `s + t d`, where `t`
     is `(q - s)·d / d·d` within 0 and 1, and its squared distance |q - s|² - t (2 (q - s)·d - t d·d).
@@ -184,7 +184,7 @@ def _ink(x: Array, y: Array, pen: Array) -> Array:
 
 @cache
 def _pieces() -> NDArray[Any]:
-    """Every way to write every digit, shape `(10, ways, x and y, start and end, pieces)`."""
+    """Every way to write every digit, shape `(10, ways, x and y, start and end, segments)`."""
     n_ways = math.lcm(*map(len, _GLYPHS))  # those with fewer repeat them: equal odds for each
     return np.array(
         [[_curves(ways[n % len(ways)]) for n in range(n_ways)] for ways in _GLYPHS], np.float32
@@ -192,7 +192,7 @@ def _pieces() -> NDArray[Any]:
 
 
 def _curves(strokes: Sequence[Sequence[tuple[int, int]]]) -> NDArray[Any]:
-    """Pieces of the Catmull-Rom splines through the strokes of a digit, from -0.5 to 0.5."""
+    """Segments of the Catmull-Rom splines through a digit's strokes, from -0.5 to 0.5."""
     pieces: list[NDArray[Any]] = []
     for points in strokes:
         p = np.array([points[0], *points, points[-1]]) / 100 - 0.5

@@ -1,4 +1,4 @@
-"""Networks put together from the parts that other packages make them of.
+"""Builds params from another framework's layers, with validation.
 
 What is taken is checked here, copied into arrays of JAX, and described as a file of jaxnet is.
 """
@@ -26,7 +26,26 @@ def with_spec(
     last_squash: str,
     notes: Mapping[str, str] | None = None,
 ) -> tuple[Params, Spec]:
-    """Copies arrays into a network, after validation, and describes it."""
+    """Copies arrays into a network, after validation, and describes it.
+
+    Args:
+        layers: weights of shape `(out, in)` and biases of shape `(out,)`, first layer first.
+        squash, last_squash: names in `jaxnet.network.SQUASHES`.
+        notes: anything else to say of the network.
+
+    Returns:
+        The network and its spec, as `jaxnet.load` returns them.
+
+    Raises:
+        TypeError, ValueError: not one network of finite floats, or an unknown squash.
+
+    Example:
+        >>> import numpy, jaxnet
+        >>> layers = [(numpy.ones((3, 2)), numpy.ones(3))]
+        >>> params, spec = jaxnet.formats.with_spec(layers, "relu", "sigmoid")
+        >>> params[0].weights.shape, spec.sizes
+        ((3, 2), (2, 3))
+    """
     if not layers:
         raise ValueError("Expected one layer or more; got none.")
     arrays = [(np.asarray(w), np.asarray(b)) for w, b in layers]
@@ -44,7 +63,7 @@ def with_spec(
 
 
 def in_a_row(parts: Iterable[tuple[Any, Any] | str]) -> tuple[Params, Spec]:
-    """Takes layers and squashing functions, in the order in which they act, as a network."""
+    """Builds a network from layers and the names of squashing functions, in order."""
     layers: list[tuple[Any, Any]] = []
     squashes: list[str] = []
     for part in parts:
@@ -62,7 +81,7 @@ def in_a_row(parts: Iterable[tuple[Any, Any] | str]) -> tuple[Params, Spec]:
 
 
 def squash_of(function: Callable[[Any], Any], called: str) -> str:
-    """The name of the squashing function that does what another package's function does."""
+    """Identifies another framework's activation function by evaluating it on probe values."""
     z = np.stack([_PROBE, _PROBE[::-1]])
     try:
         got = np.asarray(function(z))
@@ -78,7 +97,7 @@ def squash_of(function: Callable[[Any], Any], called: str) -> str:
 
 
 def in_order(names: Collection[str]) -> list[str]:
-    """Sorts the names of layers by the one number in which they differ."""
+    """Sorts the names of layers by the number in which they differ."""
     if len({re.sub(r"\d+", "0", name) for name in names}) > 1:
         raise ValueError(
             "Expected layers whose names differ in a number, which says their order; got "

@@ -1,4 +1,4 @@
-"""What a file says of its network: sizes, squashing functions, notes."""
+"""The description of a network: sizes, squashing functions, notes."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypedDict
@@ -7,7 +7,7 @@ from jaxnet.network import SQUASHES, Squash
 
 
 class Squashes(TypedDict):
-    """The squashing functions by their names as arguments, as in `forward(params, x, **squashes)`.
+    """The squashing functions as keyword arguments: `forward(params, x, **squashes)`.
 
     Attributes:
         squash: the hidden layers'.
@@ -19,7 +19,7 @@ class Squashes(TypedDict):
 
 
 class Spec(NamedTuple):
-    """What a file says of its network.
+    """The description of a network, as files hold it.
 
     Attributes:
         sizes: neurons in each layer, the input first.
@@ -35,17 +35,23 @@ class Spec(NamedTuple):
 
     @property
     def squashes(self) -> Squashes:
-        """Both functions by their arguments' names: `forward(params, x, **spec.squashes)`."""
+        """Both functions as keyword arguments: `forward(params, x, **spec.squashes)`."""
         return {"squash": SQUASHES[self.squash], "last_squash": SQUASHES[self.last_squash]}
 
     @property
     def by_layer(self) -> tuple[str, ...]:
-        """The name of each layer's squashing function, from the first layer to the last."""
+        """The name of each layer's squashing function, first layer first."""
         return (self.squash,) * (len(self.sizes) - 2) + (self.last_squash,)
 
 
 def in_words(sizes: Sequence[int]) -> str:
-    """The neurons in each layer, as files and the command line say them.
+    """Layer sizes as files and the command line write them.
+
+    Args:
+        sizes: neurons in each layer, input first.
+
+    Returns:
+        The numbers, joined by dashes.
 
     Example:
         >>> import jaxnet
@@ -56,7 +62,7 @@ def in_words(sizes: Sequence[int]) -> str:
 
 
 def with_notes(header: Mapping[str, str], notes: Mapping[str, str]) -> dict[str, str]:
-    """What a file says of its network and what else is known of it, under one name each."""
+    """Merges a header with notes, whose names must differ."""
     if taken := header.keys() & notes.keys():
         raise ValueError(f"Expected notes under other names than {', '.join(sorted(taken))}.")
     return {**header, **notes}

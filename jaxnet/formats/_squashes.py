@@ -1,4 +1,4 @@
-"""What other packages and languages call each squashing function.
+"""What other frameworks and languages call each squashing function.
 
 To add one, give it a line in `jaxnet.network.SQUASHES` and one in `FOREIGN`.
 """
@@ -12,7 +12,7 @@ Node = tuple[str, Mapping[str, Any]]
 
 
 class Foreign(NamedTuple):
-    """One squashing function elsewhere; a string in place of a name says why there is none.
+    """One squashing function in other frameworks.
 
     Attributes:
         onnx: operators and their attributes, applied in turn; `"Mul"` multiplies by the input.

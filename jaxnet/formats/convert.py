@@ -16,7 +16,7 @@ from jaxnet.network import SQUASHES, Params
 def read(
     path: str | os.PathLike[str], *, squash: str | None = None, last_squash: str | None = None
 ) -> tuple[Params, Spec]:
-    """Reads a network from a file of one of the `FORMATS`.
+    """Loads a network from a file in one of the `FORMATS`.
 
     Args:
         path: the file; a `.safetensors` may hold the arrays under jaxnet's names or PyTorch's.
@@ -52,7 +52,7 @@ def read(
 def write(
     path: str | os.PathLike[str], params: Params, spec: Spec, *, pytorch: bool = False
 ) -> None:
-    """Writes a network to a file of one of the `FORMATS`, which appears whole or not at all.
+    """Saves a network to a file in one of the `FORMATS`, atomically.
 
     Args:
         path: where to write; `.pt` and `.pth` hold arrays alone, `.keras` no notes.
@@ -82,7 +82,7 @@ def write(
 
 
 def check_ending(path: str | os.PathLike[str], *, pytorch: bool = False) -> None:
-    """Raises what `read` and `write` raise of a path, before any work.
+    """Fails early on a path that `read` or `write` would reject.
 
     Example:
         >>> check_ending("digits.onnx")
@@ -99,7 +99,7 @@ def check_ending(path: str | os.PathLike[str], *, pytorch: bool = False) -> None
 def _read_safetensors(
     path: Path, squash: str | None, last_squash: str | None
 ) -> tuple[Params, Spec]:
-    """Reads arrays under jaxnet's or PyTorch's names; `safetensors.load` reports a damaged file."""
+    """Reads arrays with jaxnet's or PyTorch's names."""
     open_file(path).close()
     try:
         with safe_open(os.fspath(path), framework="numpy") as file:

@@ -1,4 +1,4 @@
-"""Equinox's networks: `nn.MLP`, and `nn.Sequential` of `Linear` and `Lambda`."""
+"""Equinox networks: `nn.MLP`, and `nn.Sequential` of `Linear` and `Lambda`."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +14,7 @@ _INSTALL = "pip install equinox"
 
 
 def to_equinox(params: Params, *, squash: str = "sigmoid", last_squash: str = "sigmoid") -> Any:
-    """Makes the network as Equinox has it.
+    """Converts a network to Equinox.
 
     Args:
         params: the network.
@@ -46,7 +46,7 @@ def to_equinox(params: Params, *, squash: str = "sigmoid", last_squash: str = "s
 
 
 def from_equinox(model: Any) -> tuple[Params, Spec]:
-    """Takes a network of Equinox.
+    """Converts a network from Equinox.
 
     Args:
         model: an `equinox.nn.MLP`, or an `equinox.nn.Sequential` of `Linear` and `Lambda`.
@@ -73,7 +73,7 @@ def from_equinox(model: Any) -> tuple[Params, Spec]:
 
 
 def _parts(eqx: Any, model: Any) -> Iterator[tuple[Any, Any] | str]:
-    """An MLP is run through as a Sequential is, its functions in between."""
+    """Layers and names of activation functions, in order."""
     parts = model.layers
     if type(model) is eqx.nn.MLP:
         functions = [model.activation] * (len(parts) - 1) + [model.final_activation]

@@ -1,4 +1,4 @@
-"""Flax's networks: NNX's `Sequential`, and the variables of Linen's `Dense` layers."""
+"""Flax networks: NNX's `Sequential`, and the variables of Linen's `Dense` layers."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,7 +14,7 @@ _INSTALL = "pip install flax"
 
 
 def to_nnx(params: Params, *, squash: str = "sigmoid", last_squash: str = "sigmoid") -> Any:
-    """Makes the network as Flax's NNX has it.
+    """Converts a network to Flax NNX.
 
     Args:
         params: the network.
@@ -52,7 +52,7 @@ def to_nnx(params: Params, *, squash: str = "sigmoid", last_squash: str = "sigmo
 
 
 def from_nnx(model: Any) -> tuple[Params, Spec]:
-    """Takes a network of Flax's NNX.
+    """Converts a network from Flax NNX.
 
     Args:
         model: a `flax.nnx.Sequential` of `Linear` and squashing functions.
@@ -76,7 +76,7 @@ def from_nnx(model: Any) -> tuple[Params, Spec]:
 
 
 def to_linen(params: Params) -> dict[str, Any]:
-    """Makes the network as Flax's Linen has it: variables, which need no Flax.
+    """Converts a network to the variables of Flax Linen; does not need Flax.
 
     Args:
         params: the network.
@@ -100,7 +100,7 @@ def to_linen(params: Params) -> dict[str, Any]:
 def from_linen(
     variables: Mapping[str, Any], *, squash: str, last_squash: str
 ) -> tuple[Params, Spec]:
-    """Takes a network from the variables of Flax's Linen.
+    """Converts a network from the variables of Flax Linen.
 
     Args:
         variables: what `model.init` gives: a kernel and a bias for each layer, under names that

@@ -1,4 +1,4 @@
-"""Keras' networks: `Sequential` of `Dense`, in memory and in `.keras` files."""
+"""Keras networks: `Sequential` of `Dense`, in memory and in `.keras` files."""
 
 import os
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ _INSTALL = "pip install keras"
 
 
 def to_keras(params: Params, *, squash: str = "sigmoid", last_squash: str = "sigmoid") -> Any:
-    """Makes the network as Keras has it.
+    """Converts a network to Keras.
 
     Args:
         params: the network.
@@ -56,7 +56,7 @@ def to_keras(params: Params, *, squash: str = "sigmoid", last_squash: str = "sig
 
 
 def from_keras(model: Any) -> tuple[Params, Spec]:
-    """Takes a network of Keras.
+    """Converts a network from Keras.
 
     Args:
         model: a `keras.Sequential` of `Dense` and of layers that squash; what does nothing to
@@ -91,7 +91,7 @@ def save(
     squash: str = "sigmoid",
     last_squash: str = "sigmoid",
 ) -> None:
-    """Writes a network as Keras does, to a file that appears whole or not at all.
+    """Saves a network as a `.keras` file, atomically.
 
     Args:
         path: where to write; ends in `.keras`.
@@ -117,7 +117,7 @@ def save(
 
 
 def load(path: str | os.PathLike[str]) -> tuple[Params, Spec]:
-    """Reads a network from a file of Keras, in its safe mode.
+    """Loads a network from a `.keras` file, in Keras's safe mode.
 
     Args:
         path: the file; ends in `.keras`.

@@ -1,4 +1,4 @@
-"""ONNX: the network as a graph that ONNX Runtime and others run, without JAX or Python.
+"""ONNX: the network as a graph for ONNX Runtime and others, without JAX or Python.
 
 The graph takes `images` of shape `(n, 784)`, bytes from 0 to 255 or floats from 0 to 1, and
 gives `digits`, the brightest output of each, and all their `activations`. Its weights keep their
@@ -32,7 +32,7 @@ def export(
     image_dtype: DTypeLike = np.float32,
     batch: int | None = None,
 ) -> bytes:
-    """Makes the network into an ONNX file.
+    """Exports a network as an ONNX file.
 
     Args:
         params: the network; it is written in float32.
@@ -73,7 +73,7 @@ def export(
 
 
 def load(path: str | os.PathLike[str]) -> tuple[Params, Spec]:
-    """Reads the network back from a file of what `export` made, to the last bit.
+    """Loads a network, bit for bit, from a file that `export` made.
 
     Args:
         path: the file.
@@ -171,7 +171,7 @@ def _graph(onnx: Any, params: Params, spec: Spec, image_dtype: np.dtype[Any], ba
 
 
 def _squash(node: Any, name: str, z: str, a: str) -> list[Any]:
-    """The nodes that squash the sums `z` to the activations `a`."""
+    """The nodes that compute the activations `a` from the sums `z`."""
     *first, last = FOREIGN[name].onnx
     names = [z, *(f"{a}.{n}" for n in range(len(first))), a]
     return [

@@ -1,4 +1,4 @@
-"""Networks in files, in safetensors: arrays by name under a header of text, nothing to run.
+"""Networks as safetensors files: named arrays and a text header, no code.
 
 The arrays are named `0.weights`, `0.biases`, `1.weights` and so on, from the first layer to
 the last. The header names the squashing functions, and holds what else was said of the
@@ -34,7 +34,7 @@ def save(
     last_squash: str = "sigmoid",
     notes: Mapping[str, str] | None = None,
 ) -> None:
-    """Writes a network to a file, which appears whole or not at all.
+    """Saves a network to a file, which appears whole or not at all.
 
     Args:
         path: where to write; by custom it ends in `.safetensors`.
@@ -72,7 +72,7 @@ def save(
 
 
 def load(path: str | os.PathLike[str] | None = None) -> tuple[Params, Spec]:
-    """Reads a network from a file that `save` wrote.
+    """Loads a network from a file that `save` wrote.
 
     Args:
         path: the file; by default, that of the trained network that comes with jaxnet.
@@ -142,7 +142,7 @@ def _misnamed(names: Collection[str]) -> str | None:
 
 
 def _fault(tensors: Mapping[str, NDArray[Any]], header: Mapping[str, str]) -> str | None:
-    """What keeps these from being a network, as the end of a sentence; None if nothing does."""
+    """Why these are not a network, as the end of a sentence; None if they are."""
     for name in ("squash", "last_squash"):
         if header.get(name) not in SQUASHES:
             return f"{name} is {header.get(name)!r:.60}, which is none of {', '.join(SQUASHES)}"

@@ -1,4 +1,4 @@
-"""scikit-learn's networks: `MLPClassifier`, which has been fitted or is made to read alike."""
+"""scikit-learn networks: `MLPClassifier`."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ _LAST = {f.sklearn_last: name for name, f in FOREIGN.items() if f.sklearn_last}
 
 
 def to_sklearn(params: Params, *, squash: str = "sigmoid", last_squash: str = "sigmoid") -> Any:
-    """Makes the network as scikit-learn has it, to read with and not to learn further.
+    """Converts a network to scikit-learn, for prediction only.
 
     Args:
         params: the network, of three outputs or more; or of one, under sigmoid, for two classes.
@@ -55,7 +55,7 @@ def to_sklearn(params: Params, *, squash: str = "sigmoid", last_squash: str = "s
 
 
 def from_sklearn(model: Any) -> tuple[Params, Spec]:
-    """Takes a network of scikit-learn.
+    """Converts a network from scikit-learn.
 
     Args:
         model: an `MLPClassifier` that has been fitted. Output `n` stands for `classes_[n]`; of

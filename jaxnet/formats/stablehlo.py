@@ -1,4 +1,4 @@
-"""StableHLO: the network compiled ahead, for programs that have JAX and nothing of jaxnet.
+"""StableHLO: the network exported for programs that have JAX but not jaxnet.
 
 A file holds what `jax.export` serializes; `jax.export.deserialize(data).call(images)` runs it,
 gives `digits` and `activations`, and needs no jaxnet. Such files do not last: JAX promises to run
@@ -53,7 +53,7 @@ def export(
     batch: int | None = None,
     platforms: Sequence[str] = PLATFORMS,
 ) -> bytes:
-    """Makes the network into a StableHLO file, for several kinds of device at once.
+    """Exports a network as a StableHLO file, for several platforms at once.
 
     Products are as precise as `jax.default_matmul_precision` says here and now; by default, a
     GPU or a TPU multiplies more coarsely than a CPU. As whatever JAX lowers, the program names the
@@ -120,7 +120,7 @@ def export(
 
 
 def load(path: str | os.PathLike[str]) -> tuple[Reader, dict[str, str]]:
-    """Reads a file of what `export` made; one that you trust, as it is a program.
+    """Loads a file that `export` made; only load files you trust: they contain code.
 
     Args:
         path: the file.

@@ -1,4 +1,4 @@
-"""PyTorch's networks: `nn.Sequential` in memory, state dicts in files."""
+"""PyTorch networks: `nn.Sequential` in memory, state dicts in files."""
 
 import io
 import os
@@ -25,7 +25,7 @@ _INSTALL = "pip install torch"
 
 
 def to_torch(params: Params, *, squash: str = "sigmoid", last_squash: str = "sigmoid") -> Any:
-    """Makes the network as PyTorch has it.
+    """Converts a network to PyTorch.
 
     Args:
         params: the network.
@@ -62,7 +62,7 @@ def to_torch(params: Params, *, squash: str = "sigmoid", last_squash: str = "sig
 
 
 def from_torch(model: Any) -> tuple[Params, Spec]:
-    """Takes a network of PyTorch.
+    """Converts a network from PyTorch.
 
     Args:
         model: a `torch.nn.Sequential` of `Linear` and squashing modules; what does nothing to
@@ -92,7 +92,7 @@ def from_torch(model: Any) -> tuple[Params, Spec]:
 def from_state_dict(
     state: Mapping[str, Any], *, squash: str, last_squash: str
 ) -> tuple[Params, Spec]:
-    """Takes a network from the arrays of PyTorch's `Linear` modules, by name.
+    """Converts a network from the state dict of PyTorch's `Linear` modules.
 
     Args:
         state: what `model.state_dict()` gives, or the same in NumPy: a `weight` and a `bias` for
@@ -135,7 +135,7 @@ def save_state_dict(
     last_squash: str = "sigmoid",
     notes: Mapping[str, str] | None = None,
 ) -> None:
-    """Writes a network to a file under PyTorch's names, `0.weight`, `0.bias`, `2.weight` and on.
+    """Saves a network as a state dict: `0.weight`, `0.bias`, `2.weight`, ...
 
     Those are the names of the `torch.nn.Sequential` that `to_torch` makes.
 
@@ -178,7 +178,7 @@ def save_state_dict(
 
 
 def load_state_dict(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Reads arrays by name, as PyTorch's users keep them; runs no code that a file may hold.
+    """Loads a state dict without running any code that the file may contain.
 
     Args:
         path: `.safetensors`, which needs no PyTorch, or what `torch.save(model.state_dict())`
@@ -246,7 +246,7 @@ def _run(torch: Any, module: Any, z: NDArray[Any]) -> NDArray[Any]:
 
 
 def _numpy(array: Any) -> NDArray[Any]:
-    """In NumPy, which knows no bfloat16, so that PyTorch's becomes float32."""
+    """Converts to NumPy, which has no bfloat16: that becomes float32."""
     if hasattr(array, "detach"):
         array = array.detach().cpu()
         array = array.float() if "bfloat16" in str(array.dtype) else array

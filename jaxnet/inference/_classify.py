@@ -305,6 +305,13 @@ def _extremes(images: Array) -> tuple[Array, Array]:
 def check_images(params: Params, images: Any) -> None:
     """Validates a network and images as `classify` does.
 
+    Args:
+        params: the network.
+        images: for `classify`, as an array.
+
+    Raises:
+        TypeError, ValueError: as `classify`, except for the range of floats.
+
     Example:
         >>> import numpy, jaxnet
         >>> jaxnet.inference.check_images(jaxnet.pretrained(), numpy.zeros((5, 784), "uint8"))

@@ -1,4 +1,4 @@
-"""Moving pictures, as GIF: an image on its way through the network, and weights as they learn."""
+"""GIF animations: the forward pass layer by layer, and weights during training."""
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,7 +28,7 @@ def flow(
     last_squash: Squash = sigmoid,
     colors: str = "video",
 ) -> None:
-    """Writes a GIF in which an image lights up the layers, one after the other.
+    """Writes a GIF in which an image lights up layer after layer.
 
     It is the picture of `jaxnet.plot.network`, where the weights that the image passes
     light up in their turn.
@@ -98,7 +98,7 @@ def weights_learning(
     milliseconds: int = 120,
     colors: str = "video",
 ) -> None:
-    """Writes a GIF of the first layer's weights as they learn, on the scale of the last.
+    """Writes a GIF of the first layer's weights during training.
 
     Args:
         path: as for `flow`.
@@ -145,7 +145,7 @@ def weights_learning(
 
 
 def _frame(figure: Sheet) -> Image.Image:
-    """What is drawn now, as pixels; what the first frame says of the layout holds for all."""
+    """The current drawing as pixels; the first frame fixes the layout."""
     whole = _canvas.whole(figure)
     whole.set_dpi(_DPI)
     agg = FigureCanvasAgg(whole)
@@ -177,7 +177,7 @@ def _write(
 
 
 def _palette(colors: str) -> NDArray[np.uint8]:
-    """The colors of a picture: grays, and what the hues make of black and of the sheet."""
+    """The palette of a GIF: grays, and blends of the hues with black and the background."""
     share = np.linspace(0, 1, 32)[:, None]
     sheet, mark = (np.array(to_rgb(color)) for color in (_canvas.BACKGROUND, _canvas.MARK))
     hues = palette.hues(colors)

@@ -1,4 +1,4 @@
-"""Pictures of what a neuron makes of its inputs: contributions, slopes, the image it likes best."""
+"""Plots of attributions: contributions, saliency, and maximizing images."""
 
 import numpy as np
 from jax.nn import sigmoid
@@ -22,7 +22,7 @@ def contributions(
     colors: str = "video",
     figure: Sheet | None = None,
 ) -> Figure:
-    """Draws how one neuron comes to its activation: inputs × weights, their sum, its threshold.
+    """Plots how a neuron gets its activation: inputs × weights, their sum, its threshold.
 
     Args:
         params, x, squash, last_squash: as for `jaxnet.forward`.
@@ -77,7 +77,7 @@ def exciting(
     colors: str = "video",
     figure: Sheet | None = None,
 ) -> Figure:
-    """Draws the image that excites a neuron most, or one for each neuron of a layer.
+    """Plots the image that maximizes a neuron, or one for each neuron of a layer.
 
     Found from black by `jaxnet.analysis.maximizing_image`.
 
@@ -121,7 +121,7 @@ def saliency(
     colors: str = "video",
     figure: Sheet | None = None,
 ) -> Figure:
-    """Draws which pixels, made brighter, speak for an output and which against it.
+    """Plots which pixels raise an output and which lower it.
 
     Args:
         params, x, squash: as for `jaxnet.logits`.

@@ -1,4 +1,4 @@
-"""What all pictures share: the dark sheet, its text, discs, grids of numbers and their scale.
+"""What all plots share: the dark figure, its text, circles, grids and their scale.
 
 Nothing is global: figures are made by `matplotlib.figure.Figure`, no style is set, no window
 opened. Every picture takes `figure`, into which it is drawn: a part of a larger figure, say,
@@ -38,7 +38,7 @@ _TITLE, _CAPTION = 14, 10.5  # points
 
 
 def sheet(figure: Sheet | None, width: float, height: float) -> Sheet:
-    """The dark sheet to draw on: a new one of so many inches, or the one given."""
+    """The dark figure to draw on: a new one of this size in inches, or the given one."""
     if figure is None:
         figure = Figure(figsize=(width, height), layout="constrained")
         figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12)  # pyright: ignore
@@ -47,14 +47,14 @@ def sheet(figure: Sheet | None, width: float, height: float) -> Sheet:
 
 
 def whole(figure: Sheet) -> Figure:
-    """The figure that a sheet is, or is part of."""
+    """The figure that this is, or is a subfigure of."""
     root = figure.get_figure(root=True)
     assert root is not None
     return root
 
 
 def caption(figure: Sheet, title: str, below: str = "") -> None:
-    """Writes what a picture shows above it, and what else must be said below."""
+    """Adds a title, and a note below."""
     figure.suptitle(title, color=TEXT, fontsize=_fitting(figure, title, _TITLE))
     if below:
         size = _fitting(figure, below, _CAPTION)
@@ -62,13 +62,13 @@ def caption(figure: Sheet, title: str, below: str = "") -> None:
 
 
 def _fitting(figure: Sheet, text: str, points: float) -> float:
-    """The size of letters, at most so many points, in which a text fits the sheet's width."""
+    """The largest font size, up to a limit, at which a text fits the figure's width."""
     width = 72 * figure.bbox.width / figure.dpi
     return min(points, width / (0.6 * max(map(len, text.splitlines()))))
 
 
 def bare(ax: Axes, title: str = "") -> Axes:
-    """Takes the frame and the ticks off axes whose units are those of a grid."""
+    """Removes the frame and ticks from image axes."""
     ax.set_facecolor(BACKGROUND)
     ax.set(xticks=[], yticks=[], aspect="equal")
     ax.spines[:].set_visible(False)
@@ -77,7 +77,7 @@ def bare(ax: Axes, title: str = "") -> Axes:
 
 
 def ruled(ax: Axes) -> Axes:
-    """Gives axes with ticks the sheet's colors."""
+    """Styles axes with ticks."""
     ax.set_facecolor(BACKGROUND)
     ax.tick_params(which="both", colors=FAINT, labelcolor=FAINT, length=0)
     ax.spines[:].set_visible(False)
@@ -87,7 +87,7 @@ def ruled(ax: Axes) -> Axes:
 
 
 def discs(ax: Axes, x: ArrayLike, y: ArrayLike, fill: ArrayLike, width: float) -> EllipseCollection:
-    """Draws neurons: discs, each with a thin outline, so that dark ones are seen too."""
+    """Draws neurons as circles with a thin outline, which shows dark ones too."""
     middles = np.stack([np.asarray(x, float), np.asarray(y, float)], 1)
     collection = EllipseCollection(
         widths=width,
@@ -106,12 +106,12 @@ def discs(ax: Axes, x: ArrayLike, y: ArrayLike, fill: ArrayLike, width: float) -
 
 
 def raster(ax: Axes, grid: NDArray[Any], full: float, colors: str) -> AxesImage:
-    """Draws a grid of numbers around zero; where there is none (NaN), the sheet is seen."""
+    """Draws a grid of signed numbers; NaN is transparent."""
     return ax.imshow(grid, cmap=_map(colors), norm=Normalize(-full, full), interpolation="nearest")
 
 
 def grays(ax: Axes, grid: NDArray[Any], colors: str, white: float) -> AxesImage:
-    """Draws a grid of activations, black at zero and white at `white`; takes NaN as `raster`."""
+    """Draws a grid of activations, black at zero and white at `white`; NaN is transparent."""
     opaque = np.isfinite(grid)[..., None].astype(float)
     shades = palette.shades(np.nan_to_num(grid), white, colors)
     return ax.imshow(np.concatenate([shades, opaque], -1), interpolation="nearest")
@@ -134,14 +134,14 @@ def numbers(ax: Axes, row: ArrayLike, full: float) -> None:
 def scale_bar(
     axes: Axes | Sequence[Axes], full: float, colors: str, label: str, *, largest: float
 ) -> None:
-    """Draws the scale of `raster` below axes; with pointed ends where some numbers are larger."""
+    """Draws the colorbar of `raster`; with pointed ends if some numbers exceed it."""
     note = f"{label} (the largest: {palette.signed(largest)[1:]})" if largest > full else label
     ends = f"−{full:g}", "0", f"+{full:g}"
     _bar(axes, _map(colors), (-full, 0, full), ends, note, pointed=largest > full)
 
 
 def gray_bar(axes: Axes | Sequence[Axes], a: ArrayLike, colors: str, label: str) -> None:
-    """Draws the scale of `grays` below axes; of activations below zero too, if there are any."""
+    """Draws the colorbar of `grays`, and of negative activations if there are any."""
     white = palette.white(a)
     below = bool(np.min(np.asarray(a)) < 0)
     steps = ListedColormap(palette.shades(np.linspace(-below, 1, 257), 1, colors))

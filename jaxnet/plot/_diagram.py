@@ -1,4 +1,4 @@
-"""The network as the video draws it: discs in columns, and a line for each weight between them."""
+"""The network as in the video: circles in columns, and a line for each weight."""
 
 from typing import Any, NamedTuple
 
@@ -27,7 +27,7 @@ _INCHES = 0.32  # of such a unit
 
 
 class Drawing(NamedTuple):
-    """The parts of a drawn network, for those who go on to change their colors.
+    """The artists of a drawn network, for recoloring.
 
     Attributes:
         figure: on which it is drawn.
@@ -54,7 +54,7 @@ def network(
     colors: str = "video",
     figure: Sheet | None = None,
 ) -> Figure:
-    """Draws the network: neurons as discs, weights as lines, and how it reads an image.
+    """Plots the network: neurons as circles, weights as lines, lit by an image.
 
     Every line is a weight, its hue the sign, its brightness and its width the magnitude. Of a
     layer with more than `longest` neurons, as many are drawn, evenly spaced, with their
@@ -94,7 +94,7 @@ def draw(
     colors: str,
     figure: Sheet | None,
 ) -> Drawing:
-    """Draws what `network` draws, and returns its parts."""
+    """Draws what `network` draws, and returns the artists."""
     if longest < 2:
         raise ValueError(f"Expected longest as 2 or more; got {longest} instead.")
     n_in = params[0][0].shape[1]
@@ -165,13 +165,13 @@ def draw(
 
 
 def _evenly(n: int, longest: int) -> NDArray[Any]:
-    """Which neurons are drawn: all, or some evenly spaced, the ends as far from the edge."""
+    """The neurons to draw: all, or some, evenly spaced."""
     m = min(n, longest)
     return (2 * np.arange(m) + 1) * n // (2 * m)
 
 
 def _heights(m: int, n: int, high: float) -> NDArray[Any]:
-    """Where the neurons of a column are, downwards, zero its middle; with a gap for the ⋮."""
+    """The heights of a column's neurons, centered on zero, with a gap for the ⋮."""
     step = min(high / (m + (m < n)), 1.5)
     y = (np.arange(m) - (m - 1) / 2) * step
     return y + np.where(np.arange(m) < m // 2, -0.5, 0.5) * step * (m < n)
@@ -204,7 +204,7 @@ def _lines(
 
 
 def _thumbnail(ax: Axes, x: NDArray[Any], shown: NDArray[Any], colors: str) -> None:
-    """The whole image left of the network, a ring on each pixel that is drawn as a neuron."""
+    """The image left of the network, with a ring on each pixel drawn as a neuron."""
     grid = palette.folded(x)
     rows, columns = grid.shape
     pixel = 7.2 / max(rows, columns)

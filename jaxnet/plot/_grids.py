@@ -1,4 +1,4 @@
-"""Pictures of weights as grids of pixels: of one neuron, of a layer.
+"""Plots of weights as pixel grids: of one neuron or of a layer.
 
 Weights of 784 pixels are squares of 28×28; others are the rectangle that comes nearest to a
 square, and the picture says which. Neurons are named by layer and place, as in
@@ -26,7 +26,7 @@ def weights(
     colors: str = "video",
     figure: Sheet | None = None,
 ) -> Figure:
-    """Draws the weights into one neuron, or into all of a layer.
+    """Plots the weights into one neuron, or into every neuron of a layer.
 
     Those of the first layer are drawn as images, one a neuron; those of deeper layers as the
     matrix that they are, a row a neuron and a column for each neuron of the layer before, the

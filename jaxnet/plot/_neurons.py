@@ -1,4 +1,4 @@
-"""Pictures of neurons as discs, as bright as they are active: an image, every layer."""
+"""Plots of neurons as circles, as bright as they are active."""
 
 import numpy as np
 from jax.nn import sigmoid
@@ -14,7 +14,7 @@ _MOST_IN_COLUMN = 20  # neurons beside their numbers; more are folded into a gri
 
 
 def image(x: Image, *, colors: str = "video", figure: Sheet | None = None) -> Figure:
-    """Draws an image as neurons: one disc a pixel, as bright as it is active.
+    """Plots an image as neurons: one circle per pixel, as bright as it is active.
 
     Where there is room, each has its number too, as in the video's look at a few neurons:
     of a part of an image, that is, such as `x.reshape(28, 28)[9:19, 9:19].ravel()`.
@@ -59,7 +59,7 @@ def activations(
     colors: str = "video",
     figure: Sheet | None = None,
 ) -> Figure:
-    """Draws every layer's activations, the image first and the brightest output marked.
+    """Plots every layer's activations, image first, with the largest output marked.
 
     Layers of up to 20 neurons are columns with a number each, longer ones grids.
 
@@ -116,12 +116,12 @@ def activations(
 
 
 def _layout(n: int) -> tuple[int, int, float]:
-    """Rows and columns of a layer, and the way from one neuron to the next."""
+    """The rows and columns of a layer, and the spacing of its neurons."""
     rows, columns = (n, 1) if n <= _MOST_IN_COLUMN else palette.rows_and_columns(n)
     return rows, columns, min(_HIGH / max(rows, columns), 2.8)
 
 
 def _width(n: int) -> float:
-    """The room that a layer takes, with what stands beside it."""
+    """The width of a layer with its labels."""
     _, columns, pitch = _layout(n)
     return pitch * columns + (6.0 if columns == 1 else 3.2)

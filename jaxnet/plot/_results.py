@@ -1,4 +1,4 @@
-"""Pictures of how well a network reads: what it takes for what, what it misread, how it learned."""
+"""Plots of results: the confusion matrix, misclassified images, learning curves."""
 
 import math
 from typing import Any
@@ -21,7 +21,7 @@ SEEN, UNSEEN = "#ff8a4c", "#5ab4ff"  # told apart by eyes of every kind, and in 
 def confusion(
     answers: Answers, labels: NDArray[Any] | Array, *, figure: Sheet | None = None
 ) -> Figure:
-    """Draws how often each digit was read as each: a row a digit, a column a reading.
+    """Plots the confusion matrix: one row per true digit, one column per prediction.
 
     Args:
         answers: what was read, from `jaxnet.classify`.
@@ -78,7 +78,7 @@ def misread(
     *,
     figure: Sheet | None = None,
 ) -> Figure:
-    """Draws the images that were read wrong, those first of which the network was surest.
+    """Plots misclassified images, most confident first.
 
     Args:
         images: shape `(n, pixels)`; uint8 from 0 to 255, or floats from 0 to 1.
@@ -124,7 +124,7 @@ def misread(
 
 
 def learning_curves(history: History, *, figure: Sheet | None = None) -> Figure:
-    """Draws cost and errors over the epochs; of several members, each, and the median in bold.
+    """Plots cost and error rate by epoch; for an ensemble, each member and the median.
 
     Args:
         history: from `jaxnet.training.fit`, arrays of shape `(epochs,)`; or `(epochs, members)`.

@@ -1,4 +1,4 @@
-"""A picture of how near the reading of images comes to what the machine can do."""
+"""The roofline: how close classification comes to the machine's limits."""
 
 import math
 from functools import partial
@@ -17,7 +17,7 @@ _APART = 1.25  # so far from the one before is a precision's column of points
 
 
 def roofline(report: Report, *, figure: Sheet | None = None) -> Figure:
-    """Draws operations a second by operations a byte: the limits as roofs, the rates under them.
+    """Plots operations per second against operations per byte: limits and measured rates.
 
     Where an image asks for few operations a byte, the slanted roof of memory is in the way, else
     a flat one of arithmetic. All points belong over one place, that of the network; precisions
@@ -124,7 +124,7 @@ def _points(ax: Axes, work: Work, limits: Limits, rates: list[Rate]) -> None:
 
 
 def _decades(low: float, high: float) -> tuple[list[float], list[str]]:
-    """The powers of ten from one number to another, and how they are written."""
+    """The powers of ten in a range, and their labels."""
     exponents = range(math.ceil(math.log10(low)), math.floor(math.log10(high)) + 1)
     ticks = [10.0**n for n in exponents]
     return ticks, [_in_words(tick).strip() for tick in ticks]

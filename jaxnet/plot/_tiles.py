@@ -1,4 +1,4 @@
-"""Many grids on one sheet, beside and below each other, each with a name under it."""
+"""Many grids in one figure, each with a name below."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,7 +20,7 @@ def tiles(
     draw: Callable[[Axes, NDArray[Any]], Any],
     color: str = FAINT,
 ) -> tuple[Sheet, Axes]:
-    """Draws grids of numbers as tiles of one picture; of more than 100, the first 99."""
+    """Draws grids of numbers as tiles; if there are more than 100, the first 99."""
     whole, corners = tiled(rows)
     _, across = _down_and_across(len(rows))
     high, wide = palette.rows_and_columns(rows.shape[1])
@@ -46,7 +46,7 @@ def tiles(
 
 
 def tiled(rows: NDArray[Any]) -> tuple[NDArray[Any], list[tuple[int, int]]]:
-    """Folds each row of numbers into a grid, and puts the grids into one, with room between."""
+    """Folds each row of numbers into a grid, and tiles the grids with gaps."""
     down, across = _down_and_across(len(rows))
     high, wide = palette.rows_and_columns(rows.shape[1])
     below, beside = max(1, round(0.2 * max(high, wide / 3))), max(1, wide // 10)

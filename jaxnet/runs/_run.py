@@ -118,6 +118,13 @@ def load_data(data: Sequence[str]) -> tuple[NDArray[Any], NDArray[Any], str]:
 def identity(options: Options, images: NDArray[Any], labels: NDArray[Any]) -> dict[str, str]:
     """What identifies a run: its options, and the SHA-256 of its images and labels.
 
+    Args:
+        options: the configuration of the run.
+        images, labels: its data.
+
+    Returns:
+        Three strings, by name.
+
     Example:
         >>> import numpy, jaxnet
         >>> data = numpy.zeros((2, 784), "uint8"), numpy.zeros(2, int)

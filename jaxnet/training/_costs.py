@@ -100,7 +100,16 @@ def unit(images: Num[Array | np.ndarray, "..."]) -> Float[Array, "..."]:
 
 
 def check_examples(images: Any, labels: Any, sample_weights: Any = None) -> Any:
-    """Validates that images, labels and weights match; returns the number of images.
+    """Validates that images, labels and weights match.
+
+    Args:
+        images, labels, sample_weights: as for `jaxnet.training.mean_cost`.
+
+    Returns:
+        The number of images.
+
+    Raises:
+        TypeError, ValueError: not arrays, or arrays of the wrong shape or byte order.
 
     Example:
         >>> import numpy, jaxnet

@@ -167,7 +167,7 @@ def mixture(tmp_path_factory):
     (folder / "scans").mkdir()
     for n, content in enumerate([png(page()), b"no picture", png(page(), "JPEG"), png(0 * page())]):
         (folder / "scans" / f"{n}.png").write_bytes(content)
-        says = {1: "none of PNG", 3: "nothing is drawn here"}.get(n)
+        says = {1: "expected PNG", 3: "nothing is drawn here"}.get(n)
         good = None if says else jaxnet.data.read_image(folder / "scans" / f"{n}.png")
         add(f"scans/{n}.png", good, says)
     rows = [*PIXELS[11:15].tolist(), None, [1, 2, 3], PIXELS[17].tolist()]
@@ -330,8 +330,8 @@ def truncated(kind, keep):
         (truncated("IDX, gzip", 0.9), "damaged gzip|cut short"),
         (truncated("lists", 0.9), "this Parquet file is damaged"),
         (truncated("lists", 0.001), "this Parquet file is damaged"),
-        (lambda path: path.write_bytes(b""), "none of PNG.* Parquet"),
-        (lambda path: path.write_text("name,digit\n"), "none of PNG.* Parquet"),
+        (lambda path: path.write_bytes(b""), "expected PNG.* Parquet"),
+        (lambda path: path.write_text("name,digit\n"), "expected PNG.* Parquet"),
         (lambda path: path.mkdir(), "no pictures in this folder"),
         (
             lambda path: write_idx(path, np.arange(5).astype("u1")),
@@ -350,7 +350,7 @@ def test_a_bad_file_is_an_error_at_opening(tmp_path, make, says):
 def test_what_is_not_there(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"a\.npy"):
         open_inputs([tmp_path / "a.npy"])
-    with pytest.raises(FileError, match=r"a\*\.npy: no file is called so, nor matches"):
+    with pytest.raises(FileError, match=r"a\*\.npy: no file has this name or matches"):
         open_inputs([tmp_path / "a*.npy"])
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(FileError, match="pipe: a pipe or a device"):
@@ -462,7 +462,7 @@ def test_patterns(tmp_path):
     assert names("**/*.png") == ["0.png", "b/1.png", "b/deep/2.png"]
     assert names("b/*") == ["b/1.png", *(f"b/x[{n}]" for n in range(N))]  # no folders
     (tmp_path / "[0].png").write_bytes(png(page()))
-    assert names("[0].png") == ["[0].png"]  # a file that is called so
+    assert names("[0].png") == ["[0].png"]  # a file of this name
 
 
 def test_patterns_pass_nothing_over(tmp_path):
@@ -584,18 +584,18 @@ def test_the_standard_input_is_known_by_its_content(pipe, monkeypatch):
             }
         ]
     pipe(b"some text")
-    with pytest.raises(FileError, match="standard input: none of PNG"):
+    with pytest.raises(FileError, match="standard input: expected PNG"):
         open_inputs(["-"])
     terminal, other_end = os.openpty()
     with open(terminal) as stdin, open(other_end):
         monkeypatch.setattr(sys, "stdin", stdin)
-        with pytest.raises(FileError, match="standard input: nothing comes from there"):
+        with pytest.raises(FileError, match="standard input: no input"):
             open_inputs(["-"])
 
 
 def test_no_standard_input_at_all(monkeypatch):
     monkeypatch.setattr(sys, "stdin", None)  # as after `<&-`
-    with pytest.raises(FileError, match="standard input: nothing comes from there"):
+    with pytest.raises(FileError, match="standard input: no input"):
         open_inputs(["-"])
 
 

@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import safetensors.torch
 
 import jaxnet
 from jaxnet import formats
@@ -21,6 +20,7 @@ from jaxnet.network import SQUASHES
 from tests.oracles import matrix_form
 
 torch = pytest.importorskip("torch")
+safetensors_torch = pytest.importorskip("safetensors.torch")
 eqx = pytest.importorskip("equinox")
 nnx = pytest.importorskip("flax.nnx")
 linen = pytest.importorskip("flax.linen")
@@ -390,7 +390,7 @@ def test_pytorch_loads_the_state_dicts_that_are_written(tmp_path, ending, x):
     if ending == "pt":
         state = torch.load(path, weights_only=True)
     else:
-        state = safetensors.torch.load_file(path)
+        state = safetensors_torch.load_file(path)
     model.load_state_dict(state)
     spec = formats.from_torch(model)[1]
     theirs = PACKAGES["torch"].run(model, x)
@@ -419,7 +419,7 @@ def test_state_dicts_that_pytorch_wrote_are_loaded(tmp_path, ending, dtype, x):
     torch.manual_seed(0)
     model = Fc().to(getattr(torch, dtype))
     path = tmp_path / f"network.{ending}"
-    save = safetensors.torch.save_file if ending == "safetensors" else torch.save
+    save = safetensors_torch.save_file if ending == "safetensors" else torch.save
     save(model.state_dict(), path)
     params, spec = convert.read(path, squash="sigmoid", last_squash="identity")
     ours = forward(params, spec, jnp.asarray(x, params[0].weights.dtype))
@@ -452,7 +452,7 @@ def test_other_state_dicts_are_the_error(tmp_path, change, says, ending):
     change(state)
     with pytest.raises((TypeError, ValueError), match=says):
         formats.from_state_dict(state, squash="relu", last_squash="relu")
-    (safetensors.torch.save_file if ending == "safetensors" else torch.save)(state, path)
+    (safetensors_torch.save_file if ending == "safetensors" else torch.save)(state, path)
     if state:  # without any, a file is nobody's
         with pytest.raises(FileError, match=says):
             convert.read(path, squash="relu", last_squash="relu")
