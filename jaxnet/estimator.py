@@ -1,4 +1,4 @@
-"""The network as one of scikit-learn's classifiers, for pipelines, grids and cross-validation.
+"""The network as a scikit-learn classifier, for pipelines, grid search and cross-validation.
 
     from sklearn.model_selection import GridSearchCV
     from sklearn.pipeline import make_pipeline
@@ -8,7 +8,7 @@
     search = GridSearchCV(pipeline, {"networkclassifier__hidden_sizes": [(16, 16), (64,)]})
     search.fit(X, y).predict_proba(X_new)
 
-The only class with methods that do work, since scikit-learn's protocol asks for one.
+The only class here with methods that do work: scikit-learn's protocol needs one.
 """
 
 import math
@@ -57,7 +57,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         squash: of the hidden layers, a name in `jaxnet.network.SQUASHES`.
         optimizer: a name in `jaxnet.runs.OPTIMIZERS`.
         learning_rate: of the first step.
-        epochs: times that the samples are gone through.
+        epochs: number of passes over the samples.
         batch_size: samples a step, at most; they are divided evenly, and the few that no batch
             of an epoch has room for are others in the next one.
         random_state: a seed; or as `sklearn.utils.check_random_state` takes it.
@@ -81,7 +81,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
 
     It passes scikit-learn's own checks but one, that a sample of weight two be the same as two
     samples (`check_sample_weight_equivalence_on_dense_data`): these may fall into different
-    batches, so that only the cost which is lowered is the same, and not the way down.
+    batches, so the objective is the same, but not the path to its minimum.
 
     Source: the protocol is scikit-learn's "Developing scikit-learn estimators".
     """
@@ -106,7 +106,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Learns from samples, and forgets what was learned before.
+        """Fits the model, discarding any previous fit.
 
         Args:
             X: shape `(samples, features)`, finite numbers; computed with in float32.
@@ -165,7 +165,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         return self.classes_[self._read(X).activations.argmax(1)]
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """How sure the network is of each label: the softmax of its logits.
+        """Class probabilities: the softmax of the logits.
 
         That is what the cross-entropy takes them for and makes as good as it can; of the sigmoids
         of `jaxnet.forward`, which need not sum to 1, it knows nothing. A network that has seen

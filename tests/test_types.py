@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PREAMBLE = """\
 import jax
 import jax.numpy as jnp

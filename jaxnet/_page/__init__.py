@@ -27,7 +27,7 @@ from jaxnet.network import SQUASHES, Params, check
 
 _MODULES = ("network", "drawing", "grids", "history", "files", "diagram", "neuron", "main")
 _IMPORT = re.compile(r"^import .*?;\n", re.MULTILINE | re.DOTALL)
-_EACH = 20  # drawn digits of a kind, to see how many are read right
+_EACH = 20  # synthetic digits of each kind, to measure the accuracy
 
 
 class Page(NamedTuple):

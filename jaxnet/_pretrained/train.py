@@ -6,7 +6,7 @@ are. They learn in the terms of tanh, whose activations are centered on zero, an
 written in the terms of sigmoid, which is the same curve moved and stretched. Adam measures the
 first weights along the principal directions of the images, rather than pixel by pixel. The
 start that reads the other 5,000 images best is kept, and its outputs are calibrated; none of
-these rewritings changes an answer. MNIST's test images are read once, at the very end.
+these conversions changes an answer. MNIST's test images are used once, at the very end.
 
 Sources: LeCun, Bottou, Orr and Müller, "Efficient BackProp", 1998, 4.4, for tanh; Vyas et al.,
 "SOAP: improving and stabilizing Shampoo using Adam", 2024, for the directions.
@@ -135,7 +135,7 @@ def calibrate(params: Params, images: Array, labels: Array) -> Params:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--mnist", help="folder of MNIST's files, if not at hand otherwise")
+    parser.add_argument("--mnist", help="folder with MNIST's files")
     parser.add_argument("--starts", type=int, default=STARTS)
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument(

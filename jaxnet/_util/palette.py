@@ -76,7 +76,7 @@ def signed(number: float) -> str:
 
 
 def rows_and_columns(n: int, longest: int = 16) -> tuple[int, int]:
-    """How `n` things are laid out: a square, or what comes nearest to it."""
+    """The layout of `n` items: a square, or nearly one."""
     side = math.isqrt(n)
     rows = next(d for d in range(side, 0, -1) if n % d == 0)
     if n > longest * rows**2:

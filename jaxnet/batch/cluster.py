@@ -1,4 +1,4 @@
-"""Images on many machines: a step for Ray Data, which moves rows and minds the workers.
+"""Distributed classification with Ray Data.
 
     import ray
     from jaxnet.batch import cluster
@@ -8,8 +8,8 @@
     answers = cluster.classify(dataset, jaxnet.pretrained())
     answers.drop_columns(["image"]).write_parquet("answers")
 
-Both return at once; the work begins when rows are asked for. What a worker was at when it died
-is done again by another, and every row comes out once. Workers need jaxnet installed, and files
+Both return at once; the work begins when rows are requested. If a worker dies its work is retried
+elsewhere, and every row is emitted exactly once. Workers need jaxnet installed, and files
 must lie where all of them can read them. Ray wants two cores at least: on one alone, a step may
 wait for ever for the core of another.
 
@@ -61,7 +61,7 @@ def classify(
     workers: int | None = None,
     num_gpus: float = 0,
 ) -> ray.data.Dataset:
-    """Reads the image of every row, in workers that each load the network and compile it once.
+    """Classifies the image of every row, in workers that compile the network once each.
 
     Args:
         dataset: with one image a row, of 784 or 28×28 pixels: lists or tensors of uint8 from 0
@@ -79,7 +79,7 @@ def classify(
 
     Raises:
         TypeError, ValueError: no network of 784 inputs, or numbers below what is needed.
-        ray.exceptions.RayTaskError: when rows are asked for, if a column is missing or there
+        ray.exceptions.RayTaskError: when rows are requested, if a column is missing or there
             already, or holds no images; it quotes the sentence that says so.
 
     Example:
@@ -96,14 +96,13 @@ def classify(
     ):
         if number < least:
             raise ValueError(f"Expected {name} of {least} or more; got {number} instead.")
-    # In NumPy, since an array of JAX's would start a device where it arrives.
+    # In NumPy, since deserializing a JAX array would start a device.
     host = jax.tree.map(np.asarray, params)
     return dataset.map_batches(
         _Classifier,
         fn_constructor_args=(host, squash, last_squash, column, batch_size, num_gpus > 0),
         batch_format="pyarrow",
-        # Without GPUs, Ray shall not heap up files until they make a batch: it would give all
-        # of them to one worker, where a worker for each would have begun at once.
+        # Without GPUs, do not let Ray coalesce files into one batch, for a single worker.
         batch_size=batch_size if num_gpus else None,
         compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers),
         num_gpus=num_gpus or None,
@@ -112,7 +111,7 @@ def classify(
 
 
 def read(paths: Paths) -> ray.data.Dataset:
-    """Makes a dataset of images in files; each file is read by one worker, piece after piece.
+    """Makes a dataset of images in files; each file is read by one worker, in blocks.
 
     Args:
         paths: one or several. Parquet: files, folders of them, or addresses such as
@@ -127,7 +126,7 @@ def read(paths: Paths) -> ray.data.Dataset:
         ValueError: no paths, or Parquet among others.
         FileError: a folder with nothing to read in it.
         OSError: there is no such file.
-        ray.exceptions.RayTaskError: when rows are asked for, if a file is damaged or holds no
+        ray.exceptions.RayTaskError: when rows are requested, if a file is damaged or holds no
             images; it quotes the sentence that says so.
 
     Example:
@@ -135,7 +134,7 @@ def read(paths: Paths) -> ray.data.Dataset:
         10001
     """
     names = [paths] if isinstance(paths, (str, os.PathLike)) else paths
-    # Workers need not be in the same folder as this process.
+    # Workers may have another working directory.
     names = [os.fspath(p) if "://" in os.fspath(p) else os.path.abspath(p) for p in names]
     kinds = {_is_parquet(name) for name in names}
     if len(kinds) != 1:
@@ -150,7 +149,7 @@ def read(paths: Paths) -> ray.data.Dataset:
 
 
 def as_images(column: pa.ChunkedArray, name: str = "image") -> NDArray[Any]:
-    """Takes a column of Arrow's for images; what `classify` makes of each batch.
+    """Converts an Arrow column to images, as `classify` does with each batch.
 
     Args:
         column: lists or tensors of 784 or 28×28 in each row, uint8 from 0 to 255 or floats from
@@ -189,7 +188,7 @@ def as_images(column: pa.ChunkedArray, name: str = "image") -> NDArray[Any]:
 
 
 class _Classifier:
-    """What a worker holds on to from batch to batch."""
+    """A worker: holds the network and its classifier between batches."""
 
     def __init__(
         self,
@@ -231,7 +230,7 @@ class _Classifier:
 
 
 def _values(column: pa.ChunkedArray) -> tuple[NDArray[Any], tuple[int | str, ...]]:
-    """All values of a column, one after another, and what shape they have in each row."""
+    """All values of a column, flattened, and the shape of each row."""
     array = column.combine_chunks()
     if array.null_count:
         return np.empty(0), ()
@@ -249,18 +248,18 @@ def _values(column: pa.ChunkedArray) -> tuple[NDArray[Any], tuple[int | str, ...
 
 
 def _shared(lengths: Iterable[int]) -> int | str:
-    """The one length that all have."""
+    """The common length, if there is one."""
     different = set(lengths)
     return different.pop() if len(different) == 1 else "different lengths"
 
 
 def _lists(rows: NDArray[Any]) -> pa.FixedSizeListArray:
-    """Rows of numbers as lists of Parquet's own, which every program reads."""
+    """Rows as Parquet's native lists, which every program reads."""
     return pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), rows.shape[1])
 
 
 def _is_parquet(name: str) -> bool:
-    """Whether a path leads to Parquet; an address does, since nothing else is read from one."""
+    """Whether a path is Parquet; a URL is, since nothing else is read from URLs."""
     path = Path(name)
     if "://" in name or path.suffix == ".parquet":
         return True

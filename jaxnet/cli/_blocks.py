@@ -1,7 +1,6 @@
 """Weights and activations in the terminal, as blocks of color.
 
-Where there are no colors, a sign stands for a number beyond a quarter of the scale, two for
-one beyond a half.
+Without colors, one sign stands for a number above a quarter of the scale, two for one above half.
 """
 
 from typing import Any, NamedTuple

@@ -29,7 +29,7 @@ def command(
     """Convert a network between .safetensors (jaxnet's or PyTorch's), .onnx, .pt and .keras."""
     convert.check_ending(output, pytorch=pytorch)
     check_free(output, [network])
-    os.environ.setdefault("KERAS_BACKEND", "jax")  # its own default needs TensorFlow
+    os.environ.setdefault("KERAS_BACKEND", "jax")  # its default needs TensorFlow
     params, about = convert.read(network, squash=squash, last_squash=last_squash)
     convert.write(output, params, about, pytorch=pytorch)
     typer.echo(printable(str(output)))

@@ -224,6 +224,6 @@ def _pyarrow() -> tuple[Any, Any, Any]:
         from pyarrow import compute, parquet
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "Parquet files are read by pyarrow: pip install 'jaxnet-digits[parquet]'"
+            "reading Parquet files needs pyarrow: pip install 'jaxnet-digits[parquet]'"
         ) from error
     return pyarrow, compute, parquet

@@ -100,7 +100,7 @@ def _find(folder: Path, name: str) -> Path:
         for path in (folder / variant, folder / f"{variant}.gz"):
             if path.is_file():
                 return path
-    raise FileError(f"{folder}: no {name} or {name}.gz here; that is where MNIST was asked for.")
+    raise FileError(f"{folder}: no {name} or {name}.gz here.")
 
 
 def _find_or_fetch(name: str, mirrors: Sequence[str]) -> Path:
@@ -134,7 +134,7 @@ def _find_or_fetch(name: str, mirrors: Sequence[str]) -> Path:
         except (OSError, EOFError, zlib.error, ValueError) as error:
             failures.append(f"{url}: {error}")
     raise FileError(
-        f"MNIST is not at hand and was not downloaded ({'; '.join(failures) or 'no mirrors'}). "
+        f"MNIST was not found and could not be downloaded ({'; '.join(failures) or 'no mirrors'}). "
         f"Put {', '.join(f'{file}.gz' for file in _SHA256)} into {cache}, or name the folder that "
         "holds them in the environment variable JAXNET_DATA."
     )

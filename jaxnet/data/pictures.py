@@ -89,7 +89,7 @@ def decode(file: BinaryIO, name: str) -> NDArray[np.float32]:
         pixels = np.asarray(image)
     except UnidentifiedImageError as error:
         kinds = ", ".join(_FORMATS)
-        raise FileError(f"{name}: none of {kinds}, nor IDX, .npy or Parquet.") from error
+        raise FileError(f"{name}: expected {kinds}, IDX, .npy or Parquet.") from error
     # Pillow's decoders meet damaged files with exceptions of almost every kind.
     except Exception as error:
         if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno):
@@ -241,6 +241,6 @@ def _pillow() -> tuple[Any, Any, Any]:
         from PIL import Image, ImageOps, UnidentifiedImageError
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "pictures are read by Pillow: pip install 'jaxnet-digits[images]'"
+            "reading pictures needs Pillow: pip install 'jaxnet-digits[images]'"
         ) from error
     return Image, ImageOps, UnidentifiedImageError

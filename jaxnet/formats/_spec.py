@@ -24,7 +24,7 @@ class Spec(NamedTuple):
     Attributes:
         sizes: neurons in each layer, the input first.
         squash: the hidden layers' squashing function, a name in `SQUASHES`.
-        last_squash: the same for the last layer.
+        last_squash: the last layer's.
         notes: everything else, as it was given to `save`.
     """
 

@@ -20,16 +20,16 @@ def read(
 
     Args:
         path: the file; a `.safetensors` may hold the arrays under jaxnet's names or PyTorch's.
-        squash: the name in `SQUASHES` of what the hidden layers are squashed by, where the file
-            does not say.
-        last_squash: the same for the last layer.
+        squash: the hidden layers' activation function, a name in `SQUASHES`, if the
+            file does not say.
+        last_squash: the last layer's.
 
     Returns:
-        The network, and what the file says of it.
+        The network and its spec.
 
     Raises:
-        FileError: not such a file or not such a network; the squash is not known, or the file
-            says another.
+        FileError: a bad file or network; the squash is unknown, or the file names
+            another.
         ModuleNotFoundError: the package that reads such files is not installed.
         OSError: the file cannot be opened or read.
 
@@ -55,15 +55,15 @@ def write(
     """Saves a network to a file in one of the `FORMATS`, atomically.
 
     Args:
-        path: where to write; `.pt` and `.pth` hold arrays alone, `.keras` no notes.
+        path: where to write; `.pt` and `.pth` hold only arrays, `.keras` no notes.
         params: the network.
         spec: what `read` says of it.
         pytorch: name the arrays of a `.safetensors` as PyTorch does.
 
     Raises:
-        FileError: another ending, or one whose arrays have no names to choose.
+        FileError: an unknown ending, or `pytorch=True` with another than `.safetensors`.
         TypeError, ValueError: not one network of finite floats, or a squash that the other
-            package defines otherwise.
+            framework defines differently.
         ModuleNotFoundError: the package that writes such files is not installed.
         OSError: the file cannot be written.
 

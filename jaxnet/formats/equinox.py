@@ -18,16 +18,15 @@ def to_equinox(params: Params, *, squash: str = "sigmoid", last_squash: str = "s
 
     Args:
         params: the network.
-        squash: the name in `jaxnet.network.SQUASHES` of what the hidden layers are
-            squashed by.
-        last_squash: the same for the last layer.
+        squash: the hidden layers' activation function, a name in `jaxnet.network.SQUASHES`.
+        last_squash: the last layer's.
 
     Returns:
-        An `equinox.nn.Sequential` of `Linear` and `Lambda` by turns, since the layers of an
+        An `equinox.nn.Sequential` of alternating `Linear` and `Lambda`, since the layers of an
         `MLP` would all be of one width. It takes one image.
 
     Raises:
-        TypeError, ValueError: not one network of finite floats, or no such squash.
+        TypeError, ValueError: not one network of finite floats, or an unknown squash.
         ModuleNotFoundError: Equinox is not installed.
 
     Example:
@@ -52,10 +51,10 @@ def from_equinox(model: Any) -> tuple[Params, Spec]:
         model: an `equinox.nn.MLP`, or an `equinox.nn.Sequential` of `Linear` and `Lambda`.
 
     Returns:
-        The network, a copy, and what `jaxnet.load` would say of it.
+        A copy of the network, and its spec, as from `jaxnet.load`.
 
     Raises:
-        TypeError, ValueError: it is made of other parts, or its layers do not fit together.
+        TypeError, ValueError: it has other layers, or they do not fit together.
         ModuleNotFoundError: Equinox is not installed.
 
     Example:
@@ -80,7 +79,7 @@ def _parts(eqx: Any, model: Any) -> Iterator[tuple[Any, Any] | str]:
         parts = [part for pair in zip(parts, functions, strict=True) for part in pair]
     for part in parts:
         function = part.fn if isinstance(part, eqx.nn.Lambda) else part
-        # Of a class of their own nobody knows what it does with its weights.
+        # A subclass may override forward, so only the exact types are accepted.
         if type(part) in (eqx.nn.MLP, eqx.nn.Sequential):
             yield from _parts(eqx, part)
         elif type(part) is eqx.nn.Linear and part.bias is not None:

@@ -18,16 +18,15 @@ def to_nnx(params: Params, *, squash: str = "sigmoid", last_squash: str = "sigmo
 
     Args:
         params: the network.
-        squash: the name in `jaxnet.network.SQUASHES` of what the hidden layers are
-            squashed by.
-        last_squash: the same for the last layer.
+        squash: the hidden layers' activation function, a name in `jaxnet.network.SQUASHES`.
+        last_squash: the last layer's.
 
     Returns:
-        A `flax.nnx.Sequential` of `Linear` and squashing functions by turns. It takes one image
-        or many.
+        A `flax.nnx.Sequential` of alternating `Linear` layers and activation functions. It takes
+        one image or a batch.
 
     Raises:
-        TypeError, ValueError: not one network of finite floats, or no such squash.
+        TypeError, ValueError: not one network of finite floats, or an unknown squash.
         ModuleNotFoundError: Flax is not installed.
 
     Example:
@@ -58,10 +57,10 @@ def from_nnx(model: Any) -> tuple[Params, Spec]:
         model: a `flax.nnx.Sequential` of `Linear` and squashing functions.
 
     Returns:
-        The network, a copy, and what `jaxnet.load` would say of it.
+        A copy of the network, and its spec, as from `jaxnet.load`.
 
     Raises:
-        TypeError, ValueError: it is made of other parts, or its layers do not fit together.
+        TypeError, ValueError: it has other layers, or they do not fit together.
         ModuleNotFoundError: Flax is not installed.
 
     Example:
@@ -105,15 +104,15 @@ def from_linen(
     Args:
         variables: what `model.init` gives: a kernel and a bias for each layer, under names that
             differ in one number, such as `Dense_0`.
-        squash: the name in `jaxnet.network.SQUASHES` of what the hidden layers are
-            squashed by; the variables do not say.
-        last_squash: the same for the last layer; `identity` where the model ends in `Dense`.
+        squash: the hidden layers' activation function, a name in `jaxnet.network.SQUASHES`;
+            the variables do not say.
+        last_squash: the last layer's; `identity` where the model ends in `Dense`.
 
     Returns:
-        The network, a copy, and what `jaxnet.load` would say of it.
+        A copy of the network, and its spec, as from `jaxnet.load`.
 
     Raises:
-        TypeError, ValueError: other variables are there, or they do not fit together.
+        TypeError, ValueError: there are other variables, or they do not fit together.
 
     Example:
         >>> import jaxnet

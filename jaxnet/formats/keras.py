@@ -25,9 +25,8 @@ def to_keras(params: Params, *, squash: str = "sigmoid", last_squash: str = "sig
 
     Args:
         params: the network.
-        squash: the name in `jaxnet.network.SQUASHES` of what the hidden layers are
-            squashed by.
-        last_squash: the same for the last layer.
+        squash: the hidden layers' activation function, a name in `jaxnet.network.SQUASHES`.
+        last_squash: the last layer's.
 
     Returns:
         A `keras.Sequential` of `Dense`, not compiled, in float32. It takes images of shape
@@ -59,14 +58,14 @@ def from_keras(model: Any) -> tuple[Params, Spec]:
     """Converts a network from Keras.
 
     Args:
-        model: a `keras.Sequential` of `Dense` and of layers that squash; what does nothing to
-            an image when it is read, as `Flatten` and `Dropout`, may be among them.
+        model: a `keras.Sequential` of `Dense` and of layers that squash; layers that do nothing at
+            inference, such as `Flatten` and `Dropout`, are allowed.
 
     Returns:
-        The network, a copy, and what `jaxnet.load` would say of it.
+        A copy of the network, and its spec, as from `jaxnet.load`.
 
     Raises:
-        TypeError, ValueError: it is made of other parts, or its layers do not fit together.
+        TypeError, ValueError: it has other layers, or they do not fit together.
         ModuleNotFoundError: Keras is not installed, or has no back end.
 
     Example:
@@ -110,7 +109,7 @@ def save(
     """
     model = to_keras(params, squash=squash, last_squash=last_squash)
     with TemporaryDirectory() as folder:
-        whole = Path(folder, "network.keras")  # Keras writes to nothing but a name
+        whole = Path(folder, "network.keras")  # Keras can save only to a path
         model.save(whole)
         with replacing(path) as file:
             file.write(whole.read_bytes())
@@ -143,7 +142,7 @@ def load(path: str | os.PathLike[str]) -> tuple[Params, Spec]:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except ModuleNotFoundError:
         raise
-    except Exception as error:  # of many kinds, and of many lines
+    except Exception as error:  # of many kinds, some with many lines
         raise FileError(f"{path}: not a whole model of Keras of known layers.") from error
     try:
         return from_keras(model)

@@ -79,7 +79,7 @@ def load(path: str | os.PathLike[str]) -> tuple[Params, Spec]:
         path: the file.
 
     Returns:
-        The network, and what the file says of it, as `jaxnet.load` does.
+        The network and its spec, as `jaxnet.load` returns them.
 
     Raises:
         FileError: not ONNX, or another graph than those of `export`.
@@ -109,7 +109,7 @@ def load(path: str | os.PathLike[str]) -> tuple[Params, Spec]:
         params, spec = with_spec(layers, said.pop("squash"), said.pop("last_squash"), said)
         images = model.graph.input[0].type.tensor_type
         dtype = onnx.helper.tensor_dtype_to_np_dtype(images.elem_type)
-        # What was read is all there is in the file where it makes the same graph again.
+        # The file holds nothing else if this makes the same graph again.
         graph = _graph(onnx, params, spec, dtype, images.shape.dim[0].dim_value or None)
         opsets = [(opset.domain, opset.version) for opset in model.opset_import]
         whole = graph == model.graph and opsets == [("", _OPSET)]

@@ -39,8 +39,8 @@ def save(
     Args:
         path: where to write; by custom it ends in `.safetensors`.
         params: the network.
-        squash: the name in `SQUASHES` of what the hidden layers are squashed by.
-        last_squash: the same for the last layer.
+        squash: the hidden layers' activation function, a name in `SQUASHES`.
+        last_squash: the last layer's.
         notes: anything worth saying: what it was trained on, how, its accuracy.
 
     Raises:
@@ -105,12 +105,12 @@ def load(path: str | os.PathLike[str] | None = None) -> tuple[Params, Spec]:
             tensors = {name: np.asarray(file.get_tensor(name)) for name in names}
     except (FileError, OSError):
         raise
-    except Exception as error:  # SafetensorError, and whatever strange shapes bring about
+    except Exception as error:  # SafetensorError, and errors from malformed shapes
         raise FileError(f"{path}: not a whole safetensors file ({error!s:.200}).") from error
     if fault := _fault(tensors, header):
         raise FileError(f"{path}: not a network of jaxnet: {fault}.")
     with np.errstate(over="ignore"):
-        # In NumPy, whose numbers can be looked at also while JAX traces.
+        # In NumPy, so that values are concrete even while JAX traces.
         tensors = {
             name: a.astype(jax.dtypes.canonicalize_dtype(a.dtype)) for name, a in tensors.items()
         }

@@ -62,7 +62,7 @@ def from_sklearn(model: Any) -> tuple[Params, Spec]:
             two classes there is one output, the probability of the second.
 
     Returns:
-        The network, a copy, and what `jaxnet.load` would say of it. Its outputs are what
+        A copy of the network, and its spec, as from `jaxnet.load`. Its outputs are what
         `predict_proba` gives: softmax, or sigmoid where there are two classes or many labels.
 
     Raises:

@@ -56,15 +56,14 @@ def export(
     """Exports a network as a StableHLO file, for several platforms at once.
 
     Products are as precise as `jax.default_matmul_precision` says here and now; by default, a
-    GPU or a TPU multiplies more coarsely than a CPU. As whatever JAX lowers, the program names the
-    source files that it comes from, folders and all, unless JAX's configuration says otherwise:
+    GPU or a TPU is less precise than a CPU. Like everything that JAX lowers, the program contains
+    the paths of its source files, unless JAX is configured otherwise:
     `jax.config.update("jax_traceback_in_locations_limit", 0)`.
 
     Args:
         params: the network; its arrays become constants of the program.
-        squash: the name in `jaxnet.network.SQUASHES` of what the hidden layers are
-            squashed by.
-        last_squash: the same for the last layer.
+        squash: the hidden layers' activation function, a name in `jaxnet.network.SQUASHES`.
+        last_squash: the last layer's.
         image_dtype: of the images: uint8, from 0 to 255; or floats, from 0 to 1.
         batch: the number of images that it takes at a time; without, any number but none.
         platforms: what it shall run on, in JAX's words.

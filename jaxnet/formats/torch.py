@@ -29,16 +29,15 @@ def to_torch(params: Params, *, squash: str = "sigmoid", last_squash: str = "sig
 
     Args:
         params: the network.
-        squash: the name in `jaxnet.network.SQUASHES` of what the hidden layers are
-            squashed by.
-        last_squash: the same for the last layer.
+        squash: the hidden layers' activation function, a name in `jaxnet.network.SQUASHES`.
+        last_squash: the last layer's.
 
     Returns:
-        A `torch.nn.Sequential` of `Linear` and squashing modules by turns, in float32 on the
+        A `torch.nn.Sequential` of `Linear` and activation modules, alternating, in float32 on the
         CPU. It takes images of shape `(n, 784)`.
 
     Raises:
-        TypeError, ValueError: not one network of finite floats, or no such squash.
+        TypeError, ValueError: not one network of finite floats, or an unknown squash.
         ModuleNotFoundError: PyTorch is not installed.
 
     Example:
@@ -50,7 +49,7 @@ def to_torch(params: Params, *, squash: str = "sigmoid", last_squash: str = "sig
     params, spec = with_spec(params, squash, last_squash)
     parts: list[Any] = []
     for (w, b), name in zip(params, spec.by_layer, strict=True):
-        # PyTorch's own start would be drawn from its global random numbers.
+        # PyTorch's own initialization would use its global random state.
         linear = torch.nn.utils.skip_init(torch.nn.Linear, w.shape[1], w.shape[0])
         arrays = {"weight": w, "bias": b}
         linear.load_state_dict(
@@ -65,14 +64,14 @@ def from_torch(model: Any) -> tuple[Params, Spec]:
     """Converts a network from PyTorch.
 
     Args:
-        model: a `torch.nn.Sequential` of `Linear` and squashing modules; what does nothing to
-            an image when it is read, as `Flatten` and `Dropout`, may be among them.
+        model: a `torch.nn.Sequential` of `Linear` and squashing modules; layers that do nothing at
+            inference, such as `Flatten` and `Dropout`, are allowed.
 
     Returns:
-        The network, a copy, and what `jaxnet.load` would say of it.
+        A copy of the network, and its spec, as from `jaxnet.load`.
 
     Raises:
-        TypeError, ValueError: it is made of other parts, or its layers do not fit together.
+        TypeError, ValueError: it has other layers, or they do not fit together.
         ModuleNotFoundError: PyTorch is not installed.
 
     Example:
@@ -97,15 +96,15 @@ def from_state_dict(
     Args:
         state: what `model.state_dict()` gives, or the same in NumPy: a `weight` and a `bias` for
             each layer, under names that differ in one number, such as `0.weight`, `fc1.bias`.
-        squash: the name in `jaxnet.network.SQUASHES` of what the hidden layers are
-            squashed by; the arrays do not say.
-        last_squash: the same for the last layer; `identity` where the model ends in `Linear`.
+        squash: the hidden layers' activation function, a name in `jaxnet.network.SQUASHES`;
+            the arrays do not say.
+        last_squash: the last layer's; `identity` where the model ends in `Linear`.
 
     Returns:
-        The network, a copy, and what `jaxnet.load` would say of it.
+        A copy of the network, and its spec, as from `jaxnet.load`.
 
     Raises:
-        TypeError, ValueError: other arrays are there, or they do not fit together.
+        TypeError, ValueError: there are other arrays, or they do not fit together.
 
     Example:
         >>> import numpy
@@ -212,8 +211,8 @@ def load_state_dict(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[
         raise
     except pickle.UnpicklingError as error:
         raise FileError(
-            f"{path}: not arrays alone, and what else there is could run code, so that it is not "
-            "opened; save model.state_dict()."
+            f"{path}: contains more than arrays, which could run code, so it was not loaded; "
+            "save model.state_dict()."
         ) from error
     except Exception as error:  # of many kinds: a bad archive, a strange header
         raise FileError(f"{path}: not a whole file of PyTorch's arrays.") from error
@@ -228,7 +227,7 @@ def load_state_dict(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[
 
 def _parts(torch: Any, model: Any) -> Iterator[tuple[NDArray[Any], NDArray[Any]] | str]:
     for part in model:
-        # Of a class of their own nobody knows what it does with its weights.
+        # A subclass may override forward, so only the exact types are accepted.
         if type(part) is torch.nn.Sequential:
             yield from _parts(torch, part)
         elif type(part) is torch.nn.Linear and part.bias is not None:

@@ -1,4 +1,12 @@
-"""TODO"""
+"""Plots of a network, with matplotlib.
+
+    plot.weights(params, layer=1).savefig("weights.png")    # what each neuron looks for
+    plot.saliency(params, x)                                # which pixels decide the answer
+
+Every function returns a figure, except `flow` and `weights_learning`, which write GIF files. Pass
+`figure=` to draw into a part of your own figure, and `colors="safe"` for blue and orange instead of
+the video's green and red. `jaxnet draw` draws the same plots from the command line.
+"""
 
 from jaxnet.plot._animations import flow as flow
 from jaxnet.plot._animations import weights_learning as weights_learning

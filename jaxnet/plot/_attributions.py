@@ -26,8 +26,8 @@ def contributions(
 
     Args:
         params, x, squash, last_squash: as for `jaxnet.forward`.
-        layer: 1 or more.
-        neuron: its place in the layer, from 0.
+        layer: from 1.
+        neuron: its index in the layer, from 0.
         colors, figure: as for `weights`.
 
     Returns:
@@ -91,7 +91,7 @@ def exciting(
         The figure.
 
     Raises:
-        TypeError, ValueError: no such layer, neuron or colors.
+        TypeError, ValueError: a layer, neuron or colors that do not exist.
 
     Example:
         >>> import jaxnet

@@ -34,8 +34,8 @@ def weights(
 
     Args:
         params: the network.
-        layer: 1 or more.
-        neuron: its place in the layer, from 0; all of them, if not given.
+        layer: from 1.
+        neuron: its index in the layer, from 0; by default, all of them.
         colors: "video" (green positive, red negative) or "safe" (blue, orange).
         figure: as for `image`.
 
@@ -43,7 +43,8 @@ def weights(
         The figure.
 
     Raises:
-        TypeError, ValueError: no such layer, neuron or colors; weights that are not finite.
+        TypeError, ValueError: a layer, neuron or colors that do not exist; weights that are not
+            finite.
 
     Example:
         >>> import jaxnet

@@ -15,7 +15,7 @@ from jaxnet.plot._canvas import BACKGROUND, LINE, TEXT, Axes, Figure, MaxNLocato
 from jaxnet.plot._tiles import tiles
 from jaxnet.training import History
 
-SEEN, UNSEEN = "#ff8a4c", "#5ab4ff"  # told apart by eyes of every kind, and in gray
+SEEN, UNSEEN = "#ff8a4c", "#5ab4ff"  # distinguishable with any color vision, and in gray
 
 
 def confusion(

@@ -32,7 +32,7 @@ def load(path: str | os.PathLike[str], like: Tree) -> tuple[Tree, dict[str, str]
             arrays = {name: np.asarray(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
     except OSError:
         raise
-    except Exception as error:  # SafetensorError, and whatever strange headers bring about
+    except Exception as error:  # SafetensorError, and errors from malformed headers
         raise FileError(f"{path}: not a whole checkpoint ({error!s:.200}).") from error
     if notes.pop("sha256", None) != _digest(arrays):
         raise FileError(f"{path}: not a whole checkpoint (its bytes are not those once written).")

@@ -367,7 +367,7 @@ def test_ctrl_c_leaves_finished_shards_that_are_gone_on_with(folder, tmp_path):
     whole = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"manifest.json", "part-00000.jsonl", "part-00001.jsonl"} <= whole
     assert not [name for name in whole if name.endswith(".partial")]
-    assert "--resume goes on" in refused(run(*command[3:]))
+    assert "same job with --resume" in refused(run(*command[3:]))
     process = run(*command[3:], "--resume")
     assert re.search(r"images +80,000\b", process.stdout)
     lines = [

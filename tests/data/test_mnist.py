@@ -160,7 +160,7 @@ def test_the_second_mirror_serves_when_the_first_fails(published, cache, serve, 
 @pytest.mark.parametrize("change", [truncated, another_file, an_error_page])
 def test_when_no_mirror_serves_nothing_is_kept(published, cache, serve, change):
     bad, _ = serve(published, change)
-    with pytest.raises(FileError, match="not at hand and was not downloaded"):
+    with pytest.raises(FileError, match="not found and could not be downloaded"):
         load_mnist("train", mirrors=[bad, bad])
     assert list(cache.iterdir()) == []
 

@@ -140,10 +140,10 @@ def test_a_network_of_one_layer(name, x):
 def test_the_squashes_it_has_no_word_for_are_the_error(name, small):
     package, params = PACKAGES[name], small
     for squash in {*ALL - package.squashes, "sine"}:
-        with pytest.raises(ValueError, match=f"Expected a.* squash.*{squash}"):
+        with pytest.raises(ValueError, match=f"squash.*{squash}"):
             package.give(params, squash=squash)
     for squash in {*ALL - package.last, "sine"}:
-        with pytest.raises(ValueError, match=f"Expected a.* squash.*{squash}"):
+        with pytest.raises(ValueError, match=f"squash.*{squash}"):
             package.give(params, last_squash=squash)
     with pytest.raises(ValueError, match="NaN or infinity"):
         package.give(jax.tree.map(lambda leaf: leaf + jnp.nan, params))
@@ -467,7 +467,7 @@ def test_no_code_in_a_file_is_run(tmp_path, monkeypatch):
     monkeypatch.setenv("MISCHIEF", str(tmp_path / "done"))
     path = tmp_path / "network.pt"
     torch.save({"0.weight": torch.ones(2, 2), "0.bias": Mischief()}, path)
-    with pytest.raises(FileError, match=r"not arrays alone, .* not opened; save"):
+    with pytest.raises(FileError, match=r"contains more than arrays, .* not loaded; save"):
         load_state_dict(path)
     path.write_bytes(pickle.dumps(Mischief()))
     with pytest.raises(FileError):

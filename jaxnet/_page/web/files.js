@@ -27,7 +27,9 @@ export function toSafetensors(net, notes) {
   bytes.set(text, 8);
   let at = 8 + text.length;
   for (const array of arrays) {
-    array.forEach((v, i) => view.setFloat32(at + 4 * i, v, true));
+    array.forEach((v, i) => {
+      view.setFloat32(at + 4 * i, v, true);
+    });
     at += 4 * array.length;
   }
   return bytes;

@@ -19,10 +19,16 @@ export function history(value) {
       value = next;
     },
     undo() {
-      if (past.length) future.push(value), (value = past.pop());
+      if (past.length) {
+        future.push(value);
+        value = past.pop();
+      }
     },
     redo() {
-      if (future.length) past.push(value), (value = future.pop());
+      if (future.length) {
+        past.push(value);
+        value = future.pop();
+      }
     },
     get canUndo() {
       return past.length > 0;

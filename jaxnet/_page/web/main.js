@@ -275,7 +275,12 @@ for (const name of ["sigmoid", "relu"]) {
   byId("squash").append(new Option(name.replace("relu", "ReLU"), name));
 }
 byId("squash").addEventListener("change", ({ target: { value } }) => turn({ ...now(), squash: value }));
-for (const id of ["compare", "safe"]) byId(id).addEventListener("change", () => (paint(), show()));
+for (const id of ["compare", "safe"]) {
+  byId(id).addEventListener("change", () => {
+    paint();
+    show();
+  });
+}
 function paint() {
   const [positive, negative] = colors();
   document.documentElement.style.setProperty("--positive", positive);
