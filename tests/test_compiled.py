@@ -67,6 +67,7 @@ def step_arguments(params, images):
     return params, sgd.init(params), images, jnp.arange(7)
 
 
+@pytest.mark.full
 def test_forward_compiles_to_the_equation(params, x):
     ours = compiled(jaxnet.forward, params, x)
     assert ours == compiled(inline, params, x)
@@ -78,6 +79,7 @@ def test_batch_compiles_to_three_products(params, images):
     assert ours == compiled(inline_rows, params, images)
 
 
+@pytest.mark.full
 def test_step_compiles_to_the_equations(step_arguments):
     ours = compiled(our_step, *step_arguments)
     assert ours == compiled(inline_step, *step_arguments)

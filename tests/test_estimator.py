@@ -69,6 +69,7 @@ def test_the_docstring_names_the_checks_that_do_not_apply():
         assert name in NetworkClassifier.__doc__
 
 
+@pytest.mark.full
 def test_labels_of_any_type_in_a_pipeline(iris, pipeline):
     _, x, _, y = iris
     assert pipeline.classes_.tolist() == ["setosa", "versicolor", "virginica"]
@@ -151,6 +152,7 @@ def test_processes_of_joblib_give_what_this_one_gives(iris):
     np.testing.assert_array_equal(cross_val_score(classifier, x, y, cv=2, n_jobs=2), here)
 
 
+@pytest.mark.full
 def test_its_network_is_one_of_jaxnets(tmp_path):
     x, y = load_digits(return_X_y=True)
     classifier = NetworkClassifier((16, 16), epochs=30, random_state=0).fit(x[:900] / 16, y[:900])
@@ -173,6 +175,7 @@ def test_any_number_of_samples(n, batch_size):
     assert np.isfinite(got.history_.cost).all()
 
 
+@pytest.mark.full
 def test_no_hidden_layer_is_logistic_regression():
     x, y = make_moons(300, noise=0.3, random_state=0)
     settings = {"learning_rate": 0.1, "epochs": 300, "batch_size": 300, "random_state": 0}
@@ -181,6 +184,7 @@ def test_no_hidden_layer_is_logistic_regression():
     np.testing.assert_allclose(ours.predict_proba(x), theirs.predict_proba(x), atol=1e-3)
 
 
+@pytest.mark.full
 def test_sample_weights_move_the_answer():
     """Of two labels for the one sample there is, their weights are the shares."""
     x, y = np.zeros((4, 1)), np.array([0, 1, 1, 1])

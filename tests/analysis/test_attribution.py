@@ -12,6 +12,7 @@ from jaxnet import analysis
 from tests.oracles import float64, matrix_form
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("layer", "neuron"), [(1, 0), (1, 15), (2, 3), (3, 9)])
 def test_contributions_and_bias_sum_to_the_weighted_sum(params, x, layer, neuron):
     a = matrix_form(params, x)
@@ -59,6 +60,7 @@ def test_pixel_without_weight_is_unchanged(params):
     np.testing.assert_array_equal(image[:10], np.full(10, 0.25, np.float32))
 
 
+@pytest.mark.full
 def test_deeper_layer_maximum_by_brute_force():
     """With six inputs, every black-and-white image can be tried."""
     params = jaxnet.init(jax.random.key(3), (6, 5, 4))

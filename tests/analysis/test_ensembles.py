@@ -101,6 +101,7 @@ def train(digits, key, params, rate):
     )
 
 
+@pytest.mark.full
 def test_shared_key_trains_as_if_alone(digits):
     key, starts = jax.random.key(0), draw(4)
     together = jax.jit(jax.vmap(partial(train, digits, key)))(starts, RATES)

@@ -38,6 +38,7 @@ def close(got, expected, atol=1e-6):
     jax.tree.map(partial(np.testing.assert_allclose, atol=atol, rtol=0), got, expected)
 
 
+@pytest.mark.full
 def test_quadratic_cost_by_backpropagation(tiny):
     params, images, labels = tiny
     got = per_example_gradients(params, images, labels, cost=quadratic_cost)
@@ -115,6 +116,7 @@ def test_uint8_relu_and_one_hot_labels(tiny):
     assert np.abs(rows(got) - rows(gradients(params, pixels, labels))).max() > 1e-3
 
 
+@pytest.mark.full
 def test_memory_without_keeping_gradients():
     def scratch(n):
         images = jax.ShapeDtypeStruct((n, 784), jnp.uint8)
@@ -193,6 +195,7 @@ def trained(noisy, anchored):
     return table, table
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("anchored", ["at zero", "at the weights"])
 def test_influence_is_leave_one_out_retraining(noisy, anchored):
     images, labels = noisy
@@ -246,6 +249,7 @@ def test_influence_in_a_deep_network_is_gauss_newton(tiny):
     close(got, slopes @ direction / 11, atol=1e-5 * np.abs(got).max())
 
 
+@pytest.mark.full
 def test_image_helps_itself_and_hurts_with_another_label(noisy):
     images, labels = noisy
     params = as_params(trained(noisy, "at zero")[0])

@@ -115,6 +115,7 @@ def test_products_are_symmetric_and_linear(tiny):
     close(flat(product(params, both, *data)), 2 * flat(hu) - 3 * flat(hv), atol=1e-5)
 
 
+@pytest.mark.full
 def test_products_at_full_size_with_uint8():
     """Against a difference of two gradients in float32, which is only approximate."""
     params, rng = draw(0, (784, 16, 16, 10)), np.random.default_rng(0)
@@ -131,6 +132,7 @@ def test_products_at_full_size_with_uint8():
     assert np.linalg.norm(got - expected) < 1e-3 * np.linalg.norm(expected)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("key", [0, 1])
 def test_top_eigenvalue_by_numpy(tiny, hessian, key):
     values, vectors = np.linalg.eigh(hessian)
@@ -156,6 +158,7 @@ def test_top_eigenvalue_can_be_negative(tiny, hessian):
     close(np.linalg.norm(flat(direction)), 1.0)
 
 
+@pytest.mark.full
 def test_gradient_descent_converges_only_below_two_over_the_eigenvalue():
     """With one layer the cost is convex, and its minimum can be found."""
     rng = np.random.default_rng(0)

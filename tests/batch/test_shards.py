@@ -239,6 +239,7 @@ def test_hardly_any_rows(tmp_path, n):
         assert len([*csv.DictReader(file)]) == n
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("bad", [2.0, np.nan, -0.1])
 def test_a_bad_image_ends_the_job_or_is_marked(tmp_path, bad):
     images = np.random.default_rng(0).random((20_000, 784), np.float32)

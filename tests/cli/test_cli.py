@@ -80,6 +80,7 @@ def test_in_a_terminal_there_are_colors(folder):
     assert b"\x1b[38;2;255;255;255;48;2;255;255;255m" in shown  # a pixel in the middle of a stroke
 
 
+@pytest.mark.full
 def test_many_images_are_summed_up(folder):
     process = run("classify", folder / "images.gz", "--labels", folder / "labels.gz")
     assert process.returncode == 0
@@ -414,6 +415,7 @@ def test_patterns_and_standard_input(folder):
     assert process.stdout.decode() == expected.replace(str(folder / "images.gz"), "standard input")
 
 
+@pytest.mark.full
 def test_a_platform_that_is_not_there_is_one_sentence():
     process = run("info", JAX_PLATFORMS="abacus")
     assert "Unable to initialize backend 'abacus'" in refused(process)
@@ -432,11 +434,13 @@ def test_names_that_are_markup_or_no_text(tmp_path):
     assert "bad\\udcff.npy" in output.read_text()
 
 
+@pytest.mark.full
 def test_help_is_worth_reading():
     said = run("classify", "--help").stdout
     for word in ("IDX", ".npy", "--weights", "--labels", "--json", "--output", "the trained one"):
         assert word in said
 
 
+@pytest.mark.full
 def test_the_trained_network_is_where_the_command_says():
     assert str(TRAINED) in run("info", COLUMNS="300").stdout

@@ -92,6 +92,7 @@ def test_pytorchs_names_in_safetensors(tmp_path, command):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.full
 def test_keras_needs_no_setting(tmp_path):
     """Its own default is TensorFlow, which few have who have JAX."""
     pytest.importorskip("keras")

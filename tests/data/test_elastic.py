@@ -30,6 +30,7 @@ def ways(strength, smoothness):
     return (np.asarray(over(keys, ramps)) - ramps).reshape(-1, 2, 28, 28)
 
 
+@pytest.mark.full
 def test_shape_and_type_stay_and_brightness_stays_in_range(digits):
     keys = jax.random.split(jax.random.key(1), 500)
     bent = bend_each(keys, digits[0])
@@ -45,6 +46,7 @@ def test_no_strength_leaves_the_image_as_it_is(digits):
         np.testing.assert_array_equal(bend(jax.random.key(0), x, strength=0.0), x)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("strength", "smoothness"), [(0.8, 4.0), (1.5, 2.0)])
 def test_pixels_go_as_far_as_stated(strength, smoothness):
     way = ways(strength, smoothness)

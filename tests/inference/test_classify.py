@@ -39,6 +39,7 @@ def test_mnist_against_float64(mnist):
     np.testing.assert_allclose(answers.activations, expected, atol=1e-5)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("precision", "most_that_differ", "accuracy"),
     [("float32", 0, 0.9744), ("bfloat16", 10, 0.9735), ("int8", 60, 0.972)],
@@ -108,6 +109,7 @@ def test_saturated_outputs():
     assert jaxnet.classify(params, np.zeros((1, 2), np.uint8)).digits == 1
 
 
+@pytest.mark.full
 def test_few_compilations(params, many):
     before = _program.classify_chunk._cache_size()
     for n in (*range(1, 40_000, 501), 40_000):
@@ -315,6 +317,7 @@ def test_two_devices(params, many, n, dtype):
         np.testing.assert_allclose(two.activations, one.activations, atol=1e-6)
 
 
+@pytest.mark.full
 def test_work_is_split_across_devices(params, many):
     mesh = _classify._mesh(jax.devices())
     squashes = {"squash": jax.nn.sigmoid, "last_squash": jax.nn.sigmoid}
@@ -444,6 +447,7 @@ def test_pytorch_tensors(params, many):
         jaxnet.classify(params, torch.tensor(many[:50]).long())
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 @pytest.mark.parametrize("brightest", [False, True])
 def test_single_output(many, dtype, brightest):

@@ -181,6 +181,7 @@ def test_compiles_once():
     assert compiled._cache_size() == 1
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("sizes", "platform"),
     [((784, 16, 16, 10), "cuda"), ((784, 16, 16, 10), "rocm"), ((6, 64, 3), "cuda")],
@@ -198,6 +199,7 @@ def test_other_squashes_lowered_for_gpus(squash):
     assert "__gpu$xla.gpu.triton" in text
 
 
+@pytest.mark.full
 def test_independent_of_matmul_precision():
     def program(precision):
         images = jax.ShapeDtypeStruct((16, 784), "uint8")

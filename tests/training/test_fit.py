@@ -93,6 +93,7 @@ def test_step_against_backpropagation_by_hand(digits):
     np.testing.assert_allclose(score.cost, expected, rtol=1e-5)
 
 
+@pytest.mark.full
 def test_bytes_and_floats(digits, adam):
     images, labels = digits
     optimizer = adam
@@ -191,6 +192,7 @@ def test_mnist_accuracy_after_fifteen_epochs(mnist, adam):
     assert history.held_out.accuracy[-1] > 0.94
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("n", [1, 1023, 1024, 1025, 3000])
 def test_evaluate_counts_every_image(params, n):
     images = jax.random.uniform(jax.random.key(0), (n, 784))
@@ -286,6 +288,7 @@ def test_fit_equals_its_epochs(digits, adam):
     )
 
 
+@pytest.mark.full
 def test_vmapped_fit_equals_single_fits(digits):
     starts = jax.vmap(jaxnet.init)(jax.random.split(jax.random.key(1), 3))
     keys, rates = jax.random.split(jax.random.key(2), 3), jnp.array([0.1, 0.5, 1.0])
@@ -527,6 +530,7 @@ def test_network_argument(digits):
     np.testing.assert_allclose(accuracy, evaluate(scaled(state.params), images, labels))
 
 
+@pytest.mark.full
 def test_bfloat16_with_float32_masters(digits):
     """Many more digits of the weights are kept than the network computes with."""
 
@@ -553,6 +557,7 @@ def test_accuracy_in_bfloat16():
     assert score.cost.dtype == jnp.float32
 
 
+@pytest.mark.full
 def test_adam_in_float16(digits):
     params = jaxnet.init(jax.random.key(0), dtype=jnp.float16)
     images = digits[0].astype(jnp.float16) / jnp.float16(255)

@@ -87,6 +87,7 @@ def test_permutations_of_different_keys_agree_only_by_chance(orders):
         assert not rare((orders == other).sum(), N_KEYS)
 
 
+@pytest.mark.full
 def test_all_permutations_of_four_are_equally_likely():
     orders, counts = np.unique(many(4), axis=0, return_counts=True)
     assert len(orders) == math.factorial(4)
