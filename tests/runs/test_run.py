@@ -222,7 +222,7 @@ def test_checkpoints_hold_any_tree_bit_by_bit(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["nothing.gz"], "Expected mnist, or drawn, or two files"),
+        (["nothing.gz"], "Expected mnist, drawn, or two files"),
         (["images.gz", "nothing.gz"], "nothing.gz: No such file"),
         (["labels.gz", "images.gz"], "expected images of shape"),
         (["drawn", "--sizes", "784"], "--sizes: expected numbers as in 784-16-16-10"),
