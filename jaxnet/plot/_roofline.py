@@ -7,11 +7,12 @@ from itertools import cycle
 import numpy as np
 
 from jaxnet.bench import Limits, Rate, Report, Work
+from jaxnet.inference import PRECISIONS
 from jaxnet.plot import _canvas
 from jaxnet.plot._canvas import FAINT, LINE, TEXT, Axes, Figure, Sheet
 
 # As elsewhere, hues that eyes of every kind tell apart.
-_COLORS = {"float32": "#5ab4ff", "bfloat16": "#ffd84a", "int8": "#ff8a4c"}
+_COLORS = dict(zip(PRECISIONS, cycle(("#5ab4ff", "#ffd84a", "#ff8a4c", "#7bd88f")), strict=False))
 _MARKERS = "ovsD^P*X"
 _APART = 1.25  # so far from the one before is a precision's column of points
 

@@ -24,7 +24,7 @@ with sync_playwright() as playwright:
         for scheme in ("dark", "light"):
             view = {"width": width, "height": height}
             tab = browser.new_page(viewport=view, color_scheme=scheme)
-            tab.goto(page.as_uri())
+            tab.goto(page.absolute().as_uri())
             tab.wait_for_timeout(500)
             tab.screenshot(path=folder / f"{name}-{scheme}.png")
             tab.click('#neurons [data-at="1-3"]')
