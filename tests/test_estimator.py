@@ -51,7 +51,7 @@ def pipeline(iris):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CHECKS)
-def test_scikit_learns_own_checks(name):
+def test_scikit_learn_checks(name):
     reason = NOT_APPLICABLE.get(name.rstrip("0123456789"))
     try:
         CHECKS[name](NetworkClassifier())
@@ -64,20 +64,20 @@ def test_scikit_learns_own_checks(name):
         assert not reason
 
 
-def test_the_docstring_names_the_checks_that_do_not_apply():
+def test_failed_checks_are_documented():
     for name in NOT_APPLICABLE:
         assert name in NetworkClassifier.__doc__
 
 
 @pytest.mark.full
-def test_labels_of_any_type_in_a_pipeline(iris, pipeline):
+def test_label_types(iris, pipeline):
     _, x, _, y = iris
     assert pipeline.classes_.tolist() == ["setosa", "versicolor", "virginica"]
     assert np.mean(pipeline.predict(x) == pipeline.classes_[y]) > 0.9
     assert pipeline.score(x, pipeline.classes_[y]) > 0.9
 
 
-def test_probabilities_are_the_softmax_of_the_logits(iris, pipeline):
+def test_probabilities(iris, pipeline):
     scaled = pipeline[0].transform(iris[1]).astype(np.float32)
     a = scaled.astype(np.float64)
     *hidden, (w_last, b_last) = float64(pipeline[1].params_)
@@ -90,7 +90,7 @@ def test_probabilities_are_the_softmax_of_the_logits(iris, pipeline):
     np.testing.assert_array_equal(pipeline.classes_[got.argmax(1)], pipeline.predict(iris[1]))
 
 
-def test_probabilities_are_honest_where_the_classes_overlap():
+def test_calibration():
     """Of what was not seen, the surprise is nearly the least that any answer can have."""
     rng = np.random.default_rng(0)
     x = rng.uniform(size=(4000, 1))
@@ -103,7 +103,7 @@ def test_probabilities_are_honest_where_the_classes_overlap():
 
 
 @pytest.mark.full
-def test_a_grid_search_and_cross_validation(iris):
+def test_grid_search(iris):
     x, _, y, _ = iris
     pipeline = make_pipeline(MinMaxScaler(), NetworkClassifier(random_state=0))
     grid = {
@@ -115,7 +115,7 @@ def test_a_grid_search_and_cross_validation(iris):
     assert cross_val_score(search.best_estimator_, x, y, cv=2).min() > 0.9
 
 
-def test_a_learning_rate_costs_no_compilation(iris):
+def test_learning_rate_does_not_recompile(iris):
     x, _, y, _ = iris
     NetworkClassifier(random_state=0, learning_rate=0.01).fit(x, y)
     before = _learn._cache_size()
@@ -123,7 +123,7 @@ def test_a_learning_rate_costs_no_compilation(iris):
     assert _learn._cache_size() == before
 
 
-def test_it_is_its_random_state_and_nothing_else(iris):
+def test_deterministic(iris):
     x, x_new, y, _ = iris
     one = NetworkClassifier(random_state=1).fit(x, y)
     again = clone(one).fit(x, y)
@@ -135,7 +135,7 @@ def test_it_is_its_random_state_and_nothing_else(iris):
     assert not np.array_equal(*drawn)
 
 
-def test_it_survives_joblib(iris, pipeline):
+def test_joblib_round_trip(iris, pipeline):
     file = io.BytesIO()
     joblib.dump(pipeline, file)
     file.seek(0)
@@ -144,7 +144,7 @@ def test_it_survives_joblib(iris, pipeline):
 
 
 @pytest.mark.slow
-def test_processes_of_joblib_give_what_this_one_gives(iris):
+def test_joblib_processes(iris):
     """Each of them imports JAX anew."""
     x, _, y, _ = iris
     classifier = NetworkClassifier(random_state=0, epochs=5)
@@ -153,7 +153,7 @@ def test_processes_of_joblib_give_what_this_one_gives(iris):
 
 
 @pytest.mark.full
-def test_its_network_is_one_of_jaxnets(tmp_path):
+def test_params_attribute(tmp_path):
     x, y = load_digits(return_X_y=True)
     classifier = NetworkClassifier((16, 16), epochs=30, random_state=0).fit(x[:900] / 16, y[:900])
     assert classifier.score(x[900:] / 16, y[900:]) > 0.85
@@ -167,7 +167,7 @@ def test_its_network_is_one_of_jaxnets(tmp_path):
 
 @pytest.mark.full
 @pytest.mark.parametrize(("n", "batch_size"), [(1, 32), (5, 32), (33, 32), (100, 7), (64, 1)])
-def test_any_number_of_samples(n, batch_size):
+def test_number_of_samples(n, batch_size):
     x = np.linspace(0, 1, n)[:, None]
     y = (x[:, 0] > 0.5).astype(int)
     got = NetworkClassifier(epochs=2, batch_size=batch_size, random_state=0).fit(x, y)
@@ -176,7 +176,7 @@ def test_any_number_of_samples(n, batch_size):
 
 
 @pytest.mark.full
-def test_no_hidden_layer_is_logistic_regression():
+def test_logistic_regression():
     x, y = make_moons(300, noise=0.3, random_state=0)
     settings = {"learning_rate": 0.1, "epochs": 300, "batch_size": 300, "random_state": 0}
     ours = NetworkClassifier((), **settings).fit(x, y)
@@ -185,7 +185,7 @@ def test_no_hidden_layer_is_logistic_regression():
 
 
 @pytest.mark.full
-def test_sample_weights_move_the_answer():
+def test_sample_weights():
     """Of two labels for the one sample there is, their weights are the shares."""
     x, y = np.zeros((4, 1)), np.array([0, 1, 1, 1])
     settings = {"epochs": 300, "learning_rate": 0.1, "random_state": 0}
@@ -209,7 +209,7 @@ def test_sample_weights_move_the_answer():
         ({"learning_rate": 1e30, "squash": "relu", "optimizer": "sgd"}, "below 1e\\+30"),
     ],
 )
-def test_a_wrong_argument_is_told_the_right_one(iris, arguments, says):
+def test_bad_arguments(iris, arguments, says):
     x, _, y, _ = iris
     with jax.debug_nans(False), pytest.raises(ValueError, match=says):
         NetworkClassifier(**arguments).fit(x, y)

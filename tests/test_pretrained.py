@@ -14,7 +14,7 @@ from jaxnet._pretrained.train import calibrate, in_terms_of_sigmoid
 from jaxnet.formats.safetensors import TRAINED
 
 
-def test_it_is_the_videos_network():
+def test_sizes():
     params, spec = jaxnet.load()
     assert spec.sizes == (784, 16, 16, 10)
     assert spec.squash == spec.last_squash == "sigmoid"
@@ -23,7 +23,7 @@ def test_it_is_the_videos_network():
     assert {"trained on", "trained by", "chosen by", "test accuracy", "jaxnet"} <= set(spec.notes)
 
 
-def test_it_reads_973_of_1000_and_says_so(mnist):
+def test_accuracy(mnist):
     images, labels = mnist["test"]
     accuracy = (jaxnet.classify(pretrained(), images).digits == labels).mean()
     assert accuracy >= 0.973
@@ -31,7 +31,7 @@ def test_it_reads_973_of_1000_and_says_so(mnist):
     assert said == f"{100 * accuracy:.2f} %"
 
 
-def test_it_gives_the_images_held_out_of_its_training_what_its_record_says(mnist):
+def test_held_out_accuracy(mnist):
     images, labels = (part[-5_000:] for part in mnist["train"])
     accuracy = (jaxnet.classify(pretrained(), images).digits == labels).mean()
     said = float(jaxnet.load()[1].notes["held-out accuracy"].removesuffix(" %"))
@@ -39,7 +39,7 @@ def test_it_gives_the_images_held_out_of_its_training_what_its_record_says(mnist
     assert abs(100 * accuracy - said) <= 0.021
 
 
-def test_its_outputs_are_calibrated(mnist):
+def test_calibrated_outputs(mnist):
     """Of the outputs between 0.4 and 0.6, about half should be right; and so on."""
     images, labels = mnist["test"]
     outputs = jaxnet.classify(pretrained(), images).activations
@@ -50,7 +50,7 @@ def test_its_outputs_are_calibrated(mnist):
 
 
 @pytest.mark.parametrize("sizes", [(784, 16, 16, 10), (784, 10), (5, 4, 3, 2, 2)])
-def test_tanh_in_terms_of_sigmoid_is_the_same_function(sizes):
+def test_tanh_to_sigmoid(sizes):
     params = jax.tree.map(lambda a: a + 0.1, jaxnet.init(jax.random.key(0), sizes))
     x = jax.random.uniform(jax.random.key(1), sizes[:1])
     np.testing.assert_allclose(
@@ -61,7 +61,7 @@ def test_tanh_in_terms_of_sigmoid_is_the_same_function(sizes):
     )
 
 
-def test_calibration_changes_no_answer_and_improves_the_outputs():
+def test_calibration():
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):  # as users have
         images, labels = jaxnet.data.synthetic.sample(jax.random.key(0), 2_000)
         images = (255 * images).astype(jnp.uint8)
@@ -80,7 +80,7 @@ def train(output, *arguments):
 
 
 @pytest.mark.slow
-def test_the_script_that_trains_it_runs(mnist, tmp_path):
+def test_training_script(mnist, tmp_path):
     said = train(tmp_path / "network", "--starts", "2", "--epochs", "2")
     params, spec = jaxnet.load(tmp_path / "network")
     images, labels = mnist["test"]
@@ -91,7 +91,7 @@ def test_the_script_that_trains_it_runs(mnist, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_script_makes_as_good_a_network_again(mnist, tmp_path):
+def test_training_script_in_full(mnist, tmp_path):
     train(tmp_path / "network")
     images, labels = mnist["test"]
     ours, again = (

@@ -84,7 +84,7 @@ def arrow(dataset):
 
 
 @pytest.mark.full
-def test_parquet_in_and_parquet_out(running, digits, tmp_path):
+def test_parquet_to_parquet(running, digits, tmp_path):
     images, answers = digits
     table = parquet(tmp_path / "in", images, n_files=6)
     dataset = cluster.read(tmp_path / "in").repartition(6)
@@ -98,7 +98,7 @@ def test_parquet_in_and_parquet_out(running, digits, tmp_path):
     same(written, answers)
 
 
-def test_files_of_other_kinds_and_a_network_of_another_squash(running, digits, tmp_path, params):
+def test_other_files_and_another_squash(running, digits, tmp_path, params):
     images, _ = digits
     np.save(tmp_path / "a.npy", images[:2_500].reshape(-1, 28, 28))
     write_idx(tmp_path / "b", images[2_500:].reshape(-1, 28, 28))
@@ -121,7 +121,7 @@ def test_files_of_other_kinds_and_a_network_of_another_squash(running, digits, t
 
 
 @pytest.mark.full
-def test_a_killed_workers_rows_come_out_once_each(running, digits, tmp_path):
+def test_rows_of_a_killed_worker(running, digits, tmp_path):
     images, answers = digits
     (tmp_path / "in").mkdir()
     for n in range(12):
@@ -166,7 +166,7 @@ def test_a_killed_workers_rows_come_out_once_each(running, digits, tmp_path):
     assert any(name.endswith(f"-{file}.done") for name in notes)
 
 
-def test_a_worker_compiles_once(digits, params):
+def test_worker_compiles_once(digits, params):
     images, _ = digits
     sigmoid = jax.nn.sigmoid
     before, tables = _program.classify_chunk._cache_size(), []
@@ -181,7 +181,7 @@ def test_a_worker_compiles_once(digits, params):
         same(table, jaxnet.classify(params, images[: len(table)]))
 
 
-def test_a_worker_is_usable_after_a_bad_batch(digits, params):
+def test_worker_after_a_bad_batch(digits, params):
     worker = cluster._Classifier(params, jax.nn.sigmoid, jax.nn.sigmoid, "image", 10, on_gpu=True)
     good = pa.table({"image": pa.array([row.tobytes() for row in digits[0][:3]], pa.binary())})
     with pytest.raises(ValueError, match="Expected a column 'image'"):
@@ -191,7 +191,7 @@ def test_a_worker_is_usable_after_a_bad_batch(digits, params):
     same(worker(good), jaxnet.classify(params, digits[0][:3]))
 
 
-def test_a_mistake_in_a_row_is_told_by_one_sentence(running, tmp_path):
+def test_bad_row(running, tmp_path):
     pq.write_table(pa.table({"pixels": [bytes(784)], "digit": [7]}), tmp_path / "a.parquet")
     (tmp_path / "b.npy").write_bytes(b"\x93NUMPY no more")
     with pytest.raises(ray.exceptions.RayTaskError, match="got pixels, digit instead"):
@@ -201,7 +201,7 @@ def test_a_mistake_in_a_row_is_told_by_one_sentence(running, tmp_path):
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.float16, np.float32, np.float64])
-def test_images_in_each_of_arrows_types(kind):
+def test_arrow_types(kind):
     tensors = pytest.importorskip("ray.data.extensions").ArrowTensorArray
     images = np.random.default_rng(0).integers(0, 256, (5, 28, 28)).astype(kind)
     images = images if kind == np.uint8 else images / kind(255)
@@ -248,13 +248,13 @@ def test_images_in_each_of_arrows_types(kind):
         ([{"pixels": [0.5] * 784}], r"struct<pixels: list<item: double>> of single values"),
     ],
 )
-def test_what_is_no_image_is_refused(column, fault):
+def test_bad_images(column, fault):
     sentence = rf"in each row of the column 'scan', .*; got .*{fault}.* instead\.$"
     with pytest.raises(ValueError, match=sentence):
         cluster.as_images(pa.chunked_array([pa.array(column)]), "scan")
 
 
-def test_mistakes_are_told_before_any_work(tmp_path):
+def test_bad_arguments(tmp_path):
     with pytest.raises(TypeError, match="Expected params as a tuple of Layer"):
         cluster.classify(None, "mine.safetensors")
     with pytest.raises(ValueError, match=r"an array of shape \(64,\)"):
@@ -272,7 +272,7 @@ def test_mistakes_are_told_before_any_work(tmp_path):
         cluster.read(tmp_path / "nowhere.npy")
 
 
-def test_without_ray_it_says_what_to_install(monkeypatch):
+def test_missing_ray(monkeypatch):
     monkeypatch.delitem(sys.modules, "jaxnet.batch.cluster")
     monkeypatch.setitem(sys.modules, "ray.data", None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'jaxnet-digits\[ray\]'"):

@@ -20,7 +20,7 @@ def many(tmp_path_factory):
     return file_of_many(tmp_path_factory.mktemp("many"))
 
 
-def test_the_rows_are_the_answers_in_order(many):
+def test_rows_in_order(many):
     images = np.load(many)
     expected = jaxnet.classify(jaxnet.pretrained(), images)
     at = 0
@@ -34,7 +34,7 @@ def test_the_rows_are_the_answers_in_order(many):
     assert at == N
 
 
-def test_pictures_are_read_a_few_at_a_time_and_not_after_the_end(tmp_path, monkeypatch):
+def test_pictures_in_small_chunks(tmp_path, monkeypatch):
     page = np.full((40, 30), 255, np.uint8)
     page[5:35, 9:13] = 0
     for n in range(100):
@@ -69,7 +69,7 @@ def test_pictures_are_read_a_few_at_a_time_and_not_after_the_end(tmp_path, monke
     assert time.perf_counter() - began < 1  # not as long as it takes to decode sixteen
 
 
-def test_ahead_is_one_item_ahead_and_gives_errors_on():
+def test_prefetch_raises_errors():
     taken = []
 
     def items():
@@ -88,7 +88,7 @@ def test_ahead_is_one_item_ahead_and_gives_errors_on():
     assert threading.active_count() == threads
 
 
-def test_ahead_ends_its_thread_and_closes_what_it_reads():
+def test_prefetch_ends_its_thread():
     closed = []
 
     def items():
@@ -105,7 +105,7 @@ def test_ahead_ends_its_thread_and_closes_what_it_reads():
     assert threading.active_count() == threads
 
 
-def test_a_signal_while_a_thread_starts_ends_it(monkeypatch):
+def test_signal_while_a_thread_starts(monkeypatch):
     begin, threads, closed = threading.Thread.start, threading.active_count(), []
 
     def start(thread):

@@ -38,7 +38,7 @@ def write(job, folder, size=9_000, ending=".csv", resume=False):
     return [*shards.write_shards(job, folder, ending=ending, size=size, resume=resume)]
 
 
-def test_shards_hold_each_row_once_and_the_manifest_says_which(many, tmp_path):
+def test_shards_and_manifest(many, tmp_path):
     labels = np.random.default_rng(1).integers(0, 10, N)
     *_, last = write(job_of(many, labels=labels), tmp_path / "out")
     names = sorted(content(tmp_path / "out"))
@@ -60,7 +60,7 @@ def test_shards_hold_each_row_once_and_the_manifest_says_which(many, tmp_path):
     )
 
 
-def test_gone_on_with_after_any_shard(many, tmp_path):
+def test_resume_after_any_shard(many, tmp_path):
     job = job_of(many)
     write(job, tmp_path / "whole")
     whole = content(tmp_path / "whole")
@@ -78,7 +78,7 @@ def test_gone_on_with_after_any_shard(many, tmp_path):
     assert [step.tally.rows for step in write(job, tmp_path / "whole", resume=True)] == [N]
 
 
-def test_a_shard_that_is_gone_or_changed_is_written_again(many, tmp_path):
+def test_missing_or_changed_shard(many, tmp_path):
     job, folder = job_of(many), tmp_path / "out"
     write(job, folder)
     whole = content(folder)
@@ -105,7 +105,7 @@ def test_a_shard_that_is_gone_or_changed_is_written_again(many, tmp_path):
         ),
     ],
 )
-def test_another_job_is_not_gone_on_with(many, tmp_path, change, says):
+def test_resume_of_another_job(many, tmp_path, change, says):
     job, folder = job_of(many), tmp_path / "out"
     steps = shards.write_shards(job, folder, ending=".npy", size=9_000, resume=False)
     next(steps)
@@ -118,7 +118,7 @@ def test_another_job_is_not_gone_on_with(many, tmp_path, change, says):
     assert content(folder) == before
 
 
-def test_a_folder_of_something_else_is_left_alone(many, tmp_path):
+def test_foreign_folder(many, tmp_path):
     (tmp_path / "precious.txt").write_text("precious")
     (tmp_path / ".jaxnet-0123.partial").write_text("of somebody else")
     before = content(tmp_path)
@@ -133,7 +133,7 @@ def test_a_folder_of_something_else_is_left_alone(many, tmp_path):
     ["", "{", "[]", "{}", '{"shards": [{"file": 1}]}', "null", '{"a":' * 100_000, b"\xff\xfe\xfa"],
     ids=range(8),
 )
-def test_a_damaged_manifest_is_named(many, tmp_path, manifest):
+def test_damaged_manifest(many, tmp_path, manifest):
     content = manifest if isinstance(manifest, bytes) else manifest.encode()
     (tmp_path / "manifest.json").write_bytes(content)
     with pytest.raises(FileError, match=r"manifest\.json: this manifest is damaged"):
@@ -152,7 +152,7 @@ def test_a_damaged_manifest_is_named(many, tmp_path, manifest):
         {"file": "../part-00000.csv"},
     ],
 )
-def test_a_manifest_is_not_believed_what_cannot_be(many, tmp_path, change):
+def test_implausible_manifest(many, tmp_path, change):
     job, folder = job_of(many), tmp_path / "out"
     steps = shards.write_shards(job, folder, ending=".csv", size=9_000, resume=False)
     while not (folder / "part-00001.csv").exists():
@@ -166,7 +166,7 @@ def test_a_manifest_is_not_believed_what_cannot_be(many, tmp_path, change):
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "part-00000.csv"])
-def test_pipes_among_the_answers_are_not_waited_for(many, tmp_path, name):
+def test_pipes_in_the_folder(many, tmp_path, name):
     job, folder = job_of(many), tmp_path / "out"
     write(job, folder, size=20_000)
     (folder / name).unlink()
@@ -175,7 +175,7 @@ def test_pipes_among_the_answers_are_not_waited_for(many, tmp_path, name):
         write(job, folder, size=20_000, resume=True)
 
 
-def test_the_manifest_says_what_the_answers_depend_on(many, tmp_path):
+def test_manifest_dependencies(many, tmp_path):
     write(job_of(many), tmp_path / "out", size=N)
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert manifest["versions"].keys() >= {
@@ -190,7 +190,7 @@ def test_the_manifest_says_what_the_answers_depend_on(many, tmp_path):
     assert manifest["inputs"][0]["mtime_ns"] == many.stat().st_mtime_ns
 
 
-def test_other_inputs_of_the_same_size_and_name_are_not_gone_on_with(many, tmp_path, monkeypatch):
+def test_resume_with_changed_inputs(many, tmp_path, monkeypatch):
     for name in "ab":
         (tmp_path / name).mkdir()
         np.save(tmp_path / name / "it.npy", np.load(many)[:4_000])
@@ -208,7 +208,7 @@ def test_other_inputs_of_the_same_size_and_name_are_not_gone_on_with(many, tmp_p
         begin("a")  # written to since
 
 
-def test_names_of_parts_sort_in_their_order(tmp_path):
+def test_shard_names_sort(tmp_path):
     with open(tmp_path / "many.npy", "wb") as file:
         header = {"descr": "|u1", "fortran_order": False, "shape": (100_001, 784)}
         np.lib.format.write_array_header_1_0(file, header)
@@ -221,7 +221,7 @@ def test_names_of_parts_sort_in_their_order(tmp_path):
     assert (folder / "part-000000.csv").exists()
 
 
-def test_two_processes_do_not_write_into_one_folder(many, tmp_path):
+def test_folder_is_locked(many, tmp_path):
     steps = shards.write_shards(job_of(many), tmp_path, ending=".csv", size=9_000, resume=True)
     next(steps)
     process = run(
@@ -232,7 +232,7 @@ def test_two_processes_do_not_write_into_one_folder(many, tmp_path):
 
 
 @pytest.mark.parametrize("n", [0, 1])
-def test_hardly_any_rows(tmp_path, n):
+def test_few_rows(tmp_path, n):
     np.save(tmp_path / "few.npy", np.zeros((n, 784), np.uint8))
     write(job_of(tmp_path / "few.npy"), tmp_path / "out")
     with open(tmp_path / "out" / "part-00000.csv", newline="") as file:
@@ -241,7 +241,7 @@ def test_hardly_any_rows(tmp_path, n):
 
 @pytest.mark.full
 @pytest.mark.parametrize("bad", [2.0, np.nan, -0.1])
-def test_a_bad_image_ends_the_job_or_is_marked(tmp_path, bad):
+def test_bad_image(tmp_path, bad):
     images = np.random.default_rng(0).random((20_000, 784), np.float32)
     images[17_003, 5] = bad
     path, folder = tmp_path / "floats.npy", tmp_path / "out"
@@ -262,7 +262,7 @@ def test_a_bad_image_ends_the_job_or_is_marked(tmp_path, bad):
     assert all(int(r["digit"]) == d for r, d in zip(rows, expected, strict=True) if r["digit"])
 
 
-def test_a_full_disk_loses_no_shard(many, tmp_path):
+def test_full_disk_keeps_shards(many, tmp_path):
     job, folder = job_of(many), tmp_path / "out"
     write(job, tmp_path / "whole", size=2_000)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -321,7 +321,7 @@ def kill(many, folder, chance):
 
 
 @pytest.mark.full
-def test_killed_ten_times_over(many, uninterrupted, tmp_path):
+def test_resume_is_bit_identical_after_ten_kills(many, uninterrupted, tmp_path):
     chance, kills, folder = random.Random(0), 0, tmp_path / "out 0"
     while kills < 10:  # each goes on from where the last was killed
         if kill(many, folder, chance):
@@ -336,7 +336,7 @@ def test_killed_ten_times_over(many, uninterrupted, tmp_path):
 
 
 @pytest.mark.slow
-def test_killed_a_hundred_times(many, uninterrupted, tmp_path):
+def test_resume_after_a_hundred_kills(many, uninterrupted, tmp_path):
     chance, kills = random.Random(1), 0
     while kills < 100:
         folder = tmp_path / f"out {kills}"

@@ -33,7 +33,7 @@ def test_json_lines(answers):
     assert all(line.count("\n") == 1 for line in json_lines(Table(answers, NAMES)))
 
 
-def test_csv_keeps_every_bit_and_every_name(answers, tmp_path):
+def test_csv_round_trip(answers, tmp_path):
     write_answers(tmp_path / "out.csv", Table(answers, NAMES))
     with open(tmp_path / "out.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -43,7 +43,7 @@ def test_csv_keeps_every_bit_and_every_name(answers, tmp_path):
     np.testing.assert_array_equal(got, answers.activations)
 
 
-def test_names_and_answers_must_match(answers, tmp_path):
+def test_mismatched_names(answers, tmp_path):
     (tmp_path / "out.jsonl").write_text("precious")
     with pytest.raises(ValueError, match="zip"):
         write_answers(tmp_path / "out.jsonl", Table(answers, NAMES[:2]))
@@ -51,7 +51,7 @@ def test_names_and_answers_must_match(answers, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["out", "out.txt", "out.json", ".csv"])
-def test_other_endings_are_refused(answers, tmp_path, name):
+def test_unknown_ending(answers, tmp_path, name):
     with pytest.raises(FileError, match=r"\.csv, \.jsonl, \.parquet or \.npy"):
         write_answers(tmp_path / name, Table(answers, NAMES))
     assert list(tmp_path.iterdir()) == []
@@ -93,7 +93,7 @@ def read_back(file, ending):
 @pytest.mark.parametrize("brightest", [False, True])
 @pytest.mark.parametrize("labels", [None, np.array([1, 2, 3])])
 @pytest.mark.parametrize("errors", [None, {}, {1: 'b.png: why, in "words"'}])
-def test_tables_one_after_another_in_every_format(answers, ending, brightest, labels, errors):
+def test_consecutive_tables_in_every_format(answers, ending, brightest, labels, errors):
     if brightest:
         answers = answers._replace(activations=answers.activations.max(1))
     file, table = io.BytesIO(), Table(answers, NAMES, labels, errors)
@@ -115,7 +115,7 @@ def test_tables_one_after_another_in_every_format(answers, ending, brightest, la
         assert content.count(b"b.png") == 2
 
 
-def test_many_rows_of_one_file_are_called_as_one_by_one(answers):
+def test_numbered_names(answers):
     """Names that are quoted once for all, held against each quoted by itself."""
     file = 'half \udcff, "größe"\n#[5]'
     names = Numbered(file, range(7, 10))
@@ -137,7 +137,7 @@ def test_many_rows_of_one_file_are_called_as_one_by_one(answers):
     assert rows["error"][1] == f"{rows['image'][1]}: why."
 
 
-def test_csv_is_what_pythons_csv_writes(answers):
+def test_csv_against_python_csv(answers):
     names = ["a, b", 'say "a"', "\r", "ü", " ", "'"]
     a = np.ones((6, 2), np.float32)
     table = Table(Answers(np.arange(6), a), names, None, {5: 'why, in "words"'})
@@ -150,14 +150,14 @@ def test_csv_is_what_pythons_csv_writes(answers):
     assert file.getvalue().decode() == expected.getvalue()
 
 
-def test_json_has_no_number_that_is_none(answers):
+def test_json_without_nan(answers):
     table = Table(answers._replace(activations=np.full((3, 10), np.nan)), NAMES)
     with pytest.raises(ValueError, match="JSON cannot hold an activation"):
         [*json_lines(table)]
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_no_rows_at_all(answers, ending):
+def test_no_rows(answers, ending):
     none = Table(Answers(*(part[:0] for part in answers)), [])
     file = io.BytesIO()
     with WRITERS[ending](file, 0, none) as write:

@@ -11,7 +11,7 @@ from tests.browser.hands import answer, colors, draw, frame, params_of, pen, ran
 pytestmark = pytest.mark.full
 
 
-def test_dials_turn_and_turn_back(opened):
+def test_turn_and_undo(opened):
     trained = jaxnet.pretrained()
     with opened(text_of()) as tab:
         draw(tab, 7)
@@ -52,7 +52,7 @@ def test_dials_turn_and_turn_back(opened):
         np.testing.assert_array_equal(params_of(tab)[0].weights, trained[0].weights)
 
 
-def test_the_edge_brush_draws_the_edge_of_the_library(opened):
+def test_edge_brush(opened):
     with opened(text_of()) as tab:
         tab.select_option("#start", "zero")
         tab.click('[data-at="1-0"]')
@@ -69,7 +69,7 @@ def test_the_edge_brush_draws_the_edge_of_the_library(opened):
             np.testing.assert_allclose(theirs / theirs.sum(), ours, atol=3e-4)
 
 
-def test_the_accuracy_follows_the_dials(opened):
+def test_accuracy(opened):
     with opened(text_of()) as tab:
 
         def score():
@@ -96,7 +96,7 @@ def test_the_accuracy_follows_the_dials(opened):
         assert score() == made
 
 
-def test_it_is_compared_with_the_trained_network(opened):
+def test_comparison(opened):
     params = random((784, 16, 16, 10), seed=3)
     with opened(page(params).html) as tab:
         assert tab.input_value("#start") == "yours"
@@ -115,7 +115,7 @@ def test_it_is_compared_with_the_trained_network(opened):
         assert colors(tab, "[data-is=other]").max() > 200
 
 
-def test_a_slider_is_turned_as_far_as_it_is_pushed_and_undone_at_once(opened):
+def test_slider(opened):
     with opened(text_of()) as tab:
         tab.click('[data-at="1-2"]')
         tab.focus("#bias")
@@ -133,7 +133,7 @@ def test_a_slider_is_turned_as_far_as_it_is_pushed_and_undone_at_once(opened):
 
 
 @pytest.mark.parametrize("typed", ["1e300", "-1e39", "1e7", "", "-"])
-def test_a_number_beyond_reason_changes_nothing(opened, typed):
+def test_bad_number(opened, typed):
     with opened(text_of()) as tab:
         tab.click('[data-at="2-3"]')
         tab.focus("[data-is=bias-number]")
@@ -147,7 +147,7 @@ def test_a_number_beyond_reason_changes_nothing(opened, typed):
 
 
 @pytest.mark.parametrize("hidden", [1, 3, 30, 35, 40, 60])
-def test_layers_of_any_size_are_painted_on(opened, hidden):
+def test_painting_any_layer(opened, hidden):
     with opened(text_of((784, hidden, 10))) as tab:
         tab.click('[data-at="2-2"]')
         before = np.asarray(params_of(tab)[1].weights)
@@ -165,7 +165,7 @@ def test_layers_of_any_size_are_painted_on(opened, hidden):
         assert "neuron 1 of hidden layer 1" in tab.inner_text("[data-is=weight-name]")
 
 
-def test_reset_goes_back_to_where_the_dials_came_from(opened):
+def test_reset(opened):
     with opened(text_of()) as tab:
         tab.select_option("#start", "zero")
         tab.click("#undo-dials")
@@ -181,7 +181,7 @@ def test_reset_goes_back_to_where_the_dials_came_from(opened):
         assert tab.inner_text("[data-is=reason]") == ""
 
 
-def test_a_second_click_closes_and_so_does_the_button(opened):
+def test_closing(opened):
     with opened(text_of()) as tab:
         tab.click('[data-at="1-2"]')
         tab.click('[data-at="1-9"]')

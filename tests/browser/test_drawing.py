@@ -14,7 +14,7 @@ pytestmark = pytest.mark.full
 
 
 @pytest.mark.parametrize("digit", [0, 1, 4, 7])
-def test_what_is_drawn_is_read(opened, digit):
+def test_drawing(opened, digit):
     with opened(text_of()) as tab:
         draw(tab, digit)
         assert answer(tab) == str(digit)
@@ -27,7 +27,7 @@ def test_what_is_drawn_is_read(opened, digit):
         expect(tab.locator("#said")).to_contain_text(f"Read as {digit}")
 
 
-def test_a_drawing_is_framed_as_mnist_is(opened):
+def test_mnist_frame(opened):
     """However large it is drawn and wherever: 20 pixels long, centered by mass."""
     with opened(text_of()) as tab:
         for stroke in ([(3, 3), (10, 3), (6, 13)], [(2, 2), (26, 2), (14, 26)]):
@@ -74,7 +74,7 @@ def test_undo_redo_and_clear(opened):
         assert tab.evaluate("jaxnet.image") == drawn[2]
 
 
-def test_a_finger_draws_too(opened):
+def test_touch(opened):
     with opened(text_of(), width=375, height=812, has_touch=True, is_mobile=True) as tab:
         tab.click("#clear")
         tab.locator("#pad").scroll_into_view_if_needed()
@@ -91,7 +91,7 @@ def test_a_finger_draws_too(opened):
         assert tab.evaluate("document.scrollingElement.scrollLeft") == 0
 
 
-def test_the_keyboard_alone_draws_chooses_and_turns(opened):
+def test_keyboard(opened):
     with opened(text_of()) as tab:
         tab.click("#clear")
         tab.focus("#pad")
@@ -121,7 +121,7 @@ def test_the_keyboard_alone_draws_chooses_and_turns(opened):
 
 
 @pytest.mark.parametrize("framed", [True, False])
-def test_a_link_holds_what_the_network_saw(opened, framed):
+def test_link(opened, framed):
     with opened(text_of()) as tab:
         tab.click("#clear")
         pen(tab, [(4, 3), (12, 3), (7, 14)])  # small, and off the middle
@@ -144,13 +144,13 @@ def test_a_link_holds_what_the_network_saw(opened, framed):
 
 
 @pytest.mark.parametrize("wrong", ["#drawing=AAAA", "#drawing=" + "A" * 1047, "#elsewhere"])
-def test_other_links_are_passed_over(opened, wrong):
+def test_bad_links(opened, wrong):
     with opened(text_of(), wrong) as tab:
         frame(tab)
         assert answer(tab) == "3"  # the sample that it begins with
 
 
-def test_undo_in_the_middle_of_a_stroke_ends_it(opened):
+def test_undo_during_a_stroke(opened):
     with opened(text_of()) as tab:
         tab.click("#clear")
         box = tab.locator("#pad").bounding_box()
@@ -178,7 +178,7 @@ def test_undo_in_the_middle_of_a_stroke_ends_it(opened):
         np.testing.assert_array_equal(params_of(tab)[0].weights, once)
 
 
-def test_a_stroke_that_leaves_the_pad_stays_on_it(opened):
+def test_stroke_leaving_the_pad(opened):
     with opened(text_of()) as tab:
         tab.uncheck("#framed")
         tab.click("#clear")
@@ -189,7 +189,7 @@ def test_a_stroke_that_leaves_the_pad_stays_on_it(opened):
         assert np.ptp(np.flatnonzero(image.max(1) > 0.5)) >= 16  # it was not shrunk
 
 
-def test_a_picture_is_saved(opened, tmp_path):
+def test_save_picture(opened, tmp_path):
     with opened(text_of()) as tab:
         with tab.expect_download() as download:
             tab.click("#picture")

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.full
 @pytest.mark.parametrize(
     ("width", "height", "scheme"), [(375, 812, "dark"), (1440, 900, "light"), (3840, 2160, "dark")]
 )
-def test_it_fits_and_is_accessible(opened, width, height, scheme):
+def test_layout_and_accessibility(opened, width, height, scheme):
     with opened(text_of(), width=width, height=height, color_scheme=scheme) as tab:
         tab.click('[data-at="1-3"]')
         tab.check("#compare")
@@ -34,7 +34,7 @@ def test_it_fits_and_is_accessible(opened, width, height, scheme):
         assert [(v["id"], v["impact"]) for v in found] == []
 
 
-def test_light_and_dark_change_at_a_click(opened):
+def test_light_and_dark(opened):
     with opened(text_of(), color_scheme="dark") as tab:
         ground = "getComputedStyle(document.documentElement).backgroundColor"
         dark = tab.evaluate(ground)
@@ -44,7 +44,7 @@ def test_light_and_dark_change_at_a_click(opened):
         assert tab.evaluate(ground) == dark
 
 
-def test_a_notebook_shows_it(opened):
+def test_notebook(opened):
     """In the frame that a notebook would put it in."""
     shown = page()._repr_html_()
     with opened(f"<!doctype html><title>cell</title>{shown}") as tab:
@@ -54,7 +54,7 @@ def test_a_notebook_shows_it(opened):
         assert inside.locator("#answer").inner_text() == "8"
 
 
-def test_full_color_is_at_the_magnitude_that_the_library_states(chromium):
+def test_color_scale(chromium):
     draw = np.random.default_rng(0)
     samples = [draw.normal(size=n) * 10.0**e for n in (1, 2, 7, 16, 784) for e in (-3, 0, 2)]
     samples += [draw.standard_t(1, 300), np.zeros(3), np.array([1.0] * 97 + [1.4] * 3)]

@@ -56,7 +56,7 @@ def whole_file(sizes=(784, 10)):
     [(None, "sigmoid"), ((784, 16, 16, 10), "sigmoid"), ((784, 16, 16, 10), "relu")],
     ids=["trained", "random", "relu"],
 )
-def test_the_browser_computes_what_jaxnet_does(opened, sizes, squash):
+def test_networks_against_jaxnet(opened, sizes, squash):
     params = random(sizes) if sizes else jaxnet.pretrained()
     images = images_of(1000)
     run = jax.vmap(
@@ -75,7 +75,7 @@ def test_the_browser_computes_what_jaxnet_does(opened, sizes, squash):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("squash", sorted(SQUASHES))
-def test_every_squash_is_jaxs(opened, squash):
+def test_squashes_against_jax(opened, squash):
     params, images = random((784, 12, 10)), images_of(20)
     run = jax.vmap(
         lambda x: jaxnet.forward(params, x, squash=SQUASHES[squash], last_squash=SQUASHES[squash])
@@ -84,7 +84,7 @@ def test_every_squash_is_jaxs(opened, squash):
         np.testing.assert_allclose(read_in(tab, images)[-1], run(images), rtol=2e-5, atol=1e-5)
 
 
-def test_a_neuron_shows_its_numbers(opened):
+def test_neuron_inspector(opened):
     params = jaxnet.pretrained()
     with opened(text_of()) as tab:
         draw(tab, 4)
@@ -113,7 +113,7 @@ def test_a_neuron_shows_its_numbers(opened):
         assert "hidden layer 2" in tab.inner_text("[data-is=name]")
 
 
-def test_weights_are_green_and_red_around_zero(opened):
+def test_weight_colors(opened):
     with opened(text_of()) as tab:
         tab.click('[data-at="1-3"]')
         frame(tab)
@@ -129,7 +129,7 @@ def test_weights_are_green_and_red_around_zero(opened):
         assert ((blue > red) == (w > 0))[strong].all()
 
 
-def test_a_saved_network_is_read_by_jaxnet(opened, tmp_path):
+def test_save_network(opened, tmp_path):
     with opened(text_of()) as tab:
         tab.click('[data-at="2-7"]')
         tab.fill("[data-is=bias-number]", "2.5")
@@ -149,7 +149,7 @@ def test_a_saved_network_is_read_by_jaxnet(opened, tmp_path):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
-def test_a_network_of_jaxnets_is_loaded(opened, tmp_path, dtype):
+def test_load_network(opened, tmp_path, dtype):
     params = jax.tree.map(lambda a: a.astype(dtype), random((784, 30, 10)))
     jaxnet.save(tmp_path / "n.safetensors", params, squash="tanh", notes={"said": "größer"})
     exact = jax.tree.map(lambda a: a.astype("float32"), params)
@@ -167,7 +167,7 @@ def test_a_network_of_jaxnets_is_loaded(opened, tmp_path, dtype):
         assert tab.locator("#neurons button").count() == 42
 
 
-def test_other_files_are_refused_in_a_sentence(opened, tmp_path):
+def test_bad_files(opened, tmp_path):
     files = {
         "a picture": b"\x89PNG not at all a network",
         "nothing": b"",
@@ -206,7 +206,7 @@ def test_other_files_are_refused_in_a_sentence(opened, tmp_path):
     ("sizes", "circles"),
     [((784, 100, 10), 17 + 1 + 10 - 1), ((784, 10), 10), ((784, 18, 19, 10), 18 + 16 + 10)],
 )
-def test_networks_of_any_sizes_are_drawn(opened, sizes, circles):
+def test_any_sizes(opened, sizes, circles):
     with opened(text_of(sizes)) as tab:
         assert tab.locator("#neurons button").count() <= circles
         last = len(sizes) - 1
@@ -222,6 +222,6 @@ def test_networks_of_any_sizes_are_drawn(opened, sizes, circles):
         assert tab.inner_text("[data-is=name]") == "output 3"
 
 
-def test_what_is_given_cannot_end_the_script():
+def test_embedded_json_is_escaped():
     given = re.search(r'id="given">(.*?)</script>', text_of(), re.DOTALL)[1]
     assert [name for name, *_ in json.loads(given)["networks"]] == ["trained", "handmade"]

@@ -37,7 +37,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.full
-def test_without_input_ten_drawn_digits_are_shown():
+def test_no_input():
     process = run("classify")
     assert process.returncode == 0
     for digit in range(10):
@@ -49,7 +49,7 @@ def test_without_input_ten_drawn_digits_are_shown():
 
 
 @pytest.mark.full
-def test_few_images_are_shown_with_their_activations(folder):
+def test_few_images(folder):
     process = run("classify", folder / "pictures")
     assert process.returncode == 0
     labels = jaxnet.data.read_labels(folder / "labels.gz")[:3]
@@ -59,7 +59,7 @@ def test_few_images_are_shown_with_their_activations(folder):
 
 
 @pytest.mark.full
-def test_in_a_terminal_there_are_colors(folder):
+def test_colors_in_a_terminal(folder):
     ours, theirs = pty.openpty()
     environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
     environment.pop("NO_COLOR", None)
@@ -81,7 +81,7 @@ def test_in_a_terminal_there_are_colors(folder):
 
 
 @pytest.mark.full
-def test_many_images_are_summed_up(folder):
+def test_many_images(folder):
     process = run("classify", folder / "images.gz", "--labels", folder / "labels.gz")
     assert process.returncode == 0
     assert re.search(r"images +40\b", process.stdout)
@@ -91,7 +91,7 @@ def test_many_images_are_summed_up(folder):
 
 
 @pytest.mark.full
-def test_mnist_is_read_as_well_as_promised(mnist, tmp_path):
+def test_mnist_accuracy(mnist, tmp_path):
     images, labels = mnist["test"]
     write_idx(tmp_path / "images.gz", images.reshape(-1, 28, 28))
     write_idx(tmp_path / "labels.gz", labels)
@@ -116,7 +116,7 @@ def test_json(folder):
 
 @pytest.mark.full
 @pytest.mark.parametrize("labels", [True, False])
-def test_output_in_csv_and_in_json_lines(folder, tmp_path, labels):
+def test_csv_and_json_lines(folder, tmp_path, labels):
     known = ["--labels", folder / "labels.gz"] if labels else []
     for name in ("out.csv", "out.jsonl"):
         process = run("classify", folder / "images.gz", *known, "--output", tmp_path / name)
@@ -133,7 +133,7 @@ def test_output_in_csv_and_in_json_lines(folder, tmp_path, labels):
 
 
 @pytest.mark.full
-def test_several_inputs_in_their_order(folder):
+def test_several_inputs(folder):
     process = run("classify", folder / "pictures" / "2.png", folder / "images.gz", "--json")
     names = [json.loads(line)["image"] for line in process.stdout.splitlines()]
     images = folder / "images.gz"
@@ -141,7 +141,7 @@ def test_several_inputs_in_their_order(folder):
 
 
 @pytest.mark.full
-def test_another_network_with_its_own_squash(folder, tmp_path):
+def test_another_network(folder, tmp_path):
     params = jaxnet.init(jax.random.key(5), (784, 8, 10))
     jaxnet.save(tmp_path / "relu", params, squash="relu", last_squash="softmax")
     process = run("classify", folder / "images.gz", "--weights", tmp_path / "relu", "--json")
@@ -152,7 +152,7 @@ def test_another_network_with_its_own_squash(folder, tmp_path):
 
 
 @pytest.mark.full
-def test_no_images_at_all_are_read_in_no_time(tmp_path):
+def test_no_images(tmp_path):
     np.save(tmp_path / "none.npy", np.zeros((0, 784), np.uint8))
     assert run("classify", tmp_path / "none.npy").returncode == 0
     assert run("classify", tmp_path / "none.npy", "--json").stdout == ""
@@ -216,7 +216,7 @@ def test_version():
         (["info", "nothing"], "nothing"),
     ],
 )
-def test_mistakes_end_in_one_sentence_and_code_2(folder, tmp_path, arguments, says):
+def test_mistakes(folder, tmp_path, arguments, says):
     for name in ("images.gz", "labels.gz"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     (tmp_path / "text.png").write_text("not a picture")
@@ -248,7 +248,7 @@ def test_mistakes_end_in_one_sentence_and_code_2(folder, tmp_path, arguments, sa
         ),
     ],
 )
-def test_more_mistakes_that_end_before_any_work(tmp_path, arguments, says):
+def test_more_mistakes(tmp_path, arguments, says):
     for name in ("b", "d.csv"):
         (tmp_path / name).mkdir()
     for name in ("[a].npy", "a.npy", "b/two.npy"):
@@ -260,7 +260,7 @@ def test_more_mistakes_that_end_before_any_work(tmp_path, arguments, says):
     assert before == {path: path.read_bytes() for path in tmp_path.rglob("*.npy")}
 
 
-def test_a_name_that_ends_in_a_slash_is_a_folders(tmp_path):
+def test_trailing_slash(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((2, 784), np.uint8))
     arguments = "classify", "a.npy", "--output", "x.csv/", "--format", "csv"
     assert run_here(*arguments, cwd=tmp_path).returncode == 0
@@ -268,7 +268,7 @@ def test_a_name_that_ends_in_a_slash_is_a_folders(tmp_path):
     assert run_here(*arguments, "--resume", cwd=tmp_path).returncode == 0
 
 
-def test_shards_among_the_inputs_are_not_read(tmp_path):
+def test_output_folder_among_the_inputs(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((30, 784), np.uint8))
     command = "classify", "**/*.npy", "--output", "out", "--format", "npy"
     assert run_here(*command, cwd=tmp_path).returncode == 0
@@ -280,7 +280,7 @@ def test_shards_among_the_inputs_are_not_read(tmp_path):
 
 @pytest.mark.full
 @pytest.mark.parametrize("arguments", [["classify", "--wrong"], ["no-such-command"]])
-def test_mistakes_in_the_command_itself_are_code_2_too(arguments):
+def test_usage_errors(arguments):
     process = run(*arguments)
     assert process.returncode == 2
     assert "Traceback" not in process.stderr
@@ -288,7 +288,7 @@ def test_mistakes_in_the_command_itself_are_code_2_too(arguments):
 
 @pytest.mark.full
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has /dev/full")
-def test_a_full_disk_on_standard_output_is_no_traceback(folder):
+def test_full_standard_output(folder):
     with open("/dev/full", "w") as full:
         process = subprocess.run(
             [sys.executable, "-m", "jaxnet", "classify", folder / "images.gz", "--json"],
@@ -302,7 +302,7 @@ def test_a_full_disk_on_standard_output_is_no_traceback(folder):
 
 
 @pytest.mark.full
-def test_a_reader_that_leaves_early_is_no_traceback(folder):
+def test_closed_pipe(folder):
     process = subprocess.run(
         f"{sys.executable} -m jaxnet classify {folder / 'images.gz'} --json | head -n 1",
         shell=True,
@@ -337,7 +337,7 @@ def writing(many, output):
 @pytest.mark.parametrize(
     ("number", "seconds"), [(signal.SIGINT, 0), (signal.SIGINT, 0.4), (signal.SIGTERM, 0.3)]
 )
-def test_an_interruption_is_no_traceback_and_leaves_the_old_output(many, tmp_path, number, seconds):
+def test_interruption(many, tmp_path, number, seconds):
     output = tmp_path / "out.csv"
     output.write_text("precious")
     process = writing(many, output)
@@ -351,7 +351,7 @@ def test_an_interruption_is_no_traceback_and_leaves_the_old_output(many, tmp_pat
 
 
 @pytest.mark.full
-def test_ctrl_c_leaves_finished_shards_that_are_gone_on_with(folder, tmp_path):
+def test_ctrl_c_and_resume(folder, tmp_path):
     images = np.tile(jaxnet.data.read_images(folder / "images.gz").images, (2000, 1))
     np.save(tmp_path / "many.npy", images)
     command = [
@@ -384,7 +384,7 @@ def test_ctrl_c_leaves_finished_shards_that_are_gone_on_with(folder, tmp_path):
 
 
 @pytest.mark.full
-def test_bad_pictures_are_named_and_skipped_if_that_is_wanted(folder, tmp_path):
+def test_skipped_pictures(folder, tmp_path):
     for n in range(3):
         (tmp_path / f"{n}.png").write_bytes((folder / "pictures" / f"{n}.png").read_bytes())
     (tmp_path / "1b.png").write_text("not a picture")
@@ -416,13 +416,13 @@ def test_patterns_and_standard_input(folder):
 
 
 @pytest.mark.full
-def test_a_platform_that_is_not_there_is_one_sentence():
+def test_missing_platform():
     process = run("info", JAX_PLATFORMS="abacus")
     assert "Unable to initialize backend 'abacus'" in refused(process)
 
 
 @pytest.mark.full
-def test_names_that_are_markup_or_no_text(tmp_path):
+def test_strange_file_names(tmp_path):
     name = tmp_path / "d[b]\n[red].st"
     jaxnet.save(name, jaxnet.init(jax.random.key(0)))
     assert run("info", name, COLUMNS="300").returncode == 0
@@ -435,12 +435,12 @@ def test_names_that_are_markup_or_no_text(tmp_path):
 
 
 @pytest.mark.full
-def test_help_is_worth_reading():
+def test_help():
     said = run("classify", "--help").stdout
     for word in ("IDX", ".npy", "--weights", "--labels", "--json", "--output", "the trained one"):
         assert word in said
 
 
 @pytest.mark.full
-def test_the_trained_network_is_where_the_command_says():
+def test_info_prints_the_path():
     assert str(TRAINED) in run("info", COLUMNS="300").stdout

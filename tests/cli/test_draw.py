@@ -46,7 +46,7 @@ def command(folder, monkeypatch, capsys):
 
 
 @pytest.mark.full
-def test_every_picture_is_drawn_into_its_kinds_of_file(command, tmp_path):
+def test_every_plot_and_ending(command, tmp_path):
     for what, (takes, *_) in PLOTS.items():
         inputs = ["images.gz", "--labels", "labels.gz"] if "labels" in takes else []
         path = tmp_path / f"{what}{'.gif' if what == 'flow' else '.png'}"
@@ -64,7 +64,7 @@ def test_svg_and_pdf(command, tmp_path):
         assert path.read_bytes().startswith(start)
 
 
-def test_the_index_picks_the_image_and_layer_and_neuron_the_numbers(command, folder):
+def test_index_layer_and_neuron(command, folder):
     images = jaxnet.data.read_images(folder / "images.gz").images
     x = images[7].astype(np.float32) / 255
     params = jaxnet.pretrained()
@@ -78,13 +78,13 @@ def test_the_index_picks_the_image_and_layer_and_neuron_the_numbers(command, fol
     assert shown.rstrip("\n") == expected.rstrip("\n")
 
 
-def test_without_input_a_digit_is_drawn_and_looked_into(command):
+def test_no_input(command):
     shown = command("activations", "--index", 4)
     assert re.search(r"image +layer 1 +layer 2 +output: \d", shown)
     assert len(re.findall(r"\b\d+ [█▏▎▍▌▋▊▉ ]{8} +\d\.\d\d\b", shown)) == 16 + 16 + 10
 
 
-def test_the_files_squashes_are_honored(command, folder):
+def test_squashes_of_the_file(command, folder):
     shown = command("activations", "images.gz", "--weights", "relu")
     params, spec = jaxnet.load(folder / "relu")
     x = jaxnet.data.read_images(folder / "images.gz").images[0].astype(np.float32) / 255
@@ -94,7 +94,7 @@ def test_the_files_squashes_are_honored(command, folder):
     np.testing.assert_allclose(got, rows, atol=0.0051)
 
 
-def test_weights_of_networks_that_read_no_digits(command, tmp_path):
+def test_weights_of_other_sizes(command, tmp_path):
     assert "brightest at" in command("weights", "--weights", "small", "--layer", 2)
     command("exciting", "--weights", "small", "--output", tmp_path / "small.png")
 
@@ -126,7 +126,7 @@ def test_weights_of_networks_that_read_no_digits(command, tmp_path):
         ),
     ],
 )
-def test_mistakes_are_one_sentence_and_leave_nothing(command, folder, arguments, says):
+def test_mistakes(command, folder, arguments, says):
     before = sorted(folder.iterdir())
     with pytest.raises((ValueError, OSError)) as caught:
         command(*arguments)
@@ -134,7 +134,7 @@ def test_mistakes_are_one_sentence_and_leave_nothing(command, folder, arguments,
     assert sorted(folder.iterdir()) == before
 
 
-def test_an_input_is_not_replaced(command, tmp_path):
+def test_input_is_not_overwritten(command, tmp_path):
     path = tmp_path / "photo.png"
     Image.fromarray(np.eye(28, dtype=np.uint8) * 255).save(path)
     before = path.read_bytes()
@@ -144,7 +144,7 @@ def test_an_input_is_not_replaced(command, tmp_path):
 
 
 @pytest.mark.full
-def test_in_a_process_of_its_own(folder):
+def test_own_process(folder):
     assert "one of image" in refused(run("draw", "cat", cwd=folder))
     process = run("draw", "weights", "--neuron", 3, cwd=folder)
     assert process.returncode == 0

@@ -37,7 +37,7 @@ def expected(pixels):
 
 
 @pytest.mark.full
-def test_onnx_runtime_reads_what_is_exported(tmp_path, pixels, expected):
+def test_onnx_runtime(tmp_path, pixels, expected):
     process = run("export", "digits.onnx", "--uint8", cwd=tmp_path)
     assert (process.returncode, process.stdout, process.stderr) == (0, "digits.onnx\n", "")
     session = onnxruntime.InferenceSession(tmp_path / "digits.onnx")
@@ -48,7 +48,7 @@ def test_onnx_runtime_reads_what_is_exported(tmp_path, pixels, expected):
     assert notes.items() <= session.get_modelmeta().custom_metadata_map.items()
 
 
-def test_jax_runs_what_is_exported(tmp_path, pixels, expected):
+def test_stablehlo_in_jax(tmp_path, pixels, expected):
     process = run("export", "digits.stablehlo", "--batch", 20, cwd=tmp_path)
     assert (process.returncode, process.stdout, process.stderr) == (0, "digits.stablehlo\n", "")
     content = (tmp_path / "digits.stablehlo").read_bytes()
@@ -59,7 +59,7 @@ def test_jax_runs_what_is_exported(tmp_path, pixels, expected):
     assert b".py" not in content  # nor the names of this machine's folders
 
 
-def test_a_network_goes_to_pytorch_and_comes_back(tmp_path, command, capsys):
+def test_pytorch_round_trip(tmp_path, command, capsys):
     first, there, back = (tmp_path / name for name in ("a.safetensors", "b.pt", "c.safetensors"))
     jaxnet.save(first, jaxnet.pretrained(), squash="relu", notes={"trained on": "digits"})
     command("convert", first, there)
@@ -79,7 +79,7 @@ def test_a_network_goes_to_pytorch_and_comes_back(tmp_path, command, capsys):
     assert capsys.readouterr().out.split() == [str(there), str(back)]
 
 
-def test_pytorchs_names_in_safetensors(tmp_path, command):
+def test_pytorch_names_in_safetensors(tmp_path, command):
     import safetensors.torch
 
     command("convert", TRAINED, tmp_path / "network.safetensors", "--pytorch")
@@ -93,7 +93,7 @@ def test_pytorchs_names_in_safetensors(tmp_path, command):
 
 
 @pytest.mark.full
-def test_keras_needs_no_setting(tmp_path):
+def test_keras_backend(tmp_path):
     """Its own default is TensorFlow, which few have who have JAX."""
     pytest.importorskip("keras")
     process = run("convert", TRAINED, "digits.keras", cwd=tmp_path, KERAS_HOME=tmp_path / "keras")
@@ -119,7 +119,7 @@ def test_keras_needs_no_setting(tmp_path):
         (["convert", "text.pt", "out.safetensors"], r"text\.pt: contains more than arrays"),
     ],
 )
-def test_mistakes_are_told_and_nothing_is_written(tmp_path, monkeypatch, command, arguments, says):
+def test_mistakes(tmp_path, monkeypatch, command, arguments, says):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "in.safetensors").write_bytes(TRAINED.read_bytes())
     for ending in ("safetensors", "onnx", "pt"):
@@ -131,6 +131,6 @@ def test_mistakes_are_told_and_nothing_is_written(tmp_path, monkeypatch, command
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_a_file_that_is_not_there(tmp_path):
+def test_missing_file(tmp_path):
     said = refused(run("convert", "nothing.safetensors", "network.onnx", cwd=tmp_path))
     assert said == "jaxnet: nothing.safetensors: No such file or directory\n"

@@ -27,7 +27,7 @@ def shown(report, width=80):
     return [re.split("  +", line.strip()) for line in console.file.getvalue().splitlines()]
 
 
-def test_every_number_stands_in_its_row():
+def test_numbers_in_rows():
     rows = shown(Report(Work(784, 25_920), (LOOM,), RATES, STAGES))
     assert rows[0] == ["one image: 784 bytes, 25,920 operations"]
     for row in (
@@ -46,13 +46,13 @@ def test_every_number_stands_in_its_row():
 
 
 @pytest.mark.parametrize("known", [0, 1, 2, 3])
-def test_what_is_not_known_yet_is_left_out(known):
+def test_incomplete_report(known):
     report = Report(Work(784, 25_920), *((LOOM,), RATES, STAGES)[:known])
     heads = [row[0] for row in shown(report) if row[0] in ("limit", "precision", "stage")]
     assert heads == ["limit", "precision", "stage"][:known]
 
 
-def test_devices_are_told_apart():
+def test_several_devices():
     other = LOOM._replace(device="abacus:0")
     rates = (*RATES, RATES[0]._replace(device=other.device))
     rows = [row[0] for row in shown(Report(Work(784, 25_920), (LOOM, other), rates))]

@@ -19,13 +19,13 @@ def printed(renderable, width=100, **options):
     return console.file.getvalue()
 
 
-def test_without_color_pixels_are_on_or_off():
+def test_pixels_without_color():
     image = np.zeros((4, 4))
     image[0, 0] = image[1, 1] = image[2:, 2] = 1
     assert printed(terminal.Picture(image.reshape(16))) == "▀▄  \n  █ \n"
 
 
-def test_with_color_every_pixel_has_its_brightness():
+def test_pixels_with_color():
     image = np.linspace(0, 1, 784)
     colorful = {"force_terminal": True, "color_system": "truecolor", "no_color": False}
     shown = printed(terminal.Picture(image), **colorful)
@@ -37,7 +37,7 @@ def test_with_color_every_pixel_has_its_brightness():
     assert cells == expected
 
 
-def test_an_image_of_odd_side_is_filled_up_with_black():
+def test_odd_image_side():
     assert printed(terminal.Picture(np.ones(9))) == "███\n▀▀▀\n"
 
 
@@ -67,7 +67,7 @@ def two():
     return source, jaxnet.Answers(np.array([3, 8]), activations)
 
 
-def test_cards_show_names_answers_and_marks(two):
+def test_cards(two):
     shown = printed(terminal.cards(*two, np.array([3, 0])))
     assert "three.png" in shown
     assert "[bold]eight.png" in shown  # a name is not markup
@@ -77,11 +77,11 @@ def test_cards_show_names_answers_and_marks(two):
     assert shown.count("█") == 12
 
 
-def test_names_cannot_move_the_cursor_or_break_a_line():
+def test_control_characters_in_names():
     assert terminal.printable("a\x1b[2J\nb ✓") == "a\ufffd[2J\ufffdb ✓"
 
 
-def test_cards_without_labels_mark_nothing(two):
+def test_cards_without_labels(two):
     shown = printed(terminal.cards(*two))
     assert "→ 3" in shown
     assert "✓" not in shown
@@ -89,7 +89,7 @@ def test_cards_without_labels_mark_nothing(two):
 
 
 @pytest.mark.parametrize(("width", "columns"), [(40, 1), (79, 1), (80, 2), (125, 3)])
-def test_cards_flow_into_the_width_there_is(two, width, columns):
+def test_cards_fit_the_width(two, width, columns):
     source, answers = two
     six = Source(np.repeat(source.images, 3, 0), source.names * 3)
     shown = printed(
@@ -99,7 +99,7 @@ def test_cards_flow_into_the_width_there_is(two, width, columns):
     assert max(map(len, shown.splitlines())) <= width
 
 
-def test_the_summary_counts():
+def test_summary():
     shown = printed(terminal.summary(Tally(rows=3, unread=1, right=1), 4.0, labeled=True))
     assert re.search(r"images +3\b", shown)
     assert re.search(r"skipped +1\b", shown)
@@ -112,5 +112,5 @@ def test_the_summary_counts():
     assert "read rightly" not in nothing
 
 
-def test_no_speed_where_nothing_was_left_to_read():
+def test_summary_of_a_finished_job():
     assert "a second" not in printed(terminal.summary(Tally(rows=3), 0.0, labeled=False))

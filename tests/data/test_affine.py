@@ -19,17 +19,17 @@ def seven():
     return jaxnet.data.synthetic.draw(jax.random.key(3), 7)
 
 
-def test_nothing_moved_is_the_same_image(seven):
+def test_identity(seven):
     np.testing.assert_allclose(still(jax.random.key(0), seven), seven, atol=1e-5)
 
 
-def test_a_key_is_a_warp(seven):
+def test_deterministic(seven):
     one, again, other = (affine(jax.random.key(n), seven) for n in (1, 1, 2))
     np.testing.assert_array_equal(one, again)
     assert abs(one - other).max() > 0.1
 
 
-def test_a_shift_moves_the_center_of_mass_by_as_much():
+def test_shift():
     dot = jnp.zeros((28, 28)).at[13:15, 13:15].set(1).reshape(784)
     shifted = partial(affine, turn=0, stretch=0, slant=0, shift=3)
     moves = [
@@ -50,7 +50,7 @@ def test_a_shift_moves_the_center_of_mass_by_as_much():
         ({"turn": 0.3, "stretch": 0.1, "slant": 0.2}, None),
     ],
 )
-def test_stretch_and_slant_are_scipys(seven, change, matrix, monkeypatch):
+def test_scale_and_shear_against_scipy(seven, change, matrix, monkeypatch):
     """At the end of every range, where the uniform numbers all are 1."""
     monkeypatch.setattr(jax.random, "uniform", lambda *_: jnp.ones(6))
     ours = still(jax.random.key(0), seven, **change).reshape(28, 28)
@@ -66,7 +66,7 @@ def test_stretch_and_slant_are_scipys(seven, change, matrix, monkeypatch):
 
 
 @pytest.mark.parametrize("angle", [-0.4, 0.3])
-def test_a_turn_is_scipys(seven, angle, monkeypatch):
+def test_rotation_against_scipy(seven, angle, monkeypatch):
     monkeypatch.setattr(jax.random, "uniform", lambda *_: jnp.array([1.0, 0, 0, 0, 0, 0]))
     ours = affine(jax.random.key(0), seven, turn=angle).reshape(28, 28)
     theirs = scipy.ndimage.rotate(
@@ -76,14 +76,14 @@ def test_a_turn_is_scipys(seven, angle, monkeypatch):
     np.testing.assert_allclose(ours[inside], theirs[inside], atol=1e-4)
 
 
-def test_brightness_stays_in_range_and_other_sizes_go(seven):
+def test_range_and_sizes(seven):
     warped = jax.vmap(affine, in_axes=(0, None))(jax.random.split(jax.random.key(0), 50), seven)
     assert warped.min() >= 0
     assert warped.max() <= 1 + 1e-6
     assert affine(jax.random.key(0), jnp.ones(64)).shape == (64,)
 
 
-def test_digits_stay_readable(seven):
+def test_accuracy_of_warped_digits(seven):
     keys = jax.random.split(jax.random.key(0), 100)
     warped = jax.vmap(affine, in_axes=(0, None))(keys, seven)
     assert (jaxnet.classify(jaxnet.pretrained(), warped).digits == 7).mean() > 0.95

@@ -31,7 +31,7 @@ def ways(strength, smoothness):
 
 
 @pytest.mark.full
-def test_shape_and_type_stay_and_brightness_stays_in_range(digits):
+def test_shape_type_and_range(digits):
     keys = jax.random.split(jax.random.key(1), 500)
     bent = bend_each(keys, digits[0])
     assert bent.shape == (500, 784)
@@ -41,14 +41,14 @@ def test_shape_and_type_stay_and_brightness_stays_in_range(digits):
     assert bend(keys[0], np.ones(64, np.float32)).shape == (64,)
 
 
-def test_no_strength_leaves_the_image_as_it_is(digits):
+def test_zero_strength(digits):
     for x in digits[0][:10]:
         np.testing.assert_array_equal(bend(jax.random.key(0), x, strength=0.0), x)
 
 
 @pytest.mark.full
 @pytest.mark.parametrize(("strength", "smoothness"), [(0.8, 4.0), (1.5, 2.0)])
-def test_pixels_go_as_far_as_stated(strength, smoothness):
+def test_displacement(strength, smoothness):
     way = ways(strength, smoothness)
     # Of 2,000 a standard deviation is known to 1.6 %, a mean to 2.2 % of it; here of many pixels.
     inside = way[:, :, 7:21, 7:21]  # no way is long enough to leave the ramp from there
@@ -61,7 +61,7 @@ def test_pixels_go_as_far_as_stated(strength, smoothness):
         np.testing.assert_allclose(np.mean(inwards**2) ** 0.5, strength, rtol=4.5 * 0.022)
 
 
-def test_the_two_sides_move_apart_and_neighbors_alike():
+def test_smoothness():
     """White noise under a Gaussian correlates as under one √2 as wide: exp(-d² / 4s²)."""
     way = ways(0.8, 4.0)
     down, right = way[:, :, 14, 14].T
@@ -73,7 +73,7 @@ def test_the_two_sides_move_apart_and_neighbors_alike():
         np.testing.assert_allclose(got, np.exp(-(d**2) / (4 * 4.0**2)), atol=0.06)
 
 
-def test_a_key_is_a_bend(digits):
+def test_deterministic(digits):
     x = digits[0][0]
     one, again, other = (np.asarray(bend(jax.random.key(n), x)) for n in (1, 1, 2))
     np.testing.assert_array_equal(one, again)
@@ -81,19 +81,19 @@ def test_a_key_is_a_bend(digits):
     assert np.abs(one - x).max() > 0.1
 
 
-def test_under_vmap_as_alone(digits):
+def test_under_vmap(digits):
     keys = jax.random.split(jax.random.key(0), 500)
     alone = [bend(key, x) for key, x in zip(keys[:5], digits[0], strict=False)]
     together = np.asarray(bend_each(keys, digits[0]))
     np.testing.assert_allclose(together[:5], np.array(alone), atol=1e-5)
 
 
-def test_pure_under_jaxs_checks(digits):
+def test_under_jax_checks(digits):
     with jax.checking_leaks(), jax.debug_nans(True), jax.debug_key_reuse(True):
         jax.jit(partial(elastic, strength=1.0))(jax.random.key(0), digits[0][0])
 
 
-def test_bent_digits_stay_readable(digits):
+def test_accuracy_of_bent_digits(digits):
     images, labels = digits
     bent = bend_each(jax.random.split(jax.random.key(1), 500), images)
     assert (jaxnet.classify(jaxnet.pretrained(), bent).digits == labels).mean() > 0.9

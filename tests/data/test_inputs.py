@@ -184,7 +184,7 @@ def mixture(tmp_path_factory):
 
 @settings(deadline=None)
 @given(st.data())
-def test_any_range_is_its_rows_one_by_one(mixture, data):
+def test_ranges_equal_single_rows(mixture, data):
     inputs, expected = mixture
     assert inputs.n == len(expected)
     start = data.draw(st.integers(0, inputs.n))
@@ -203,7 +203,7 @@ def test_any_range_is_its_rows_one_by_one(mixture, data):
     np.testing.assert_allclose(images, np.reshape([i for _, i, _ in wanted], (-1, 784)), atol=1e-6)
 
 
-def test_bytes_stay_bytes_where_no_floats_are(mixture):
+def test_uint8_stays_uint8(mixture):
     inputs, _ = mixture
     assert inputs.read(0, 6).images.dtype == np.uint8
     assert inputs.read(0, 7).images.dtype == np.float32
@@ -211,12 +211,12 @@ def test_bytes_stay_bytes_where_no_floats_are(mixture):
 
 
 @pytest.mark.parametrize("bounds", [(-1, 2), (3, 2), (0, 32), (40, 50)])
-def test_ranges_that_there_are_not(mixture, bounds):
+def test_bad_ranges(mixture, bounds):
     with pytest.raises(ValueError, match=r"within 0 to 27; got"):
         mixture[0].read(*bounds)
 
 
-def test_pictures_as_hugging_face_has_them(tmp_path):
+def test_hugging_face_pictures(tmp_path):
     pages = [page(at) for at in range(4, 16)]
     rows = [{"bytes": png(pixels), "path": None} for pixels in pages]
     rows[3] = None
@@ -236,7 +236,7 @@ def test_pictures_as_hugging_face_has_them(tmp_path):
     np.testing.assert_array_equal(images[good], [jaxnet.data.as_mnist(pages[n]) for n in good])
 
 
-def test_pixels_and_pictures_in_one_column(tmp_path):
+def test_mixed_column(tmp_path):
     values = [PIXELS[0].tobytes(), png(page()), None, PIXELS[1].tobytes()]
     column(tmp_path / "a.parquet", pa.array(values), called="the only one of bytes")
     inputs = open_inputs([tmp_path / "a.parquet"])
@@ -262,7 +262,7 @@ def test_pixels_and_pictures_in_one_column(tmp_path):
         (pa.array([bytes(784), bytes(785)]), "got 785 other bytes"),
     ],
 )
-def test_rows_that_are_no_images(tmp_path, array, wrong):
+def test_bad_rows(tmp_path, array, wrong):
     column(tmp_path / "a.parquet", array)
     images, _, errors = open_inputs([tmp_path / "a.parquet"]).read(0, 2)
     assert [*errors] == [1]
@@ -273,7 +273,7 @@ def test_rows_that_are_no_images(tmp_path, array, wrong):
     assert not images[1].any()
 
 
-def test_two_columns_of_the_name_are_refused(tmp_path):
+def test_duplicate_columns(tmp_path):
     images = pa.array([bytes(784)])
     table = pa.Table.from_arrays([images, images], ["image", "image"])
     parquet.write_table(table, tmp_path / "a")
@@ -282,7 +282,7 @@ def test_two_columns_of_the_name_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["lists", "bytes"])
-def test_columns_are_read_chunk_by_chunk(kind):
+def test_chunked_columns(kind):
     """As pyarrow hands out more than two gigabytes, which it cannot put into one."""
     array = COLUMNS[kind]
     column = pa.chunked_array([array[:7], array[7:7], array[7:20], array[20:]])[2:22]
@@ -340,14 +340,14 @@ def truncated(kind, keep):
         (lambda path: write_idx(path, SQUARE.astype("i4")), "uint8 or floats; got >?i"),
     ],
 )
-def test_a_bad_file_is_an_error_at_opening(tmp_path, make, says):
+def test_bad_files(tmp_path, make, says):
     np.save(tmp_path / "good.npy", PIXELS)
     make(tmp_path / "bad")
     with pytest.raises(FileError, match=f"bad: .*{says}"):
         open_inputs([tmp_path / "good.npy", tmp_path / "bad"])
 
 
-def test_what_is_not_there(tmp_path):
+def test_missing_files(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"a\.npy"):
         open_inputs([tmp_path / "a.npy"])
     with pytest.raises(FileError, match=r"a\*\.npy: no file has this name or matches"):
@@ -357,7 +357,7 @@ def test_what_is_not_there(tmp_path):
         open_inputs([tmp_path / "pipe"])
 
 
-def test_npy_of_every_version(tmp_path):
+def test_npy_versions(tmp_path):
     for version in ((1, 0), (2, 0), (3, 0)):
         with open(tmp_path / "a.npy", "wb") as file:
             np.lib.format.write_array(file, PIXELS, version=version)
@@ -365,7 +365,7 @@ def test_npy_of_every_version(tmp_path):
         np.testing.assert_array_equal(inputs.read(0, N).images, PIXELS)
 
 
-def test_of_floats_it_is_known_from_the_start(tmp_path):
+def test_floats_are_known_at_opening(tmp_path):
     for kind in KINDS:
         write(tmp_path / "a", kind)
         inputs = open_inputs([tmp_path / "a"])
@@ -373,7 +373,7 @@ def test_of_floats_it_is_known_from_the_start(tmp_path):
         assert inputs.floats == (str(tmp_path / "a") if floats else None)
 
 
-def test_large_pictures_are_few_at_a_time(tmp_path):
+def test_large_pictures_in_small_chunks(tmp_path):
     column(tmp_path / "small", COLUMNS["bytes"])
     column(tmp_path / "large", pa.array([{"bytes": os.urandom(300_000)} for _ in range(9)]))
     assert open_inputs([tmp_path / "small"]).at_once > 2_000
@@ -381,7 +381,7 @@ def test_large_pictures_are_few_at_a_time(tmp_path):
     assert open_inputs([tmp_path / "large", tmp_path / "small"]).at_once == 16
 
 
-def test_of_nothing_there_is_nothing(tmp_path):
+def test_no_paths(tmp_path):
     np.save(tmp_path / "a.npy", FLOATS[:0])
     write_idx(tmp_path / "b.gz", SQUARE[:0])
     column(tmp_path / "c", COLUMNS["lists"][:0])
@@ -397,7 +397,7 @@ def test_of_nothing_there_is_nothing(tmp_path):
 
 @pytest.mark.parametrize("kind", ["npy", "npy, Fortran", "IDX", "lists", "bytes"])
 @pytest.mark.parametrize("change", [-784, 784, 0])
-def test_a_file_that_has_changed_shifts_no_rows(tmp_path, kind, change):
+def test_changed_file(tmp_path, kind, change):
     path = tmp_path / "images"
     write(path, kind)
     inputs = open_inputs([path])
@@ -415,7 +415,7 @@ def test_a_file_that_has_changed_shifts_no_rows(tmp_path, kind, change):
 
 
 @pytest.mark.parametrize("kind", ["npy", "npy, square, Fortran", "IDX"])
-def test_rows_that_were_read_outlive_their_file(tmp_path, kind):
+def test_rows_outlive_their_file(tmp_path, kind):
     """A map of a file that is cut short would end the process here."""
     write(tmp_path / "images", kind)
     images = open_inputs([tmp_path / "images"]).read(3, 20).images
@@ -424,7 +424,7 @@ def test_rows_that_were_read_outlive_their_file(tmp_path, kind):
 
 
 @pytest.mark.parametrize("fortran", [False, True])
-def test_a_file_that_is_cut_short_while_it_is_read(tmp_path, fortran):
+def test_file_truncated_while_reading(tmp_path, fortran):
     path = tmp_path / "values"
     path.write_bytes(bytes(10))
     layout = Layout(np.dtype("u1"), (6, 2), 0, fortran)
@@ -432,7 +432,7 @@ def test_a_file_that_is_cut_short_while_it_is_read(tmp_path, fortran):
         read_rows(found("values", str(path), path.stat()), layout, 3, 6)
 
 
-def test_a_picture_that_has_gone_is_an_error_of_its_row(tmp_path):
+def test_missing_picture(tmp_path):
     for n in range(4):
         (tmp_path / f"{n}.png").write_bytes(png(page(at=5 + 3 * n)))
     before = read_images(tmp_path).images
@@ -465,7 +465,7 @@ def test_patterns(tmp_path):
     assert names("[0].png") == ["[0].png"]  # a file of this name
 
 
-def test_patterns_pass_nothing_over(tmp_path):
+def test_unreadable_folders_in_patterns(tmp_path):
     write(tmp_path / "a.npy", "npy")
     os.symlink("gone.npy", tmp_path / "b.npy")
     with pytest.raises(FileNotFoundError, match=r"b\.npy"):
@@ -491,7 +491,7 @@ def unprivileged():
 
 
 @pytest.mark.parametrize("pattern", ["*/*.png", "**/*.png", "**", "*/deep/*.png", "b/[d]*/*.png"])
-def test_a_folder_that_a_pattern_may_not_look_into(unprivileged, pattern):
+def test_unreadable_folder(unprivileged, pattern):
     for name in ("a", "b"):
         (unprivileged / name / "deep").mkdir(parents=True)
         for place in (unprivileged / name, unprivileged / name / "deep"):
@@ -506,7 +506,7 @@ def test_a_folder_that_a_pattern_may_not_look_into(unprivileged, pattern):
 
 
 @pytest.mark.parametrize("way", [".", "*.png"])
-def test_pictures_that_cannot_be_opened_are_errors_of_their_rows(unprivileged, way):
+def test_unreadable_pictures(unprivileged, way):
     for n in range(6):
         (unprivileged / f"{n}.png").write_bytes(png(page()))
     for n, target in ((1, "gone.png"), (2, "2.png"), (3, "0.png/a.png"), (4, 300 * "a")):
@@ -525,7 +525,7 @@ def test_pictures_that_cannot_be_opened_are_errors_of_their_rows(unprivileged, w
     assert not images[1:].any()
 
 
-def test_patterns_pass_over_the_folder_of_the_answers(tmp_path):
+def test_patterns_skip_the_output_folder(tmp_path):
     out = tmp_path / "scans" / "out"
     out.mkdir(parents=True)
     write(tmp_path / "scans" / "a", "npy")
@@ -539,7 +539,7 @@ def test_patterns_pass_over_the_folder_of_the_answers(tmp_path):
     assert len(expand(pattern, without=tmp_path / "scans" / "ou")) == 2
 
 
-def test_the_identity_changes_with_what_is_opened(tmp_path):
+def test_identity(tmp_path):
     folder = tmp_path / "scans"
     folder.mkdir()
     (folder / "0.png").write_bytes(png(page()))
@@ -569,7 +569,7 @@ def test_the_identity_changes_with_what_is_opened(tmp_path):
     assert third[2] != second[2]
 
 
-def test_the_standard_input_is_known_by_its_content(pipe, monkeypatch):
+def test_identity_of_standard_input(pipe, monkeypatch):
     for at in (5, 9):
         pipe(png(page(at)))
         inputs = open_inputs(["-"])
@@ -593,13 +593,13 @@ def test_the_standard_input_is_known_by_its_content(pipe, monkeypatch):
             open_inputs(["-"])
 
 
-def test_no_standard_input_at_all(monkeypatch):
+def test_no_standard_input(monkeypatch):
     monkeypatch.setattr(sys, "stdin", None)  # as after `<&-`
     with pytest.raises(FileError, match="standard input: no input"):
         open_inputs(["-"])
 
 
-def test_where_nothing_more_can_be_unpacked_the_folder_is_named(tmp_path):
+def test_full_temporary_folder(tmp_path):
     write_idx(tmp_path / "a.gz", np.zeros((1000, 784), np.uint8))
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -613,7 +613,7 @@ def test_where_nothing_more_can_be_unpacked_the_folder_is_named(tmp_path):
     assert raised.value.filename == gettempdir()
 
 
-def test_temporary_files_go_with_what_reads_them(tmp_path):
+def test_temporary_files_are_deleted(tmp_path):
     write(tmp_path / "a", "IDX, gzip")
     gc.collect()
     before = len(os.listdir("/proc/self/fd"))
@@ -626,7 +626,7 @@ def test_temporary_files_go_with_what_reads_them(tmp_path):
     np.testing.assert_array_equal(rows.images[-N:], PIXELS)
 
 
-def test_without_pyarrow(tmp_path, monkeypatch):
+def test_missing_pyarrow(tmp_path, monkeypatch):
     write(tmp_path / "a", "lists")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'jaxnet-digits\[parquet\]'"):
@@ -635,7 +635,7 @@ def test_without_pyarrow(tmp_path, monkeypatch):
 
 @settings(deadline=None, max_examples=200)
 @given(kind=st.sampled_from(["lists", "bytes"]), data=st.data())
-def test_a_damaged_table_gives_images_or_the_error(tmp_path_factory, kind, data):
+def test_damaged_parquet(tmp_path_factory, kind, data):
     path = tmp_path_factory.getbasetemp() / "damaged.parquet"
     write(path, kind)
     content = bytearray(path.read_bytes())
@@ -649,7 +649,7 @@ def test_a_damaged_table_gives_images_or_the_error(tmp_path_factory, kind, data)
         assert str(path) in str(error)
 
 
-def test_memory_stays_bounded(tmp_path):
+def test_bounded_memory(tmp_path):
     """Three hundred megabytes of bytes, as many of floats the hard way round, in ranges."""
     code = """
 import gc, resource, sys

@@ -25,7 +25,7 @@ def save_picture(path, at=30):
 
 
 @pytest.mark.parametrize("name", ["images", "images.gz", "images.png"])
-def test_idx_whatever_its_name(tmp_path, images, name):
+def test_idx_by_any_name(tmp_path, images, name):
     write_idx(tmp_path / name, images)
     source = read_images(tmp_path / name)
     np.testing.assert_array_equal(source.images, images.reshape(5, 784))
@@ -43,7 +43,7 @@ def test_idx_whatever_its_name(tmp_path, images, name):
         (lambda a: np.asfortranarray(a), 5),
     ],
 )
-def test_npy_in_every_shape(tmp_path, images, change, n):
+def test_npy_shapes(tmp_path, images, change, n):
     np.save(tmp_path / "images.npy", change(images))
     source = read_images(tmp_path / "images.npy")
     np.testing.assert_array_equal(source.images, images[:n].reshape(n, 784))
@@ -58,7 +58,7 @@ def test_npy_of_floats(tmp_path, images, dtype):
     np.testing.assert_allclose(source.images, images.reshape(5, 784) / 255, atol=1e-3)
 
 
-def test_a_folder_in_the_order_of_its_names(tmp_path):
+def test_folder_order(tmp_path):
     for name in ("b.png", "a.jpg", "C.PNG"):
         save_picture(tmp_path / name)
     (tmp_path / "notes.txt").write_text("not a picture")
@@ -68,14 +68,14 @@ def test_a_folder_in_the_order_of_its_names(tmp_path):
     assert source.images.shape == (3, 784)
 
 
-def test_a_bad_picture_in_a_folder_is_named(tmp_path):
+def test_bad_picture_in_a_folder(tmp_path):
     save_picture(tmp_path / "a.png")
     (tmp_path / "b.png").write_text("not a picture")
     with pytest.raises(FileError, match=r"b\.png"):
         read_images(tmp_path)
 
 
-def test_sources_together(images):
+def test_join(images):
     rows = images.reshape(5, 784)
     bytes_ = Source(rows[:2], ["a", "b"])
     both = join([bytes_, Source(rows[2:], ["c", "d", "e"])])
@@ -100,13 +100,13 @@ def test_sources_together(images):
         (np.array([{}]), "array of numbers; got object"),
     ],
 )
-def test_arrays_that_are_not_images(tmp_path, array, says):
+def test_bad_arrays(tmp_path, array, says):
     np.save(tmp_path / "images.npy", array, allow_pickle=True)
     with pytest.raises(FileError, match=says):
         read_images(tmp_path / "images.npy")
 
 
-def test_labels_in_place_of_images(tmp_path):
+def test_labels_instead_of_images(tmp_path):
     write_idx(tmp_path / "labels", np.arange(10).astype("u1"))
     with pytest.raises(FileError, match=r"labels: expected images .* got shape \(10,\)"):
         read_images(tmp_path / "labels")
@@ -115,7 +115,7 @@ def test_labels_in_place_of_images(tmp_path):
 @pytest.mark.parametrize(
     "shape", ["(True, 784)", "(0, 10**30)", "(-5, 784)", f"({'1, ' * 65})", f"({'9' * 4000},)"]
 )
-def test_shapes_that_no_array_has(tmp_path, shape):
+def test_impossible_shapes(tmp_path, shape):
     header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
     path = tmp_path / "odd.npy"
     path.write_bytes(NPY + len(header).to_bytes(2, "little") + header + bytes(784))
@@ -123,17 +123,17 @@ def test_shapes_that_no_array_has(tmp_path, shape):
         read_images(path)
 
 
-def test_an_empty_folder(tmp_path):
+def test_empty_folder(tmp_path):
     with pytest.raises(FileError, match="no pictures in this folder"):
         read_images(tmp_path)
 
 
-def test_a_missing_file(tmp_path):
+def test_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError):
         read_images(tmp_path / "nothing.png")
 
 
-def test_a_bad_image_among_good_ones_is_an_error_where_all_are_wanted(tmp_path, images):
+def test_one_bad_image(tmp_path, images):
     floats = images.reshape(5, 784) / 255
     floats[3, 7] = np.inf
     np.save(tmp_path / "images.npy", floats)
@@ -143,7 +143,7 @@ def test_a_bad_image_among_good_ones_is_an_error_where_all_are_wanted(tmp_path, 
         read_images(tmp_path / "images.npy")
 
 
-def test_a_pattern_in_the_order_of_the_names(tmp_path, images):
+def test_pattern_order(tmp_path, images):
     for name in ("b.npy", "a.npy"):
         np.save(tmp_path / name, images[: 2 + (name == "b.npy")])
     source = read_images(tmp_path / "*.npy")
@@ -171,7 +171,7 @@ def test_labels(tmp_path, dtype):
         (np.array([-1, 3]), "got -1 to 3"),
     ],
 )
-def test_arrays_that_are_not_labels(tmp_path, array, says):
+def test_bad_labels(tmp_path, array, says):
     np.save(tmp_path / "labels.npy", array)
     with pytest.raises(FileError, match=says):
         read_labels(tmp_path / "labels.npy")
@@ -192,7 +192,7 @@ def test_arrays_that_are_not_labels(tmp_path, array, says):
     .map(lambda t: (f"{{'descr': '{t[0]}', 'fortran_order': False, 'shape': {t[1]}, }}\n", t[2]))
     .map(lambda pair: NPY + len(pair[0]).to_bytes(2, "little") + pair[0].encode() + pair[1])
 )
-def test_arbitrary_bytes_give_images_or_the_error(tmp_path, content):
+def test_arbitrary_bytes(tmp_path, content):
     path = tmp_path / "arbitrary"
     path.write_bytes(content)
     for read in (read_images, read_labels):

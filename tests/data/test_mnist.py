@@ -84,7 +84,7 @@ def check(digits, prefix):
     np.testing.assert_array_equal(labels, FILES[f"{prefix}-labels-idx1-ubyte"])
 
 
-def test_the_real_files_are_the_published_ones(mnist):
+def test_published_checksums(mnist):
     for split, n in (("train", 60_000), ("test", 10_000)):
         images, labels = mnist[split]
         assert images.shape == (n, 784)
@@ -103,28 +103,26 @@ def test_from_a_folder(published):
     check(load_mnist("test", str(published)), "t10k")
 
 
-def test_from_the_environments_folder(published, monkeypatch):
+def test_from_jaxnet_data(published, monkeypatch):
     monkeypatch.setenv("JAXNET_DATA", str(published))
     check(load_mnist("test"), "t10k")
 
 
-def test_where_the_environments_folder_lacks_it_the_cache_is_next(
-    published, cache, tmp_path, monkeypatch
-):
+def test_cache_after_jaxnet_data(published, cache, tmp_path, monkeypatch):
     monkeypatch.setenv("JAXNET_DATA", str(tmp_path))
     cache.parent.mkdir()
     published.rename(cache)
     check(load_mnist("test", mirrors=[]), "t10k")
 
 
-def test_unpacked_and_with_the_other_dot(published):
+def test_file_name_variants(published):
     packed = published / "t10k-images-idx3-ubyte.gz"
     (published / "t10k-images.idx3-ubyte").write_bytes(gzip.decompress(packed.read_bytes()))
     packed.unlink()
     check(load_mnist("test", published), "t10k")
 
 
-def test_downloaded_once_then_from_the_cache(published, cache, serve):
+def test_download_is_cached(published, cache, serve):
     mirror, asked = serve(published)
     check(load_mnist("test", mirrors=[mirror]), "t10k")
     assert sorted(asked) == ["/t10k-images-idx3-ubyte.gz", "/t10k-labels-idx1-ubyte.gz"]
@@ -146,7 +144,7 @@ def an_error_page(path, content):
 
 
 @pytest.mark.parametrize("change", [truncated, another_file, an_error_page])
-def test_the_second_mirror_serves_when_the_first_fails(published, cache, serve, change):
+def test_second_mirror(published, cache, serve, change):
     bad, asked_bad = serve(published, change)
     good, asked_good = serve(published)
     check(load_mnist("train", mirrors=[bad, good]), "train")
@@ -158,14 +156,14 @@ def test_the_second_mirror_serves_when_the_first_fails(published, cache, serve, 
 
 
 @pytest.mark.parametrize("change", [truncated, another_file, an_error_page])
-def test_when_no_mirror_serves_nothing_is_kept(published, cache, serve, change):
+def test_all_mirrors_fail(published, cache, serve, change):
     bad, _ = serve(published, change)
     with pytest.raises(FileError, match="not found and could not be downloaded"):
         load_mnist("train", mirrors=[bad, bad])
     assert list(cache.iterdir()) == []
 
 
-def test_offline_it_says_what_to_put_where(cache):
+def test_offline(cache):
     nobody = "http://127.0.0.1:9/"  # the discard port, where nothing listens
     with pytest.raises(FileError) as raised:
         load_mnist("train", mirrors=[nobody])
@@ -176,12 +174,12 @@ def test_offline_it_says_what_to_put_where(cache):
     assert all(f"{name}.gz" in said for name in FILES)
 
 
-def test_a_folder_without_it_is_named(tmp_path):
+def test_folder_without_mnist(tmp_path):
     with pytest.raises(FileError, match=f"{tmp_path}: no train-images-idx3-ubyte"):
         load_mnist("train", tmp_path)
 
 
-def test_files_that_are_not_images_and_labels(published):
+def test_bad_files(published):
     write = partial(write_idx, published / "t10k-labels-idx1-ubyte.gz")
     write(np.array([7, 2], "u1"))
     with pytest.raises(FileError, match="expected 3 labels"):
@@ -194,6 +192,6 @@ def test_files_that_are_not_images_and_labels(published):
         load_mnist("test", published)
 
 
-def test_an_unknown_split():
+def test_unknown_split():
     with pytest.raises(ValueError, match="'train' or 'test'; got 'valid'"):
         load_mnist("valid")

@@ -37,7 +37,7 @@ def reads(image):
     return int(jaxnet.predict(jaxnet.pretrained(), np.asarray(image)))
 
 
-def test_mnist_enlarged_inverted_and_shifted_is_read_as_well(mnist, tmp_path):
+def test_enlarged_inverted_and_shifted_mnist(mnist, tmp_path):
     """As PNG files, 250 of the test images: at most one point fewer are read rightly."""
     images, labels = (part[:250] for part in mnist["test"])
     params = jaxnet.pretrained()
@@ -55,7 +55,7 @@ def test_mnist_enlarged_inverted_and_shifted_is_read_as_well(mnist, tmp_path):
     assert after >= before - 0.01
 
 
-def test_the_frame_is_mnists(seven):
+def test_mnist_frame(seven):
     image = as_mnist(page(seven)).reshape(28, 28)
     rows, columns = np.flatnonzero(image.any(1)), np.flatnonzero(image.any(0))
     assert max(np.ptp(rows), np.ptp(columns)) + 1 == 20
@@ -67,7 +67,7 @@ def test_the_frame_is_mnists(seven):
 
 
 @pytest.mark.parametrize("light", [True, False])
-def test_ground_place_size_and_contrast_do_not_matter(seven, light):
+def test_invariance(seven, light):
     expected = as_mnist(page(seven))
     for variant in (
         page(seven, light=light),
@@ -114,7 +114,7 @@ def test_photos(photo, mnist):
     assert (jaxnet.classify(jaxnet.pretrained(), framed).digits == labels).mean() >= 0.9
 
 
-def test_transparent_pictures_in_either_ink(seven):
+def test_transparency(seven):
     opacity = page(seven, light=False)
     for ink in (0, 255):
         picture = np.full((*opacity.shape, 4), ink, np.uint8)
@@ -139,7 +139,7 @@ def test_transparent_pictures_in_either_ink(seven):
         ("P", "gif"),
     ],
 )
-def test_every_kind_of_file(seven, tmp_path, mode, suffix):
+def test_every_file_format(seven, tmp_path, mode, suffix):
     picture = page(seven)
     image = Image.fromarray(picture)
     if mode == "I;16":
@@ -161,7 +161,7 @@ def test_large_pictures(seven, tmp_path, wide):
     assert reads(read_image(tmp_path / "big.png")) == 7
 
 
-def test_a_phones_rotation_is_undone(seven, tmp_path):
+def test_exif_rotation(seven, tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # "turn by 90 degrees clockwise to view"
     Image.fromarray(np.rot90(page(seven))).save(tmp_path / "turned.jpg", exif=exif)
@@ -191,14 +191,14 @@ def png(width, height, data=b""):
     ],
     ids=["empty", "text", "svg", "no data", "truncated", "bomb", "large"],
 )
-def test_what_is_not_a_picture_is_the_error(tmp_path, content):
+def test_not_a_picture(tmp_path, content):
     path = tmp_path / "picture.png"
     path.write_bytes(content)
     with pytest.raises(FileError, match=str(path)):
         read_image(path)
 
 
-def test_a_truncated_jpeg_is_the_error(seven, tmp_path):
+def test_truncated_jpeg(seven, tmp_path):
     Image.fromarray(page(seven)).save(tmp_path / "cut.jpg")
     whole = (tmp_path / "cut.jpg").read_bytes()
     (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
@@ -207,7 +207,7 @@ def test_a_truncated_jpeg_is_the_error(seven, tmp_path):
 
 
 @pytest.mark.parametrize("value", [0, 128, 255])
-def test_an_empty_page_is_the_error_not_a_digit(tmp_path, value):
+def test_empty_page(tmp_path, value):
     Image.fromarray(np.full((50, 50), value, np.uint8)).save(tmp_path / "empty.png")
     with pytest.raises(FileError, match=r"empty\.png: nothing is drawn"):
         read_image(tmp_path / "empty.png")
@@ -227,7 +227,7 @@ def test_an_empty_page_is_the_error_not_a_digit(tmp_path, value):
         np.eye(28).astype(str),
     ],
 )
-def test_arrays_that_are_not_pictures(picture):
+def test_bad_arrays(picture):
     with pytest.raises(ValueError, match="expected"):
         as_mnist(picture)
 
@@ -248,7 +248,7 @@ def seeds():
     damage=st.binary(max_size=20),
     place=st.floats(0, 1),
 )
-def test_arbitrary_bytes_give_an_image_or_the_error(tmp_path, seed, cut, damage, place):
+def test_arbitrary_bytes(tmp_path, seed, cut, damage, place):
     content = bytearray(seed[: int(len(seed) * cut)])
     at = int(len(content) * place)
     content[at : at + len(damage)] = damage
@@ -263,7 +263,7 @@ def test_arbitrary_bytes_give_an_image_or_the_error(tmp_path, seed, cut, damage,
 
 
 @pytest.mark.parametrize("error", [MemoryError(), OSError(errno.EIO, "Input/output error")])
-def test_what_is_not_the_pictures_fault_is_not_called_so(error):
+def test_other_errors_pass_through(error):
     class Failing(io.BytesIO):
         def read(self, *_):
             raise error

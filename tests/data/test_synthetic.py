@@ -16,7 +16,7 @@ def drawn():
     return sample(jax.random.key(0), 5_000)
 
 
-def test_images_are_images_and_labels_are_digits(drawn):
+def test_shapes_and_ranges(drawn):
     images, labels = drawn
     chex.assert_shape(images, (5_000, 784))
     chex.assert_shape(labels, (5_000,))
@@ -26,7 +26,7 @@ def test_images_are_images_and_labels_are_digits(drawn):
     assert abs(np.bincount(labels, minlength=10) - 500).max() < 106
 
 
-def test_the_frame_is_mnists(drawn):
+def test_mnist_frame(drawn):
     images = np.asarray(drawn[0]).reshape(-1, 28, 28)
     # Few touch the frame: of these 5 in a hundred, of MNIST's own 1.
     assert images[:, [0, -1], :].any(axis=(1, 2)).mean() < 0.06
@@ -42,13 +42,13 @@ def test_the_frame_is_mnists(drawn):
     assert longest.max() <= 21
 
 
-def test_the_ink_is_as_plentiful_as_mnists(drawn, mnist):
+def test_mnist_ink(drawn, mnist):
     ours = np.asarray(drawn[0]).sum(1).mean()
     theirs = mnist["train"].images.sum(1).mean() / 255
     assert abs(ours / theirs - 1) < 0.2
 
 
-def test_the_trained_network_reads_them_unseen(drawn):
+def test_accuracy_of_the_trained_network(drawn):
     """As the README says: more than 99 % of all, and of no digit alone less than 90 %."""
     images, labels = drawn
     digits = jaxnet.classify(jaxnet.pretrained(), images).digits
@@ -58,7 +58,7 @@ def test_the_trained_network_reads_them_unseen(drawn):
         assert (digits[of_this] == digit).mean() >= 0.9, digit
 
 
-def test_they_are_like_mnists_own_to_a_reader_that_jaxnet_had_no_hand_in(drawn, mnist):
+def test_independent_classifier(drawn, mnist):
     """The nearest of 10,000 training images, pixel by pixel, has the same label for most."""
     images, labels = np.asarray(drawn[0][:500]), np.asarray(drawn[1][:500])
     train = mnist["train"].images[:10_000].astype(np.float32) / 255
@@ -80,14 +80,14 @@ def hands(**fixed):
 
 @pytest.mark.full
 @pytest.mark.parametrize("name", synthetic._HAND)
-def test_all_that_may_differ_from_hand_to_hand_does(name):
+def test_variation(name):
     low, high = synthetic._HAND[name]
     difference = abs(hands(**{name: low}) - hands(**{name: low + 0.8 * (high - low)}))
     assert difference.mean() > 1e-3
 
 
 @pytest.mark.slow
-def test_the_same_digits_with_x64_and_strict_types():
+def test_x64_and_strict_types():
     image = draw(jax.random.key(0), 4)
     images, labels = sample(jax.random.key(0), 20)
     with jax.enable_x64(True):
@@ -99,14 +99,14 @@ def test_the_same_digits_with_x64_and_strict_types():
         np.testing.assert_array_equal(the_same, labels)
 
 
-def test_a_key_is_a_hand():
+def test_deterministic():
     one, again, other = (draw(jax.random.key(n), 4) for n in (1, 1, 2))
     np.testing.assert_array_equal(one, again)
     assert abs(one - other).max() > 0.5
 
 
 @pytest.mark.slow
-def test_pure_under_jit_vmap_and_jaxs_checks():
+def test_under_jit_vmap_and_jax_checks():
     with jax.checking_leaks(), jax.debug_nans(True), jax.debug_key_reuse(True):
         traced = jax.jit(chex.assert_max_traces(draw, n=1))
         for digit in range(2):
@@ -121,6 +121,6 @@ def test_pure_under_jit_vmap_and_jaxs_checks():
 
 
 @pytest.mark.parametrize("digit", [-1, 10, 42])
-def test_only_ten_digits_are_known(digit):
+def test_unknown_digit(digit):
     with pytest.raises(ValueError, match=f"0 to 9; got {digit}"):
         draw(jax.random.key(0), digit)

@@ -109,7 +109,7 @@ def same(ours, theirs):
 
 
 @pytest.mark.parametrize("name", PACKAGES)
-def test_the_trained_network_computes_the_equation_there(name):
+def test_trained_network_elsewhere(name):
     images, _ = jaxnet.data.synthetic.sample(jax.random.key(0), 20)
     package, params = PACKAGES[name], jaxnet.pretrained()
     theirs = package.run(package.give(params), np.asarray(images))
@@ -118,7 +118,7 @@ def test_the_trained_network_computes_the_equation_there(name):
 
 @pytest.mark.full
 @pytest.mark.parametrize(("name", "squash", "last_squash"), CASES)
-def test_what_is_given_computes_the_same_and_is_taken_back(name, squash, last_squash, small, x):
+def test_round_trip(name, squash, last_squash, small, x):
     package = PACKAGES[name]
     model = package.give(small, squash=squash, last_squash=last_squash)
     again, spec = package.take(model)
@@ -128,7 +128,7 @@ def test_what_is_given_computes_the_same_and_is_taken_back(name, squash, last_sq
 
 
 @pytest.mark.parametrize("name", PACKAGES)
-def test_a_network_of_one_layer(name, x):
+def test_single_layer(name, x):
     package = PACKAGES[name]
     params = jaxnet.init(jax.random.key(0), (20, 5))
     again, spec = package.take(package.give(params))
@@ -137,7 +137,7 @@ def test_a_network_of_one_layer(name, x):
 
 
 @pytest.mark.parametrize("name", PACKAGES)
-def test_the_squashes_it_has_no_word_for_are_the_error(name, small):
+def test_unsupported_squash(name, small):
     package, params = PACKAGES[name], small
     for squash in {*ALL - package.squashes, "sine"}:
         with pytest.raises(ValueError, match=f"squash.*{squash}"):
@@ -178,7 +178,7 @@ def mlp():
     return eqx.nn.MLP(20, 5, 6, 2, final_activation=lambda z: z, key=jax.random.key(0))
 
 
-def test_another_version_of_each_is_taken(x):
+def test_variants_of_each_model(x):
     """Made by the packages themselves, by their own rules."""
     for model, name, sizes, squashes in (
         (torchs().eval(), "torch", (20, 7, 6, 5), ("silu", "identity")),
@@ -194,7 +194,7 @@ def test_another_version_of_each_is_taken(x):
 
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("activation", ["logistic", "relu"])
-def test_a_network_that_scikit_learn_fitted(n_classes, activation, x):
+def test_fitted_by_scikit_learn(n_classes, activation, x):
     """Probabilities are equal; of two classes there is one output, the second's."""
     y = np.array([3, 5, 8])[np.arange(9) % n_classes]
     model = sklearn_network.MLPClassifier((7, 6), activation=activation, random_state=0)
@@ -206,7 +206,7 @@ def test_a_network_that_scikit_learn_fitted(n_classes, activation, x):
     np.testing.assert_allclose(ours, theirs[:, -ours.shape[1] :], atol=1e-5)
 
 
-def test_scikit_learn_reads_the_digits_that_jaxnet_reads():
+def test_scikit_learn_predictions():
     images, _ = jaxnet.data.synthetic.sample(jax.random.key(0), 200)
     digits = formats.to_sklearn(jaxnet.pretrained()).predict(np.asarray(images))
     np.testing.assert_array_equal(digits, jaxnet.classify(jaxnet.pretrained(), images).digits)
@@ -214,7 +214,7 @@ def test_scikit_learn_reads_the_digits_that_jaxnet_reads():
         formats.to_sklearn(jaxnet.init(jax.random.key(0), (20, 2)))
 
 
-def test_one_output_means_the_same_to_each():
+def test_single_output():
     """By its threshold, in scikit-learn, ONNX Runtime, StableHLO and here."""
     onnxruntime = pytest.importorskip("onnxruntime")
     params = jaxnet.init(jax.random.key(3), (784, 16, 1))
@@ -234,7 +234,7 @@ def test_one_output_means_the_same_to_each():
     np.testing.assert_array_equal(program.call(images)[0], expected)
 
 
-def test_gradients_are_the_same_there(x):
+def test_gradients(x):
     params = jaxnet.init(jax.random.key(0), (20, 7, 5))
     y = jax.random.uniform(jax.random.key(1), (9, 5))
 
@@ -277,7 +277,7 @@ def compact(squash, sizes=(7, 5)):
     return Network()
 
 
-def test_linens_variables_both_ways(x):
+def test_linen_round_trip(x):
     model = compact(linen.relu, (7,) * 11 + (5,))  # so that Dense_10 comes after Dense_9
     variables = model.init(jax.random.key(0), x)
     params, spec = formats.from_linen(variables, squash="relu", last_squash="identity")
@@ -291,7 +291,7 @@ def test_linens_variables_both_ways(x):
     np.testing.assert_allclose(forward(params, spec, x), row.apply(variables, x), atol=1e-5)
 
 
-def test_what_is_taken_is_a_copy():
+def test_from_x_copies():
     """PyTorch and scikit-learn change their arrays in place."""
     for name, change in (
         ("torch", lambda model: [p.data.zero_() for p in model.parameters()]),
@@ -306,7 +306,7 @@ def test_what_is_taken_is_a_copy():
         same(original, params)
 
 
-def test_nothing_is_drawn_from_anyones_random_numbers():
+def test_global_random_state_is_untouched():
     def states():
         numpys = np.random.get_state()[1]  # noqa: NPY002
         return np.concatenate([torch.get_rng_state().numpy(), numpys])
@@ -317,7 +317,7 @@ def test_nothing_is_drawn_from_anyones_random_numbers():
     np.testing.assert_array_equal(states(), before)
 
 
-def test_a_network_stays_in_the_mode_it_was_in():
+def test_training_mode_is_kept():
     model = torchs()
     model[1][2].eval()
     formats.from_torch(model)
@@ -375,14 +375,14 @@ T, K = torch.nn, keras.layers
         ("sklearn", lambda: sklearn_network, "has been fitted"),
     ],
 )
-def test_what_jaxnet_has_no_network_for_is_the_error(name, make, says):
+def test_unsupported_models(name, make, says):
     with pytest.raises((TypeError, ValueError), match=says) as raised:
         PACKAGES[name].take(make())
     assert len(str(raised.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize("ending", ["safetensors", "pt"])
-def test_pytorch_loads_the_state_dicts_that_are_written(tmp_path, ending, x):
+def test_state_dict_in_pytorch(tmp_path, ending, x):
     params = jaxnet.init(jax.random.key(0), (20, 7, 5))
     path = tmp_path / f"network.{ending}"
     save_state_dict(path, params, squash="relu", last_squash="identity")
@@ -415,7 +415,7 @@ class Fc(torch.nn.Module):
 
 @pytest.mark.parametrize("ending", ["safetensors", "pt", "pth"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float64"])
-def test_state_dicts_that_pytorch_wrote_are_loaded(tmp_path, ending, dtype, x):
+def test_state_dict_from_pytorch(tmp_path, ending, dtype, x):
     torch.manual_seed(0)
     model = Fc().to(getattr(torch, dtype))
     path = tmp_path / f"network.{ending}"
@@ -446,7 +446,7 @@ def test_state_dicts_that_pytorch_wrote_are_loaded(tmp_path, ending, dtype, x):
     ],
 )
 @pytest.mark.parametrize("ending", ["safetensors", "pt"])
-def test_other_state_dicts_are_the_error(tmp_path, change, says, ending):
+def test_bad_state_dicts(tmp_path, change, says, ending):
     model = torch.nn.Sequential(torch.nn.Linear(20, 7), torch.nn.ReLU(), torch.nn.Linear(7, 5))
     state, path = dict(model.state_dict()), tmp_path / f"network.{ending}"
     change(state)
@@ -463,7 +463,7 @@ class Mischief:
         return os.mkdir, (os.environ["MISCHIEF"],)
 
 
-def test_no_code_in_a_file_is_run(tmp_path, monkeypatch):
+def test_no_code_is_run(tmp_path, monkeypatch):
     monkeypatch.setenv("MISCHIEF", str(tmp_path / "done"))
     path = tmp_path / "network.pt"
     torch.save({"0.weight": torch.ones(2, 2), "0.bias": Mischief()}, path)
@@ -483,7 +483,7 @@ def test_no_code_in_a_file_is_run(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("ending", ["pt", "safetensors", "keras", "onnx"])
 @pytest.mark.parametrize("keep", [0, 100, 0.5])
-def test_damaged_files_are_the_error(tmp_path, ending, keep):
+def test_damaged_files(tmp_path, ending, keep):
     path = tmp_path / f"network.{ending}"
     convert.write(path, *jaxnet.load())
     whole = path.read_bytes()
@@ -493,7 +493,7 @@ def test_damaged_files_are_the_error(tmp_path, ending, keep):
     assert len(str(raised.value).splitlines()) == 1
 
 
-def test_keras_files_both_ways(tmp_path, x):
+def test_keras_file_round_trip(tmp_path, x):
     model = kerass()
     model.save(tmp_path / "theirs.keras")
     params, spec = convert.read(tmp_path / "theirs.keras")
@@ -509,7 +509,7 @@ def test_keras_files_both_ways(tmp_path, x):
         convert.read(tmp_path / "convolution.keras")
 
 
-def test_from_kind_to_kind_and_back(tmp_path):
+def test_convert_round_trip(tmp_path):
     """All the way round, a network comes home with every bit and with what was said of it."""
     params = jaxnet.init(jax.random.key(0), (20, 7, 5))
     home = tmp_path / "home.safetensors"
@@ -531,7 +531,7 @@ def test_from_kind_to_kind_and_back(tmp_path):
         here = there
 
 
-def test_a_squash_that_contradicts_the_file_is_the_error(tmp_path):
+def test_contradicting_squash(tmp_path):
     path = tmp_path / "network.safetensors"
     jaxnet.save(path, jaxnet.init(jax.random.key(0), (20, 5)))
     with pytest.raises(FileError, match="the file says sigmoid, not relu"):
@@ -539,7 +539,7 @@ def test_a_squash_that_contradicts_the_file_is_the_error(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["network.h5", "network.npz", "network.stablehlo", "network"])
-def test_other_endings_are_the_error(tmp_path, name):
+def test_unknown_ending(tmp_path, name):
     for attempt in (convert.read, convert.check_ending):
         with pytest.raises(FileError, match=r"between \.safetensors, \.onnx, \.pt, \.pth, \.keras"):
             attempt(tmp_path / name)
@@ -557,7 +557,7 @@ def test_other_endings_are_the_error(tmp_path, name):
         (formats.stablehlo.export, "flatbuffers", r"pip install 'jaxnet-digits\[stablehlo\]'"),
     ],
 )
-def test_a_package_that_is_missing_is_named_with_the_command(call, missing, command, monkeypatch):
+def test_missing_package(call, missing, command, monkeypatch):
     for name in [name for name in sys.modules if name.split(".")[0] == missing]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "path", [])  # where nothing is installed
@@ -565,7 +565,7 @@ def test_a_package_that_is_missing_is_named_with_the_command(call, missing, comm
         call(jaxnet.pretrained())
 
 
-def test_squashes_are_known_by_what_they_do():
+def test_squash_by_probing():
     for name, function in SQUASHES.items():
         assert squash_of(lambda z: function(jnp.asarray(z)), "mine") == name  # noqa: B023
     for other in (jax.nn.relu6, jnp.sin, jnp.sum, lambda z: 1 / 0, lambda z: z / 255, jnp.abs):
@@ -573,7 +573,7 @@ def test_squashes_are_known_by_what_they_do():
             squash_of(other, "mine")
 
 
-def test_parts_and_names():
+def test_in_a_row_and_in_order():
     layer = np.ones((2, 2)), np.ones(2)
     assert in_a_row([layer, "identity", "relu", layer, layer][:3])[1].last_squash == "relu"
     with pytest.raises(ValueError, match="squashed alike; got relu, identity"):

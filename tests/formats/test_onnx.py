@@ -29,7 +29,7 @@ def saved(path, content):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
-def test_every_test_image_of_mnist_is_read_as_jaxnet_reads_it(mnist, dtype):
+def test_mnist_against_jaxnet(mnist, dtype):
     images, _ = mnist["test"]
     params = jaxnet.pretrained()
     answers = jaxnet.classify(params, images)
@@ -40,7 +40,7 @@ def test_every_test_image_of_mnist_is_read_as_jaxnet_reads_it(mnist, dtype):
     np.testing.assert_allclose(activations, answers.activations, atol=1e-5, rtol=0)
 
 
-def test_it_computes_the_equation(params, images):
+def test_equation(params, images):
     digits, activations = run(export(params), images)
     expected = matrix_form(params, images)[-1]
     np.testing.assert_allclose(activations, expected, atol=1e-5)
@@ -48,7 +48,7 @@ def test_it_computes_the_equation(params, images):
 
 
 @pytest.mark.parametrize("name", SQUASHES)
-def test_every_squash_is_the_same_there_and_comes_back(tmp_path, name):
+def test_every_squash(tmp_path, name):
     params = jaxnet.init(jax.random.key(0), (20, 7, 6, 5))
     images = np.random.default_rng(0).uniform(-9, 9, (50, 20)).astype(np.float32)
     for squash, last_squash in ((name, "sigmoid"), ("sigmoid", name)):
@@ -59,7 +59,7 @@ def test_every_squash_is_the_same_there_and_comes_back(tmp_path, name):
         np.testing.assert_allclose(run(content, images)[1], ours, atol=1e-5)
 
 
-def test_the_digit_comes_from_the_logits_where_outputs_are_saturated():
+def test_saturated_outputs():
     params = (jaxnet.Layer(jnp.diag(jnp.array([100.0, 200.0, 150.0])), jnp.zeros(3)),)
     digits, activations = run(export(params), np.ones((1, 3), np.float32))
     assert activations.tolist() == [[1, 1, 1]]
@@ -67,7 +67,7 @@ def test_the_digit_comes_from_the_logits_where_outputs_are_saturated():
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
-def test_any_number_of_images_or_one_number(params, dtype):
+def test_batch_sizes(params, dtype):
     for n in (0, 1, 5):
         digits, activations = run(export(params, image_dtype=dtype), np.ones((n, 784), dtype))
         assert digits.shape == (n,)
@@ -79,7 +79,7 @@ def test_any_number_of_images_or_one_number(params, dtype):
 
 
 @pytest.mark.parametrize("options", [{}, {"image_dtype": "uint8"}, {"batch": 3}])
-def test_what_is_exported_is_read_back_to_the_last_bit(tmp_path, params, options):
+def test_round_trip_is_exact(tmp_path, params, options):
     notes = {"trained on": "nothing", "größe": "klein ✓"}
     content = export(params, squash="relu", last_squash="softmax", notes=notes, **options)
     again, spec = load(saved(tmp_path / "network.onnx", content))
@@ -89,7 +89,7 @@ def test_what_is_exported_is_read_back_to_the_last_bit(tmp_path, params, options
     assert content == export(again, squash="relu", last_squash="softmax", notes=notes, **options)
 
 
-def test_others_find_what_it_is(params):
+def test_metadata(params):
     content = export(params, squash="tanh", notes={"trained on": "nothing"})
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     assert session.get_modelmeta().producer_name == "jaxnet"
@@ -117,12 +117,12 @@ def test_others_find_what_it_is(params):
         ({"notes": {"sizes": "all"}}, "other names than sizes"),
     ],
 )
-def test_what_it_cannot_say_is_the_error(params, options, says):
+def test_unsupported_options(params, options, says):
     with pytest.raises(ValueError, match=says):
         export(params, **options)
 
 
-def test_what_is_no_network_is_the_error(params):
+def test_bad_network(params):
     with pytest.raises(ValueError, match=r"params\[1\] of shapes"):
         export((params[0], params[0]))
     with pytest.raises(ValueError, match="NaN or infinity"):
@@ -161,7 +161,7 @@ def elsewhere(model):
         ),
     ],
 )
-def test_a_graph_of_others_is_the_error(tmp_path, params, change):
+def test_foreign_graph(tmp_path, params, change):
     """It might compute anything; what is read back would not be it."""
     model = onnx.load_model_from_string(export(params))
     change(model)
@@ -172,7 +172,7 @@ def test_a_graph_of_others_is_the_error(tmp_path, params, change):
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
 @given(st.binary(max_size=60) | st.integers(0, 400))
-def test_arbitrary_and_truncated_bytes_are_the_error(tmp_path, content):
+def test_arbitrary_and_truncated_bytes(tmp_path, content):
     if isinstance(content, int):
         whole = export(((np.ones((2, 3), "f4"), np.ones(2, "f4")),))
         content = whole[: content % len(whole)]

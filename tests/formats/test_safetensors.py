@@ -29,7 +29,7 @@ def tensors(sizes=(4, 3, 2), dtype=np.float32):
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
 @pytest.mark.parametrize("sizes", [(784, 16, 16, 10), (3, 2), (5,) * 12])
-def test_what_is_saved_is_loaded(tmp_path, dtype, sizes):
+def test_round_trip(tmp_path, dtype, sizes):
     params = jaxnet.init(jax.random.key(0), sizes, dtype=dtype)
     notes = {"trained on": "nothing", "größe": "klein ✓"}
     path = tmp_path / "network.safetensors"
@@ -43,7 +43,7 @@ def test_what_is_saved_is_loaded(tmp_path, dtype, sizes):
     assert spec == (sizes, "relu", "softmax", notes)
 
 
-def test_float64_where_jax_has_it(tmp_path):
+def test_float64(tmp_path):
     with jax.enable_x64(True):
         params = jaxnet.init(jax.random.key(0), (3, 2), dtype=jnp.float64)
         jaxnet.save(tmp_path / "wide", params)
@@ -53,14 +53,14 @@ def test_float64_where_jax_has_it(tmp_path):
     np.testing.assert_array_equal(narrow, params[0][0].astype(jnp.float32))
 
 
-def test_the_file_is_plain_safetensors(tmp_path, params):
+def test_plain_safetensors(tmp_path, params):
     jaxnet.save(tmp_path / "network", params)
     plain = safetensors.numpy.load_file(tmp_path / "network")
     assert plain.keys() == {f"{n}.{name}" for n in range(3) for name in ("weights", "biases")}
     np.testing.assert_array_equal(plain["1.weights"], params[1].weights)
 
 
-def test_every_squash_has_the_function_of_its_name(tmp_path):
+def test_squash_names(tmp_path):
     params = jaxnet.init(jax.random.key(0), (3, 2))
     for name, function in SQUASHES.items():
         jaxnet.save(tmp_path / "network", params, squash=name)
@@ -86,7 +86,7 @@ def test_every_squash_has_the_function_of_its_name(tmp_path):
         (lambda t: t["0.weights"].fill(np.inf), r"0\.weights holds NaN or infinity"),
     ],
 )
-def test_a_file_that_is_no_network_is_the_error(tmp_path, change, says):
+def test_foreign_file(tmp_path, change, says):
     path = tmp_path / "network"
     wrong = tensors()
     change(wrong)
@@ -99,20 +99,20 @@ def test_a_file_that_is_no_network_is_the_error(tmp_path, change, says):
 @pytest.mark.parametrize(
     "header", [None, {}, {"squash": "sigmoid"}, {**HEADER, "squash": "os.system"}]
 )
-def test_a_file_that_names_no_squash_is_the_error(tmp_path, header):
+def test_missing_squash(tmp_path, header):
     safetensors.numpy.save_file(tensors(), tmp_path / "network", header)
     with pytest.raises(FileError, match=r"squash is .* none of sigmoid, relu"):
         jaxnet.load(tmp_path / "network")
 
 
-def test_a_header_that_belongs_to_another_network_is_the_error(tmp_path):
+def test_wrong_sizes_in_the_header(tmp_path):
     safetensors.numpy.save_file(tensors(), tmp_path / "network", {**HEADER, "sizes": "4-3-3"})
     with pytest.raises(FileError, match="sizes 4-3-3, but its arrays have 4-3-2"):
         jaxnet.load(tmp_path / "network")
 
 
 @pytest.mark.parametrize("dtype", ["F8_E4M3", "F8_E5M2", "I64", "BOOL", "C64", "U8"])
-def test_other_types_are_the_error_before_they_are_read(tmp_path, dtype):
+def test_other_types(tmp_path, dtype):
     size = {"I64": 8, "C64": 8}.get(dtype, 1)
     entry = {"dtype": dtype, "shape": [1, 1], "data_offsets": [0, size]}
     (tmp_path / "network").write_bytes(header_of({"0.weights": entry}) + bytes(size))
@@ -121,7 +121,7 @@ def test_other_types_are_the_error_before_they_are_read(tmp_path, dtype):
 
 
 @pytest.mark.parametrize("keep", [0, 7, 8, 100, 0.5, -1])
-def test_truncated_bytes_are_the_error(tmp_path, params, keep):
+def test_truncated_bytes(tmp_path, params, keep):
     path = tmp_path / "network"
     jaxnet.save(path, params)
     whole = path.read_bytes()
@@ -130,7 +130,7 @@ def test_truncated_bytes_are_the_error(tmp_path, params, keep):
         jaxnet.load(path)
 
 
-def test_what_could_not_be_loaded_is_not_saved(tmp_path, params):
+def test_bad_network_is_not_saved(tmp_path, params):
     path = tmp_path / "network"
     path.write_bytes(b"precious")
     broken = (params[1], params[0])
@@ -146,17 +146,17 @@ def test_what_could_not_be_loaded_is_not_saved(tmp_path, params):
     assert path.read_bytes() == b"precious"
 
 
-def test_a_missing_file_is_the_systems_own_error(tmp_path):
+def test_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError):
         jaxnet.load(tmp_path / "nothing")
 
 
-def test_a_folder_is_an_error(tmp_path):
+def test_folder(tmp_path):
     with pytest.raises((FileError, OSError)):
         jaxnet.load(tmp_path)
 
 
-def test_a_pickle_is_not_opened(tmp_path):
+def test_pickle(tmp_path):
     import pickle
 
     (tmp_path / "network").write_bytes(pickle.dumps(tensors()))
@@ -188,7 +188,7 @@ entries = st.dictionaries(
     st.binary(max_size=100)
     | st.tuples(entries.map(header_of), st.binary(max_size=20)).map(b"".join)
 )
-def test_arbitrary_bytes_give_a_network_or_the_error(tmp_path, content):
+def test_arbitrary_bytes(tmp_path, content):
     path = tmp_path / "arbitrary"
     path.write_bytes(content)
     try:

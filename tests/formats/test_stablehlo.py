@@ -42,7 +42,7 @@ def pixels():
     return np.random.default_rng(0).integers(0, 256, (7, 784), np.uint8)
 
 
-def test_a_fresh_process_runs_it_without_jaxnet(tmp_path, exported, pixels):
+def test_without_jaxnet(tmp_path, exported, pixels):
     for name, content in exported.items():
         (tmp_path / name).write_bytes(content)
     np.save(tmp_path / "uint8.npy", pixels)
@@ -80,7 +80,7 @@ assert not [name for name in sys.modules if name.startswith("jaxnet.")]
         np.testing.assert_allclose(activations, expected, atol=1e-5)
 
 
-def test_mnist_is_read_as_jaxnet_reads_it(mnist, tmp_path, exported):
+def test_mnist_against_jaxnet(mnist, tmp_path, exported):
     images, _ = mnist["test"]
     answers = jaxnet.classify(jaxnet.pretrained(), images)
     digits, activations = reader(tmp_path, exported["any-uint8"])[0](images)
@@ -88,7 +88,7 @@ def test_mnist_is_read_as_jaxnet_reads_it(mnist, tmp_path, exported):
     np.testing.assert_allclose(activations, answers.activations, atol=1e-5)
 
 
-def test_it_is_lowered_for_every_kind_of_device(exported):
+def test_every_platform(exported):
     for content in exported.values():
         program = jax.export.deserialize(bytearray(content))
         assert program.platforms == ("cpu", "cuda", "tpu")
@@ -97,7 +97,7 @@ def test_it_is_lowered_for_every_kind_of_device(exported):
     assert jax.export.deserialize(bytearray(only)).platforms == ("tpu",)
 
 
-def test_it_says_its_versions_and_its_lifetime(tmp_path, exported):
+def test_versions_and_lifetime(tmp_path, exported):
     _, about = reader(tmp_path, exported["any-uint8"])
     program = jax.export.deserialize(bytearray(exported["any-uint8"]))
     assert about == json.loads(program.fun_name)
@@ -127,7 +127,7 @@ def test_every_squash(tmp_path, name):
 
 
 @pytest.mark.parametrize("kind", ["any-uint8", "any-float32"])
-def test_no_images_have_no_answers(tmp_path, exported, kind, pixels):
+def test_no_images(tmp_path, exported, kind, pixels):
     read, _ = reader(tmp_path, exported[kind])
     images = pixels if "uint8" in kind else pixels.astype(np.float32)
     nothing, something = read(images[:0]), read(images)
@@ -136,7 +136,7 @@ def test_no_images_have_no_answers(tmp_path, exported, kind, pixels):
         assert none.dtype == some.dtype
 
 
-def test_it_can_be_a_part_of_a_larger_program(tmp_path, exported, pixels):
+def test_inside_a_larger_program(tmp_path, exported, pixels):
     read, _ = reader(tmp_path, exported["any-uint8"])
     brightest = jax.jit(lambda images: read(images)[1].max(1))
     np.testing.assert_allclose(brightest(pixels), read(pixels)[1].max(1), rtol=1e-6)
@@ -152,7 +152,7 @@ def test_it_can_be_a_part_of_a_larger_program(tmp_path, exported, pixels):
         ("seven-uint8", np.zeros((0, 784), np.uint8), r"\(7, 784\); got uint8\[0, 784\]"),
     ],
 )
-def test_other_images_are_the_error(tmp_path, exported, kind, images, says):
+def test_bad_images(tmp_path, exported, kind, images, says):
     with pytest.raises(ValueError, match=says):
         reader(tmp_path, exported[kind])[0](images)
 
@@ -167,27 +167,27 @@ def test_other_images_are_the_error(tmp_path, exported, kind, images, says):
         ({"platforms": ()}, "platforms of"),
     ],
 )
-def test_what_cannot_be_exported_is_the_error(params, options, says):
+def test_unsupported_exports(params, options, says):
     with pytest.raises(ValueError, match=says):
         export(params, **options)
     with pytest.raises(ValueError, match="NaN or infinity"):
         export(jax.tree.map(lambda leaf: leaf / 0, params))
 
 
-def test_half_precision_goes_through(tmp_path):
+def test_half_precision(tmp_path):
     params = jaxnet.init(jax.random.key(0), (20, 5), dtype=jnp.bfloat16)
     read, _ = reader(tmp_path, export(params, image_dtype=jnp.bfloat16))
     assert read(jnp.ones((2, 20), jnp.bfloat16))[1].dtype == jnp.bfloat16
 
 
 @pytest.mark.parametrize("keep", [0, 8, 1000, 0.5, 0.99])
-def test_truncated_bytes_are_the_error(tmp_path, exported, keep):
+def test_truncated_bytes(tmp_path, exported, keep):
     whole = exported["any-uint8"]
     with pytest.raises(FileError, match="export it anew"):
         reader(tmp_path, whole[: int(len(whole) * keep) if isinstance(keep, float) else keep])
 
 
-def test_a_changed_weight_is_the_error(tmp_path, exported):
+def test_changed_weight(tmp_path, exported):
     content = bytearray(exported["any-uint8"])
     at = content.find(np.asarray(jaxnet.pretrained()[2].biases).tobytes())
     assert at > 0
@@ -196,7 +196,7 @@ def test_a_changed_weight_is_the_error(tmp_path, exported):
         reader(tmp_path, content)
 
 
-def test_a_file_of_another_time_says_of_which(tmp_path, exported):
+def test_file_of_another_version(tmp_path, exported):
     program = jax.export.deserialize(bytearray(exported["any-uint8"]))
     for change in (
         {"calling_convention_version": jax.export.minimum_supported_calling_convention_version - 1},
@@ -209,6 +209,6 @@ def test_a_file_of_another_time_says_of_which(tmp_path, exported):
 
 
 @pytest.mark.parametrize("content", [b"garbage" * 99, bytes(1000), b"PK\3\4" * 99])
-def test_other_files_are_the_error(tmp_path, content):
+def test_foreign_files(tmp_path, content):
     with pytest.raises(FileError, match="not a whole StableHLO file of jaxnet"):
         reader(tmp_path, content)

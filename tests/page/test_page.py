@@ -33,14 +33,14 @@ def flat(params):
 
 
 @pytest.mark.full
-def test_one_file_below_600_kb_that_names_no_other():
+def test_single_file():
     text = page().html
     assert len(text.encode()) < 600_000
     assert not re.search(r"https?:|url\(|\bimport\b|\bfetch\b|src=", text)
     assert text == page().html
 
 
-def test_the_networks_are_in_it_to_the_last_bit(params):
+def test_networks_are_exact(params):
     own = networks(page(params, squash="relu").html)
     assert [*own] == ["yours", "trained", "handmade"]
     assert own["yours"]["squash"] == "relu"
@@ -49,7 +49,7 @@ def test_the_networks_are_in_it_to_the_last_bit(params):
     np.testing.assert_array_equal(decoded(own["handmade"]), flat(jaxnet.handmade()))
 
 
-def test_a_network_that_comes_with_it_is_in_it_once():
+def test_no_duplicate_network():
     assert [*networks(page(jaxnet.handmade()).html)] == ["handmade", "trained"]
     assert [*networks(page(jaxnet.pretrained()).html)] == ["trained", "handmade"]
 
@@ -63,24 +63,24 @@ def test_a_network_that_comes_with_it_is_in_it_once():
         (lambda params: (params[0], params[0]), r"Expected params\[1\] of shapes"),
     ],
 )
-def test_other_networks_are_refused(params, change, said):
+def test_bad_sizes(params, change, said):
     with pytest.raises(ValueError, match=said):
         page(change(params))
 
 
 @pytest.mark.parametrize("wrong", [(), {}, None, 3, [1, 2], "network"])
-def test_what_is_no_network_is_refused(wrong):
+def test_bad_network(wrong):
     with pytest.raises(TypeError if wrong is not None else AssertionError, match="Expected params"):
         assert page(wrong) is None, "Expected params: none means the trained one"
 
 
-def test_other_squashes_are_refused(params):
+def test_unknown_squash(params):
     with pytest.raises(ValueError, match=r"squash: expected one of sigmoid.*; got 'step'"):
         page(params, last_squash="step")
 
 
 @pytest.mark.full
-def test_the_command_writes_it(tmp_path, params):
+def test_command(tmp_path, params):
     jaxnet.save(tmp_path / "mine.safetensors", params, squash="relu")
     process = run("page", "--weights", "mine.safetensors", "--output", "my.html", cwd=tmp_path)
     assert (process.returncode, process.stdout, process.stderr) == (0, "my.html\n", "")
@@ -88,7 +88,7 @@ def test_the_command_writes_it(tmp_path, params):
     assert text == page(params, squash="relu").html
 
 
-def test_open_calls_the_browser(tmp_path):
+def test_open_in_the_browser(tmp_path):
     browser = tmp_path / "browser"
     browser.write_text(f'#!/bin/sh\necho "$1" > "{tmp_path}/called"\n')
     browser.chmod(0o755)
@@ -106,7 +106,7 @@ def test_open_calls_the_browser(tmp_path):
         (["--weights", "none.safetensors"], "none.safetensors: No such file"),
     ],
 )
-def test_mistakes_end_in_one_sentence(tmp_path, arguments, said):
+def test_mistakes(tmp_path, arguments, said):
     jaxnet.save(tmp_path / "small.safetensors", jaxnet.init(jax.random.key(0), (100, 10)))
     assert said in refused(run_here("page", *arguments, cwd=tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["small.safetensors"]

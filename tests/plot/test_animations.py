@@ -28,7 +28,7 @@ def flow(tmp_path_factory):
 
 
 @pytest.mark.full
-def test_the_flow_takes_a_few_seconds_and_little_room(flow):
+def test_flow_duration_and_size(flow):
     path, _, seen = flow
     assert path.stat().st_size < 1_500_000
     assert 4_000 < sum(duration for _, duration in seen) < 12_000
@@ -36,7 +36,7 @@ def test_the_flow_takes_a_few_seconds_and_little_room(flow):
     assert not [*path.parent.glob(".jaxnet*")]
 
 
-def test_the_flow_ends_in_the_picture_of_the_network(flow):
+def test_flow_ends_in_the_network_plot(flow):
     _, x, seen = flow
     figure = diagram.network(jaxnet.pretrained(), x)
     figure.set_dpi(animations._DPI)
@@ -51,7 +51,7 @@ def coarse(frame):
     return frame[: 12 * high, : 12 * wide].reshape(high, 12, wide, 12, 3).mean((1, 3))
 
 
-def test_the_flow_lights_the_layers_from_left_to_right(flow):
+def test_flow_order(flow):
     """The white in the right half comes after that in the middle."""
     _, _, seen = flow
     white = np.stack([(frame.min(2) > 240).sum(0) for frame, _ in seen[:-1]])  # frames, columns
@@ -63,7 +63,7 @@ def test_the_flow_lights_the_layers_from_left_to_right(flow):
     assert times == sorted(times)
 
 
-def test_the_answer_is_not_given_away(flow):
+def test_flow_hides_the_answer(flow):
     """What says "read as 7" is marked in yellow at the end, and nowhere before."""
     _, _, seen = flow
     yellow = [
@@ -74,7 +74,7 @@ def test_the_answer_is_not_given_away(flow):
     assert max(yellow[:-1]) == 0
 
 
-def test_weights_are_shown_as_they_learn(tmp_path):
+def test_weights_learning(tmp_path):
     w = np.zeros((3, 1, 9), np.float32)
     w[1], w[2] = 1, -2
     snapshots = [(jaxnet.Layer(part, np.zeros(1, np.float32)),) for part in w]
@@ -87,7 +87,7 @@ def test_weights_are_shown_as_they_learn(tmp_path):
         np.testing.assert_allclose(got, expected, atol=8)
 
 
-def test_weights_must_be_of_one_shape(tmp_path):
+def test_weights_of_different_shapes(tmp_path):
     nets = [jaxnet.init(jax.random.key(0), sizes) for sizes in ((4, 2), (9, 2))]
     for few, says in (
         (nets, r"got 2, of \(2, 4\) and \(2, 9\)"),

@@ -17,13 +17,13 @@ def draw(params, x=None, longest=16, colors="video"):
     return diagram.draw(params, x, sigmoid, sigmoid, longest, colors, None)
 
 
-def test_every_neuron_is_a_disc_and_every_weight_a_line(params):
+def test_circles_and_lines(params):
     parts = draw(params, longest=784)
     assert [len(discs.get_offsets()) for discs in parts.neurons] == [784, 16, 16, 10]
     assert [len(lines.get_segments()) for lines in parts.edges] == [784 * 16, 256, 160]
 
 
-def test_a_long_layer_is_cut_and_says_so(params):
+def test_long_layer(params):
     parts = draw(params)
     assert [len(discs.get_offsets()) for discs in parts.neurons] == [16] * 3 + [10]
     assert [len(lines.get_segments()) for lines in parts.edges] == [256, 256, 160]
@@ -31,7 +31,7 @@ def test_a_long_layer_is_cut_and_says_so(params):
     assert "784 pixels" in texts(parts.figure)
 
 
-def test_lines_join_the_neurons_whose_weight_they_show():
+def test_line_endpoints():
     params = jaxnet.init(jax.random.key(0), (4, 3, 2))
     parts = draw(params, colors="safe")
     for n, lines in enumerate(parts.edges):
@@ -54,7 +54,7 @@ def test_lines_join_the_neurons_whose_weight_they_show():
             assert width == pytest.approx(0.4 + 1.6 * share)
 
 
-def test_discs_are_as_bright_as_their_neurons_and_the_answer_is_marked():
+def test_brightness_and_answer():
     params, x = jaxnet.pretrained(), jaxnet.data.synthetic.draw(jax.random.key(0), 7)
     parts = draw(params, x)
     for discs, a in list(zip(parts.neurons, matrix_form(params, x), strict=True))[1:]:
@@ -68,14 +68,14 @@ def test_discs_are_as_bright_as_their_neurons_and_the_answer_is_marked():
     assert parts.figure.get_suptitle() == "784 → 16 → 16 → 10: read as 7"
 
 
-def test_without_an_image_nothing_is_marked(params):
+def test_without_an_image(params):
     parts = draw(params)
     assert all(text.get_color() == canvas.TEXT for text in parts.answers)
     assert [text.get_text() for text in parts.answers] == [*"0123456789"]
     assert parts.figure.get_suptitle() == "784 → 16 → 16 → 10"
 
 
-def test_the_scale_of_the_lines_is_stated(params):
+def test_line_scale(params):
     figure = diagram.network(params, colors="safe")
     for w, _ in float64(params):
         assert f"± {palette.scale(w):g}" in texts(figure)
@@ -94,7 +94,7 @@ def test_any_sizes_and_squashes(sizes):
         assert f"{k}   {value:.2f}".replace("-", "−") in texts(figure)
 
 
-def test_wrong_inputs_are_refused(params, images):
+def test_bad_arguments(params, images):
     with pytest.raises(ValueError, match="longest as 2 or more; got 1"):
         diagram.network(params, longest=1)
     with pytest.raises(ValueError, match=r"vmap\(forward"):

@@ -43,7 +43,7 @@ def network(*layers):
     return tuple(jaxnet.Layer(np.float32(w), np.float32(b)) for w, b in layers)
 
 
-def test_zero_is_black_and_full_is_the_hue_of_the_sign():
+def test_signed_colors():
     rgb = palette.around_zero([-2, -1, 0, 1, 2, 9], full=2)
     assert rgb[2].tolist() == [0, 0, 0]
     np.testing.assert_allclose(rgb[3], rgb[4] / 2)
@@ -58,7 +58,7 @@ def test_zero_is_black_and_full_is_the_hue_of_the_sign():
         palette.around_zero([1], 1, "red")
 
 
-def test_the_safe_pair_is_told_apart_without_red_or_green_cones():
+def test_safe_colors():
     """Blue minus the mean of red and green hardly changes for those who lack either."""
     positive, negative = palette.hues("safe")
     assert (positive - negative)[2] > 0.5
@@ -76,11 +76,11 @@ def test_the_safe_pair_is_told_apart_without_red_or_green_cones():
         ([1] * 99 + [1000], 97, 1),
     ],
 )
-def test_the_scale_has_two_digits_and_is_reached(numbers, percentile, expected):
+def test_scale(numbers, percentile, expected):
     assert palette.scale(numbers, percentile) == expected
 
 
-def test_rows_and_columns_hold_all_and_waste_less_than_a_row():
+def test_rows_and_columns():
     for n in range(1, 300):
         rows, columns = palette.rows_and_columns(n)
         assert n <= rows * columns < n + columns
@@ -90,7 +90,7 @@ def test_rows_and_columns_hold_all_and_waste_less_than_a_row():
         assert np.isnan(flat[n:]).all()
 
 
-def test_an_image_is_discs_as_bright_as_its_pixels(seven):
+def test_image(seven):
     figure = neurons.image(seven)
     (discs,) = figure.axes[0].collections
     np.testing.assert_allclose(discs.get_facecolor()[:, 0], seven, atol=1e-6)
@@ -100,7 +100,7 @@ def test_an_image_is_discs_as_bright_as_its_pixels(seven):
     assert texts(figure) == []  # too many for numbers
 
 
-def test_a_small_image_has_its_numbers():
+def test_small_image():
     figure = neurons.image(np.array([0, 0.25, 0.5, 1]))
     assert texts(figure) == ["0.00", "0.25", "0.50", "1.00"]
     assert [t.get_color() for t in figure.axes[0].texts] == [canvas.TEXT] * 2 + [
@@ -108,7 +108,7 @@ def test_a_small_image_has_its_numbers():
     ] * 2
 
 
-def test_rendered_weights_have_their_colors():
+def test_rendered_weights():
     w = np.array([[1.0, -1.0, 0.5], [0.0, -0.5, 0.25], [1.0, 1.0, 0.0]])
     figure = grids.weights(network((w.reshape(1, 9), [0])), 1, 0)
     ax = figure.axes[0]
@@ -118,7 +118,7 @@ def test_rendered_weights_have_their_colors():
     np.testing.assert_allclose(got, 255 * palette.around_zero(w, 1), atol=3)
 
 
-def test_the_weights_say_neuron_bias_and_scale():
+def test_weights_captions():
     params = jaxnet.pretrained()
     w, b = float64(params)[0]
     figure = grids.weights(params, 1, 3, colors="safe")
@@ -131,7 +131,7 @@ def test_the_weights_say_neuron_bias_and_scale():
     assert f"the largest: {abs(w[3]).max():.2f}" in figure.axes[1].get_xlabel()
 
 
-def test_the_sheet_has_each_neurons_weights_in_its_place(params):
+def test_weights_of_a_layer(params):
     w, b = float64(params)[0]
     figure = grids.weights(params)
     whole = figure.axes[0].images[0].get_array()
@@ -144,20 +144,20 @@ def test_the_sheet_has_each_neurons_weights_in_its_place(params):
     assert len(texts(figure)) == 16
 
 
-def test_deeper_weights_are_the_matrix_and_the_biases(params):
+def test_deeper_weights(params):
     w, b = float64(params)[2]
     grid = grids.weights(params, 3).axes[0].images[0].get_array().filled(np.nan)
     np.testing.assert_array_equal(grid[:, :16], w)
     np.testing.assert_array_equal(grid[:, 17], b)
 
 
-def test_too_many_tiles_are_cut_and_say_so():
+def test_too_many_tiles():
     figure = grids.weights(jaxnet.init(jax.random.key(0), (9, 130, 2)))
     assert len(texts(figure)) == 100
     assert texts(figure)[-1] == "⋮\n31 more"
 
 
-def test_activations_have_their_numbers_and_mark_the_brightest(seven):
+def test_activations(seven):
     params = jaxnet.pretrained()
     figure = neurons.activations(params, seven)
     layers = matrix_form(params, seven)
@@ -170,7 +170,7 @@ def test_activations_have_their_numbers_and_mark_the_brightest(seven):
     assert [k for k, text in enumerate(shown[-10:]) if text.get_color() == canvas.MARK] == [7]
 
 
-def test_activations_beyond_one_and_below_zero_state_their_scale():
+def test_activations_out_of_range():
     params = network(([[4.0], [-3.0]], [0, 0]))
     none = {"squash": jax.nn.identity, "last_squash": jax.nn.identity}
     figure = neurons.activations(params, np.float32([1]), **none)
@@ -181,7 +181,7 @@ def test_activations_beyond_one_and_below_zero_state_their_scale():
 
 
 @pytest.mark.parametrize(("layer", "neuron"), [(1, 3), (3, 7)])
-def test_contributions_add_up_in_words_and_numbers(seven, layer, neuron):
+def test_contributions(seven, layer, neuron):
     params = jaxnet.pretrained()
     figure = attributions.contributions(params, seven, layer, neuron)
     w, b = float64(params)[layer - 1]
@@ -198,7 +198,7 @@ def test_contributions_add_up_in_words_and_numbers(seven, layer, neuron):
     assert f"activation is {layers[layer][neuron]:.3f}." in said
 
 
-def test_the_exciting_image_of_a_first_neuron_is_where_its_weights_are_positive(params):
+def test_exciting(params):
     figure = attributions.exciting(params, 1, 3)
     shades = figure.axes[0].images[0].get_array()[:28, :28, 0]
     w, b = (part[3] for part in float64(params)[0])
@@ -206,7 +206,7 @@ def test_the_exciting_image_of_a_first_neuron_is_where_its_weights_are_positive(
     assert texts(figure) == [f"3   sum {palette.signed(w[w > 0].sum() + b)}"]
 
 
-def test_saliency_shows_the_slopes_and_the_outline(seven):
+def test_saliency(seven):
     params = jaxnet.pretrained()
     figure = attributions.saliency(params, seven)
     assert figure.get_suptitle() == "What speaks for a 7, and what against it"
@@ -219,7 +219,7 @@ def test_saliency_shows_the_slopes_and_the_outline(seven):
 
 @pytest.mark.full
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
-def test_any_sizes_and_squashes_without_overlap_or_cut_off_text(sizes):
+def test_tidy_layout(sizes):
     """Every text lies within the sheet, and no two texts of a sheet cover each other."""
     params = jaxnet.init(jax.random.key(1), sizes)
     x = jax.random.uniform(jax.random.key(2), (sizes[0],))
@@ -237,7 +237,7 @@ def test_any_sizes_and_squashes_without_overlap_or_cut_off_text(sizes):
         assert_tidy(figure)
 
 
-def test_a_picture_is_drawn_into_a_part_of_a_larger_figure(params, x):
+def test_subfigure(params, x):
     figure = Figure(figsize=(12, 6), layout="constrained")
     left, right = figure.subfigures(1, 2)
     assert grids.weights(params, 1, 0, figure=left) is figure
@@ -246,7 +246,7 @@ def test_a_picture_is_drawn_into_a_part_of_a_larger_figure(params, x):
     assert right.axes[0].collections
 
 
-def test_wrong_inputs_are_refused(params, x):
+def test_bad_arguments(params, x):
     with pytest.raises(ValueError, match=r"one image, shape \(784,\); got \(2, 2\)"):
         neurons.image(np.zeros((2, 2)))
     with pytest.raises(ValueError, match="got NaN or infinity"):
@@ -263,7 +263,7 @@ def test_wrong_inputs_are_refused(params, x):
         attributions.saliency(params, x, 11)
 
 
-def test_in_a_terminal_blocks_have_the_colors_of_their_numbers():
+def test_terminal_colors():
     numbers = np.array([[1.0, -1.0], [0.0, 0.5], [-0.5, np.nan]])
     colorful = {"force_terminal": True, "color_system": "truecolor", "no_color": False}
     shown = printed(blocks.Blocks(numbers, 1.0, "safe"), **colorful)
@@ -274,12 +274,12 @@ def test_in_a_terminal_blocks_have_the_colors_of_their_numbers():
     assert len(shown.splitlines()) == 2
 
 
-def test_in_a_terminal_without_colors_signs_stand_for_numbers():
+def test_terminal_without_colors():
     numbers = np.array([[1.0, 0.3, 0.1], [-1.0, -0.3, 0.0]])
     assert printed(blocks.Blocks(numbers, 1.0)) == "+++\n---\n"
 
 
-def test_in_a_terminal_contributions_add_up(seven):
+def test_terminal_contributions(seven):
     params = jaxnet.pretrained()
     shown = printed(blocks.contributions(params, seven, 3, 7))
     w, b = (part[7] for part in float64(params)[2])

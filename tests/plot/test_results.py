@@ -21,7 +21,7 @@ def answers(digits, activations=None):
     return jaxnet.Answers(digits, np.eye(3)[digits] if activations is None else activations)
 
 
-def test_the_confusion_matrix_counts():
+def test_confusion_matrix():
     figure = results.confusion(answers([0, 0, 1, 2, 2, 2]), np.array([0, 0, 1, 1, 2, 0]))
     ax = figure.axes[0]
     counts = {text.get_position(): text.get_text() for text in ax.texts}
@@ -35,7 +35,7 @@ def test_the_confusion_matrix_counts():
     assert "misread, brightest at 50 %" in figure.get_supxlabel()
 
 
-def test_the_confusion_matrix_of_the_trained_network(drawn):
+def test_confusion_matrix_of_the_trained_network(drawn):
     _, read, labels = drawn
     counts = np.zeros((10, 10), int)
     for label, digit in zip(labels, read.digits, strict=True):
@@ -49,7 +49,7 @@ def test_the_confusion_matrix_of_the_trained_network(drawn):
     assert_tidy(figure)
 
 
-def test_misread_images_are_shown_the_surest_first():
+def test_misread_order():
     images = np.stack([np.full(4, value, np.uint8) for value in (0, 51, 102, 153)])
     sure = np.array([[0, 0.6, 0], [0.9, 0, 0], [0, 0, 1.0], [0, 0.7, 0]])
     figure = results.misread(images, answers([1, 0, 2, 1], sure), np.array([0, 1, 2, 2]))
@@ -59,7 +59,7 @@ def test_misread_images_are_shown_the_surest_first():
     assert figure.get_suptitle() == "3 of 4 images misread"
 
 
-def test_many_misread_are_cut_and_none_is_said(drawn):
+def test_many_and_no_misread(drawn):
     images, read, labels = drawn
     wrong = (labels + 1) % 10
     figure = results.misread(images, read, wrong)
@@ -71,14 +71,14 @@ def test_many_misread_are_cut_and_none_is_said(drawn):
 
 
 @pytest.mark.parametrize("n", [1, 4, 7])
-def test_few_misread_leave_room_for_the_captions(drawn, n):
+def test_few_misread(drawn, n):
     images, read, labels = drawn
     labels = (labels[:n] + 5) % 10
     few = jaxnet.Answers(read.digits[:n], read.activations[:n])
     assert_tidy(results.misread(images[:n], few, labels))
 
 
-def test_the_curves_are_the_historys():
+def test_learning_curves():
     cost = np.array([[2.0, 4.0, 9.0], [1.0, 2.0, np.nan]])
     right = np.array([[0.5, 0.25, 0], [0.75, 0.5, 1]])
     history = jaxnet.training.History(cost, right, jaxnet.training.Score(2 * cost, right))
@@ -94,7 +94,7 @@ def test_the_curves_are_the_historys():
     assert left.get_yscale() == other.get_yscale() == "log"
 
 
-def test_wrong_labels_and_images_are_refused():
+def test_bad_labels_and_images():
     two = answers([0, 1])
     for labels, says in (
         ([0], r"a label for each answer, one at least; got int64 of shape \(1,\) for 2"),

@@ -27,7 +27,7 @@ def lines(ax, *, labeled):
     return [line for line in ax.lines if line.get_label().startswith("_") != labeled]
 
 
-def test_roofs_are_the_limits():
+def test_roofs():
     (ax,) = roofline(Report(WORK, (LOOM,))).axes
     roofs = {line.get_label(): line.get_xydata() for line in lines(ax, labeled=True)}
     assert [*roofs] == [
@@ -47,7 +47,7 @@ def test_roofs_are_the_limits():
     assert ax.get_xscale() == ax.get_yscale() == "log"
 
 
-def test_roofs_rise_for_a_network_of_much_arithmetic():
+def test_compute_bound_network():
     wide = Work(bytes=784, operations=2 * 784 * 400_000)
     (ax,) = roofline(Report(wide, (ABACUS,))).axes
     (memory,) = [line for line in lines(ax, labeled=True) if "memory" in line.get_label()]
@@ -57,7 +57,7 @@ def test_roofs_rise_for_a_network_of_much_arithmetic():
     assert ax.get_xlim()[0] <= x[0]
 
 
-def test_points_are_the_rates():
+def test_points():
     (ax,) = roofline(Report(WORK, (ABACUS,), rates("abacus:0"))).axes
     points = [line for line in lines(ax, labeled=False) if line.get_marker() != "None"]
     assert len(points) == 12
@@ -83,7 +83,7 @@ def test_points_are_the_rates():
     )
 
 
-def test_images_a_second_stand_at_the_right():
+def test_right_axis():
     figure = roofline(Report(WORK, (ABACUS,), rates("abacus:0")))
     assert_tidy(figure)
     (ax,) = figure.axes
@@ -93,7 +93,7 @@ def test_images_a_second_stand_at_the_right():
 
 
 @pytest.mark.parametrize("devices", [(ABACUS,), (LOOM, ABACUS)])
-def test_each_device_has_a_plot_of_its_own(devices):
+def test_several_devices(devices):
     both = rates("abacus:0") + rates("loom:0")
     figure = roofline(Report(WORK, devices, both))
     assert_tidy(figure)
@@ -101,7 +101,7 @@ def test_each_device_has_a_plot_of_its_own(devices):
     assert figure.get_suptitle() == "one image: 784 bytes, 25,920 operations"
 
 
-def test_many_batch_sizes_and_none():
+def test_batch_sizes():
     many = tuple(
         Rate("abacus:0", "int8", 2**n, 2.0**n, 1e9, "memory", 2.0**n / 1e9) for n in range(12)
     )
@@ -110,6 +110,6 @@ def test_many_batch_sizes_and_none():
     assert roofline(Report(WORK, (ABACUS,))).axes[0].get_title() == "abacus:0"
 
 
-def test_without_limits_there_is_nothing_to_draw():
+def test_without_limits():
     with pytest.raises(ValueError, match="limits of a device; got one without any"):
         roofline(Report(WORK))

@@ -60,7 +60,7 @@ def same_bits(one, other):
 @pytest.mark.parametrize(
     ("optimizer", "stop"), [("adam", 1), pytest.param("muon", 3, marks=pytest.mark.slow)]
 )
-def test_a_run_that_was_interrupted_ends_in_the_same_bits(tmp_path, digits, optimizer, stop):
+def test_resume_is_bit_identical(tmp_path, digits, optimizer, stop):
     options = FEW._replace(optimizer=optimizer, rate=0.01, ensemble=3)
     whole = last(train(options, *digits, tmp_path / "whole"))
     interrupted = train(options, *digits, tmp_path / "parts")
@@ -76,7 +76,7 @@ def test_a_run_that_was_interrupted_ends_in_the_same_bits(tmp_path, digits, opti
 
 
 @pytest.mark.slow
-def test_an_epoch_that_is_cut_off_is_done_again(tmp_path, digits):
+def test_interrupted_epoch_is_repeated(tmp_path, digits):
     """A checkpoint half written beside the whole one is not looked at."""
     whole = last(train(FEW, *digits, tmp_path / "whole"))
     next(parts := train(FEW, *digits, tmp_path / "parts"))
@@ -86,7 +86,7 @@ def test_an_epoch_that_is_cut_off_is_done_again(tmp_path, digits):
 
 
 @pytest.mark.full
-def test_a_run_of_one_is_what_fit_does(tmp_path, digits):
+def test_single_run_equals_fit(tmp_path, digits):
     """Other keys and another order, but the same learning: both read nearly all of them."""
     options = Options(epochs=20, batch_size=20, held_out=0)
     progress = last(train(options, *digits, tmp_path / "run"))
@@ -97,7 +97,7 @@ def test_a_run_of_one_is_what_fit_does(tmp_path, digits):
 
 
 @pytest.mark.full
-def test_images_held_out_are_not_learned_from(tmp_path, digits):
+def test_held_out_images_are_not_trained_on(tmp_path, digits):
     """Their labels decide what is scored, and nothing of what is learned."""
     images, labels = digits
     options = FEW._replace(epochs=1, held_out=0.5)
@@ -112,7 +112,7 @@ def test_images_held_out_are_not_learned_from(tmp_path, digits):
     assert (a.history.held_out.accuracy != b.history.held_out.accuracy).all()
 
 
-def test_the_best_member_is_chosen_and_never_one_that_diverged():
+def test_best_member():
     history = jaxnet.training.History(
         np.array([[0.1, np.nan, 0.3]]),
         np.ones((1, 3)),
@@ -124,7 +124,7 @@ def test_the_best_member_is_chosen_and_never_one_that_diverged():
 
 
 @pytest.mark.slow
-def test_a_checkpoint_is_kept_when_learning_diverges(tmp_path, digits):
+def test_divergence_keeps_the_checkpoint(tmp_path, digits):
     options = FEW._replace(rate=1e6, squash="relu")
     with pytest.raises(runs.Diverged, match=r"in epoch 1, .*Try a rate below 1e\+06"):
         last(train(options, *digits, tmp_path / "wild"))
@@ -175,14 +175,14 @@ class safe_state:
         ({"ensemble": 3}, "start anew|ensemble=2"),
     ],
 )
-def test_a_checkpoint_of_other_options_is_refused(tmp_path, digits, change, said):
+def test_checkpoint_of_other_options(tmp_path, digits, change, said):
     next(parts := train(FEW, *digits, tmp_path / "run"))
     parts.close()
     with pytest.raises(FileError, match=said):
         next(train(FEW._replace(**change), *digits, tmp_path / "run", resume=True))
 
 
-def test_a_checkpoint_of_other_images_or_labels_is_refused(tmp_path, digits):
+def test_checkpoint_of_other_data(tmp_path, digits):
     images, labels = digits
     next(parts := train(FEW, images, labels, tmp_path / "run"))
     parts.close()
@@ -193,7 +193,7 @@ def test_a_checkpoint_of_other_images_or_labels_is_refused(tmp_path, digits):
 
 
 @pytest.mark.parametrize("keep", [0, 7, 100, 5_000])
-def test_a_damaged_checkpoint_is_refused(tmp_path, digits, keep):
+def test_damaged_checkpoint(tmp_path, digits, keep):
     path = tmp_path / "run"
     next(parts := train(FEW, *digits, path))
     parts.close()
@@ -202,7 +202,7 @@ def test_a_damaged_checkpoint_is_refused(tmp_path, digits, keep):
         next(train(FEW, *digits, path, resume=True))
 
 
-def test_checkpoints_hold_any_tree_bit_by_bit(tmp_path):
+def test_checkpoint_round_trip(tmp_path):
     tree = {
         "a": (np.float32([0.1, -0.0, np.nan]), np.int32(7)),
         "b": [np.zeros((0, 3)), np.array([True])],
@@ -247,7 +247,7 @@ def test_checkpoints_hold_any_tree_bit_by_bit(tmp_path):
         (["drawn", "--output", "there.safetensors"], "exists already"),
     ],
 )
-def test_mistakes_end_in_one_sentence(folder, arguments, said):
+def test_mistakes(folder, arguments, said):
     for name in ("there.safetensors", "mine.json", "input.json", "file.members"):
         (folder / name).touch()
     assert said in refused(run_here("train", *arguments, cwd=folder))
@@ -257,7 +257,7 @@ SHORT = ("images.gz", "labels.gz", "--epochs", "3", "--batch-size", "50")
 
 
 @pytest.mark.full
-def test_the_command_leaves_network_record_and_picture(folder, tmp_path):
+def test_command_output_files(folder, tmp_path):
     output = tmp_path / "n.safetensors"
     process = run("train", *SHORT, "--ensemble", 2, "--output", output, cwd=folder)
     assert process.returncode == 0, process.stderr
@@ -315,7 +315,7 @@ def epochs_until(process, n):
         (signal.SIGKILL, -9),
     ],
 )
-def test_killed_and_resumed_it_ends_in_the_same_bits(folder, tmp_path, uninterrupted, number, code):
+def test_killed_run_resumes_bit_identically(folder, tmp_path, uninterrupted, number, code):
     output = tmp_path / "n.safetensors"
     moments = random.Random(number)
     for _ in range(2 if number == signal.SIGKILL else 1):
@@ -349,7 +349,7 @@ runpy.run_module("jaxnet", run_name="__main__", alter_sys=True)
 
 
 @pytest.mark.slow
-def test_a_full_disk_loses_no_earlier_checkpoint(folder, tmp_path, uninterrupted):
+def test_full_disk_keeps_the_checkpoint(folder, tmp_path, uninterrupted):
     """The checkpoint grows with the history, so that some epoch's is the first not to fit."""
     output = tmp_path / "n.safetensors"
     process = started(folder, output)
@@ -372,7 +372,7 @@ def test_a_full_disk_loses_no_earlier_checkpoint(folder, tmp_path, uninterrupted
     same_bits(jaxnet.load(output)[0], uninterrupted)
 
 
-def test_members_that_diverge_do_not_stop_the_others(tmp_path, digits):
+def test_diverging_members(tmp_path, digits):
     """One of two starts is poisoned after the first epoch; the other goes on and is chosen."""
     path = tmp_path / "n.checkpoint"
     next(parts := train(FEW, *digits, path))
@@ -390,13 +390,13 @@ def test_members_that_diverge_do_not_stop_the_others(tmp_path, digits):
 
 
 @pytest.mark.full
-def test_the_least_share_that_can_be_held_out_is_one_image(tmp_path, digits):
+def test_smallest_held_out_set(tmp_path, digits):
     options = FEW._replace(held_out=1e-9, epochs=1, batch_size=599)
     progress = last(train(options, *digits, tmp_path / "run"))
     assert set(progress.history.held_out.accuracy.ravel().tolist()) <= {0.0, 1.0}
 
 
-def test_a_flipped_bit_in_a_checkpoint_is_refused(tmp_path, digits):
+def test_flipped_bit_in_a_checkpoint(tmp_path, digits):
     path = tmp_path / "run"
     next(parts := train(FEW, *digits, path))
     parts.close()
@@ -407,26 +407,26 @@ def test_a_flipped_bit_in_a_checkpoint_is_refused(tmp_path, digits):
         next(train(FEW, *digits, path, resume=True))
 
 
-def test_every_progress_can_be_kept(tmp_path, digits):
+def test_progress_is_a_copy(tmp_path, digits):
     """The next epoch takes the memory of the state before, and not what was handed out."""
     first, *_, final = train(FEW, *digits, tmp_path / "run")
     assert not np.array_equal(first.params[0].weights, final.params[0].weights)
 
 
 @pytest.mark.parametrize("labels", [np.full(600, -1), np.full(600, 3.9)])
-def test_labels_that_are_no_digits_are_refused(tmp_path, digits, labels):
+def test_bad_labels(tmp_path, digits, labels):
     with pytest.raises(ValueError, match="non-negative integers"):
         next(train(FEW, digits[0], labels, tmp_path / "run"))
 
 
-def test_images_that_are_no_numbers_are_refused(tmp_path, digits):
+def test_bad_images(tmp_path, digits):
     images = np.full((600, 784), np.nan, np.float32)
     with pytest.raises(ValueError, match="are NaN"):
         next(train(FEW, images, digits[1], tmp_path / "run"))
 
 
 @pytest.mark.slow
-def test_an_overwritten_run_that_was_killed_at_once_is_no_finished_one(folder, tmp_path):
+def test_killed_overwrite_is_not_finished(folder, tmp_path):
     output = tmp_path / "n.safetensors"
     process = run("train", *SHORT, "--output", output, cwd=folder)
     assert process.returncode == 0, process.stderr
