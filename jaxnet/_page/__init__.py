@@ -1,7 +1,7 @@
 """The interactive page: one HTML file to draw on, inspect neurons and edit weights.
 
-It is made from the parts in `web/`, which hold no network, and from the networks, which are put
-in as they are; a browser opens it from the disk and asks nothing of the network.
+It is assembled from the parts in `web/` and from the networks' exact weights; a browser opens it
+from disk, offline.
 """
 
 import base64
@@ -27,7 +27,7 @@ from jaxnet.network import SQUASHES, Params, check
 
 _MODULES = ("network", "drawing", "grids", "history", "files", "diagram", "neuron", "main")
 _IMPORT = re.compile(r"^import .*?;\n", re.MULTILINE | re.DOTALL)
-_EACH = 20  # synthetic digits of each kind, to measure the accuracy
+_EACH = 20  # synthetic images per digit, to measure accuracy
 
 
 class Page(NamedTuple):
@@ -49,20 +49,20 @@ class Page(NamedTuple):
 def page(
     params: Params | None = None, *, squash: str = "sigmoid", last_squash: str = "sigmoid"
 ) -> Page:
-    """Makes the interactive page: draw a digit, see every neuron, turn every dial.
+    """Builds the interactive page: draw a digit, see every neuron, turn every dial.
 
     Args:
-        params: with 784 inputs and ten outputs, of any sizes between; without, the trained one.
-            The trained network and the one made by hand are always there to go to.
-        squash: the name of its hidden layers' squashing function, in
-            `jaxnet.network.SQUASHES`.
-        last_squash: the same for its last layer.
+        params: a network with 784 inputs, ten outputs and hidden layers of any size; by default,
+            the trained one. The page always offers the trained and the handmade network too.
+        squash: the hidden layers' activation function, a name in `jaxnet.network.SQUASHES`.
+        last_squash: the last layer's.
 
     Returns:
-        The page. A notebook shows it; `.html` is the text of one file that needs nothing else.
+        The page. A notebook displays it; `.html` is the text of one self-contained file.
 
     Raises:
-        TypeError, ValueError: other params, sizes or squashing functions; numbers not finite.
+        TypeError, ValueError: not a network, other sizes, an unknown squash, or values that are not
+            finite in float32.
 
     Example:
         >>> import jax, jaxnet
@@ -121,15 +121,17 @@ def _check(params: Params, squash: str, last_squash: str) -> None:
     check_choice(SQUASHES, last_squash, "last_squash")
     if (sizes := (*n_in, len(params[-1][1]))) != (784, 10):
         raise ValueError(
-            "Expected a network from 784 pixels to ten digits; got one of {} inputs and {} outputs "
-            "instead.".format(*sizes)
+            "Expected a network from 784 pixels to ten digits; got one with "
+            "{} inputs and {} outputs instead.".format(*sizes)
         )
     if not all(np.size(leaf) for leaf in leaves):
-        raise ValueError("Expected neurons in every layer; got a layer of none instead.")
+        raise ValueError("Expected neurons in every layer; got an empty layer instead.")
     with np.errstate(over="ignore"):
         finite = all(np.isfinite(np.asarray(leaf).astype(np.float32)).all() for leaf in leaves)
     if not finite:
-        raise ValueError("Expected weights and biases within float32; got larger, or NaN, instead.")
+        raise ValueError(
+            "Expected weights and biases finite in float32; got larger ones or NaN instead."
+        )
 
 
 def _embedded(params: Params, squash: str, last_squash: str) -> dict[str, Any]:

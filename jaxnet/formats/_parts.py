@@ -1,6 +1,6 @@
-"""Builds params from another framework's layers, with validation.
+"""Builds params and their spec from another framework's layers.
 
-What is taken is checked here, copied into arrays of JAX, and described as a file of jaxnet is.
+Arrays are validated and copied, so the result shares no memory with the original.
 """
 
 import re
@@ -16,7 +16,7 @@ from jaxnet._util.arguments import check_choice
 from jaxnet.formats._spec import Spec
 from jaxnet.network import SQUASHES, Layer, Params, check
 
-# Where functions that are alike near zero part: cut off at six, say, or of another slope.
+# Includes large values, which tell ReLU from ReLU6 and one slope from another.
 _PROBE = np.concatenate([np.linspace(-8, 8, 33), [-1e4, -300, -30, 30, 300, 1e4]], dtype=np.float32)
 
 
@@ -31,7 +31,7 @@ def with_spec(
     Args:
         layers: weights of shape `(out, in)` and biases of shape `(out,)`, first layer first.
         squash, last_squash: names in `jaxnet.network.SQUASHES`.
-        notes: anything else to say of the network.
+        notes: anything else worth recording.
 
     Returns:
         The network and its spec, as `jaxnet.load` returns them.
@@ -47,11 +47,11 @@ def with_spec(
         ((3, 2), (2, 3))
     """
     if not layers:
-        raise ValueError("Expected one layer or more; got none.")
+        raise ValueError("Expected at least one layer; got none.")
     arrays = [(np.asarray(w), np.asarray(b)) for w, b in layers]
     check(arrays, np.zeros(arrays[0][0].shape[-1:], np.float32))
     if not all(b.size for _, b in arrays):
-        raise ValueError("Expected neurons in every layer; got a layer of none instead.")
+        raise ValueError("Expected neurons in every layer; got an empty layer instead.")
     check_choice(SQUASHES, squash, "squash")
     check_choice(SQUASHES, last_squash, "last_squash")
     with np.errstate(over="ignore"):
@@ -76,31 +76,41 @@ def in_a_row(parts: Iterable[tuple[Any, Any] | str]) -> tuple[Params, Spec]:
             squashes[-1] = part
     *hidden, last = squashes or [""]
     if len({*hidden}) > 1:
-        raise ValueError(f"Expected hidden layers squashed alike; got {', '.join(hidden)}.")
+        raise ValueError(f"Expected the same squash in all hidden layers; got {', '.join(hidden)}.")
     return with_spec(layers, hidden[0] if hidden else last, last)
 
 
-def squash_of(function: Callable[[Any], Any], called: str) -> str:
+def squash_of(function: Callable[[Any], Any], name: str) -> str:
     """Identifies another framework's activation function by evaluating it on probe values."""
     z = np.stack([_PROBE, _PROBE[::-1]])
     try:
         got = np.asarray(function(z))
-    except Exception:  # any error of a function made for other arrays
+    except Exception:  # the function may expect other arrays, and raise anything
         got = np.empty(0)
-    for name, ours in _squashed(jnp.asarray(z)).items():
+    for known, ours in _squashed(jnp.asarray(z)).items():
         if got.shape == z.shape and np.allclose(got, ours, rtol=2e-6, atol=1e-6):
-            return name
+            return known
     raise ValueError(
         f"Expected dense layers, each squashed by one of {', '.join(SQUASHES)}, as jax.nn "
-        f"defines them; got {called}."
+        f"defines them; got {name}."
     )
 
 
+def name_of(function: Any) -> str:
+    """The name of a function, or of an object's class."""
+    return getattr(function, "__name__", type(function).__name__)
+
+
+def unsupported(layers: str, got: str) -> ValueError:
+    """The error for a layer with weights that is not a plain dense layer with biases."""
+    return ValueError(f"Expected {layers} with biases, and others without weights; got {got}.")
+
+
 def in_order(names: Collection[str]) -> list[str]:
-    """Sorts the names of layers by the number in which they differ."""
+    """Sorts layer names by the number they contain."""
     if len({re.sub(r"\d+", "0", name) for name in names}) > 1:
         raise ValueError(
-            "Expected layers whose names differ in a number, which says their order; got "
+            "Expected layer names that differ only in a number, which gives their order; got "
             f"{', '.join(sorted(names)):.200}."
         )
     return sorted(names, key=lambda name: [int(digits) for digits in re.findall(r"\d+", name)])

@@ -19,13 +19,13 @@ class Squashes(TypedDict):
 
 
 class Spec(NamedTuple):
-    """The description of a network, as files hold it.
+    """The description of a network, as stored in its file.
 
     Attributes:
         sizes: neurons in each layer, the input first.
         squash: the hidden layers' squashing function, a name in `SQUASHES`.
         last_squash: the last layer's.
-        notes: everything else, as it was given to `save`.
+        notes: everything else that was passed to `save`.
     """
 
     sizes: tuple[int, ...]
@@ -64,5 +64,5 @@ def in_words(sizes: Sequence[int]) -> str:
 def with_notes(header: Mapping[str, str], notes: Mapping[str, str]) -> dict[str, str]:
     """Merges a header with notes, whose names must differ."""
     if taken := header.keys() & notes.keys():
-        raise ValueError(f"Expected notes under other names than {', '.join(sorted(taken))}.")
+        raise ValueError(f"Expected notes with names other than {', '.join(sorted(taken))}.")
     return {**header, **notes}

@@ -15,11 +15,11 @@ class Foreign(NamedTuple):
     """One squashing function in other frameworks.
 
     Attributes:
-        onnx: operators and their attributes, applied in turn; `"Mul"` multiplies by the input.
+        onnx: operators and their attributes, applied in order; `"Mul"` multiplies by the input.
         torch: the class in `torch.nn` and its arguments.
         keras: the name; None if Keras defines it differently, as `keras_differs` says.
         javascript: a function of an array of sums.
-        keras_differs: how Keras's function of that name differs.
+        keras_differs: how Keras's function of that name differs, after "Keras's gelu ...".
         sklearn: the name for hidden layers, if scikit-learn has it.
         sklearn_last: the name for the last layer.
     """
@@ -51,7 +51,7 @@ FOREIGN: Mapping[str, Foreign] = {
         ("LeakyReLU", {"negative_slope": 0.01}),
         "each((z) => (z >= 0 ? z : 0.01 * z))",
         None,
-        "its slope is 0.2, not 0.01",
+        "has a slope of 0.2, not 0.01",
     ),
     "elu": Foreign(
         (("Elu", {"alpha": 1.0}),),
@@ -64,7 +64,7 @@ FOREIGN: Mapping[str, Foreign] = {
         ("GELU", {"approximate": "tanh"}),
         "each((z) => (z / 2) * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (z + 0.044715 * z ** 3))))",
         None,
-        "it is exact, not the tanh approximation",
+        "is exact, not the tanh approximation",
     ),
     "silu": Foreign(
         (("Sigmoid", {}), ("Mul", {})), ("SiLU", {}), "each((z) => z * sigmoid(z))", "silu"
@@ -91,5 +91,18 @@ FOREIGN: Mapping[str, Foreign] = {
         sklearn_last="identity",
     ),
 }
-if FOREIGN.keys() != SQUASHES.keys():
-    raise ImportError(f"only one of two tables has {', '.join(FOREIGN.keys() ^ SQUASHES.keys())}")
+
+
+def check_table(table: Mapping[str, Foreign]) -> None:
+    """Raises ImportError if the table lacks a squash or an entry is half filled."""
+    if table.keys() != SQUASHES.keys():
+        raise ImportError(f"only one of two tables has {', '.join(table.keys() ^ SQUASHES.keys())}")
+    for name, foreign in table.items():
+        # Keras takes a missing name for the identity.
+        if (foreign.keras is None) != bool(foreign.keras_differs):
+            raise ImportError(f"{name} needs either `keras` or `keras_differs`")
+        if not foreign.onnx or not foreign.javascript:
+            raise ImportError(f"{name} needs `onnx` and `javascript`")
+
+
+check_table(FOREIGN)

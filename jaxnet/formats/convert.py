@@ -28,8 +28,7 @@ def read(
         The network and its spec.
 
     Raises:
-        FileError: a bad file or network; the squash is unknown, or the file names
-            another.
+        FileError: a bad file or network; the squash is unknown, or contradicts the file.
         ModuleNotFoundError: the package that reads such files is not installed.
         OSError: the file cannot be opened or read.
 
@@ -55,13 +54,13 @@ def write(
     """Saves a network to a file in one of the `FORMATS`, atomically.
 
     Args:
-        path: where to write; `.pt` and `.pth` hold only arrays, `.keras` no notes.
+        path: where to write; `.pt` and `.pth` store only arrays, `.keras` omits the notes.
         params: the network.
-        spec: what `read` says of it.
-        pytorch: name the arrays of a `.safetensors` as PyTorch does.
+        spec: its description, as `read` returns it.
+        pytorch: use PyTorch's array names in a `.safetensors`.
 
     Raises:
-        FileError: an unknown ending, or `pytorch=True` with another than `.safetensors`.
+        FileError: an unknown ending, or `pytorch=True` with one other than `.safetensors`.
         TypeError, ValueError: not one network of finite floats, or a squash that the other
             framework defines differently.
         ModuleNotFoundError: the package that writes such files is not installed.
@@ -111,7 +110,7 @@ def _read_safetensors(
 
 def _read_torch(path: Path, squash: str | None, last_squash: str | None) -> tuple[Params, Spec]:
     state, said = torch.load_state_dict(path)
-    for known in ("format", "sizes"):  # what the arrays say themselves
+    for known in ("format", "sizes"):  # implied by the arrays
         said.pop(known, None)
     squash, last_squash = said.pop("squash", squash), said.pop("last_squash", last_squash)
     if squash is None or last_squash is None:
@@ -151,8 +150,8 @@ class Format(NamedTuple):
     """How files of one kind are read and written.
 
     Attributes:
-        read: from the path and the squashes that the caller gave, for files that name none.
-        write: to the path.
+        read: takes the path and the caller's squashes, which apply if the file names none.
+        write: takes the path, the network and its spec.
     """
 
     read: Callable[[Path, str | None, str | None], tuple[Params, Spec]]

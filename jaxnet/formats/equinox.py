@@ -6,7 +6,7 @@ from typing import Any
 import jax
 
 from jaxnet._util.optional import package
-from jaxnet.formats._parts import in_a_row, squash_of, with_spec
+from jaxnet.formats._parts import in_a_row, name_of, squash_of, unsupported, with_spec
 from jaxnet.formats._spec import Spec
 from jaxnet.network import SQUASHES, Params
 
@@ -18,12 +18,11 @@ def to_equinox(params: Params, *, squash: str = "sigmoid", last_squash: str = "s
 
     Args:
         params: the network.
-        squash: the hidden layers' activation function, a name in `jaxnet.network.SQUASHES`.
-        last_squash: the last layer's.
+        squash, last_squash: as for `jaxnet.save`.
 
     Returns:
-        An `equinox.nn.Sequential` of alternating `Linear` and `Lambda`, since the layers of an
-        `MLP` would all be of one width. It takes one image.
+        An `equinox.nn.Sequential` of alternating `Linear` and `Lambda`, since an `MLP` has a single
+        width for all hidden layers. It takes one image.
 
     Raises:
         TypeError, ValueError: not one network of finite floats, or an unknown squash.
@@ -54,7 +53,7 @@ def from_equinox(model: Any) -> tuple[Params, Spec]:
         A copy of the network, and its spec, as from `jaxnet.load`.
 
     Raises:
-        TypeError, ValueError: it has other layers, or they do not fit together.
+        TypeError, ValueError: unsupported layers, or shapes that do not match.
         ModuleNotFoundError: Equinox is not installed.
 
     Example:
@@ -85,10 +84,7 @@ def _parts(eqx: Any, model: Any) -> Iterator[tuple[Any, Any] | str]:
         elif type(part) is eqx.nn.Linear and part.bias is not None:
             yield part.weight, part.bias
         elif any(map(eqx.is_inexact_array, jax.tree.leaves(part))):
-            raise ValueError(
-                "Expected Linear layers with biases, and others without weights; got "
-                f"{type(part).__name__}."
-            )
+            raise unsupported("Linear layers", type(part).__name__)
         else:
-            one_by_one = jax.vmap(function)  # Equinox's take one example
-            yield squash_of(one_by_one, getattr(function, "__name__", type(function).__name__))
+            # Equinox's layers take one example.
+            yield squash_of(jax.vmap(function), name_of(function))

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from jaxnet._util.optional import package
-from jaxnet.formats._parts import in_a_row, in_order, squash_of, with_spec
+from jaxnet.formats._parts import in_a_row, in_order, name_of, squash_of, unsupported, with_spec
 from jaxnet.formats._spec import Spec
 from jaxnet.network import SQUASHES, Params
 
@@ -18,8 +18,7 @@ def to_nnx(params: Params, *, squash: str = "sigmoid", last_squash: str = "sigmo
 
     Args:
         params: the network.
-        squash: the hidden layers' activation function, a name in `jaxnet.network.SQUASHES`.
-        last_squash: the last layer's.
+        squash, last_squash: as for `jaxnet.save`.
 
     Returns:
         A `flax.nnx.Sequential` of alternating `Linear` layers and activation functions. It takes
@@ -60,7 +59,7 @@ def from_nnx(model: Any) -> tuple[Params, Spec]:
         A copy of the network, and its spec, as from `jaxnet.load`.
 
     Raises:
-        TypeError, ValueError: it has other layers, or they do not fit together.
+        TypeError, ValueError: unsupported layers, or shapes that do not match.
         ModuleNotFoundError: Flax is not installed.
 
     Example:
@@ -81,8 +80,8 @@ def to_linen(params: Params) -> dict[str, Any]:
         params: the network.
 
     Returns:
-        `{"params": {"Dense_0": {"kernel": …, "bias": …}, …}}`, as a compact module has them that
-        calls `Dense(16)`, `Dense(16)` and `Dense(10)`. Kernels are of shape `(in, out)`.
+        `{"params": {"Dense_0": {"kernel": …, "bias": …}, …}}`, the variables of a compact module
+        that calls `Dense(16)`, `Dense(16)` and `Dense(10)`. Kernels have shape `(in, out)`.
 
     Raises:
         TypeError, ValueError: not one network of finite floats.
@@ -102,8 +101,8 @@ def from_linen(
     """Converts a network from the variables of Flax Linen.
 
     Args:
-        variables: what `model.init` gives: a kernel and a bias for each layer, under names that
-            differ in one number, such as `Dense_0`.
+        variables: the result of `model.init`: a kernel and a bias for each layer, with names that
+            differ only in a number, such as `Dense_0`.
         squash: the hidden layers' activation function, a name in `jaxnet.network.SQUASHES`;
             the variables do not say.
         last_squash: the last layer's; `identity` where the model ends in `Dense`.
@@ -112,7 +111,7 @@ def from_linen(
         A copy of the network, and its spec, as from `jaxnet.load`.
 
     Raises:
-        TypeError, ValueError: there are other variables, or they do not fit together.
+        TypeError, ValueError: other variables, or shapes that do not match.
 
     Example:
         >>> import jaxnet
@@ -121,11 +120,13 @@ def from_linen(
         (784, 16, 16, 10)
     """
     if set(variables) != {"params"}:
-        raise ValueError('Expected variables as {"params": …}, as model.init gives them.')
+        raise ValueError(
+            'Expected variables of the form {"params": …}, as model.init returns them.'
+        )
     dense = variables["params"]
     for name, layer in dense.items():
         if not isinstance(layer, Mapping) or set(layer) != {"kernel", "bias"}:
-            raise ValueError(f"Expected a kernel and a bias for each layer; {name} has others.")
+            raise ValueError(f"Expected exactly a kernel and a bias in each layer; {name} differs.")
     layers = [(np.asarray(dense[n]["kernel"]).T, dense[n]["bias"]) for n in in_order(dense)]
     return with_spec(layers, squash, last_squash)
 
@@ -137,9 +138,6 @@ def _parts(nnx: Any, model: Any) -> Iterator[tuple[Any, Any] | str]:
         elif isinstance(part, nnx.Linear) and part.bias is not None:
             yield np.asarray(part.kernel[...]).T, part.bias[...]
         elif isinstance(part, nnx.Module) and nnx.state(part, nnx.Param):
-            raise ValueError(
-                "Expected Linear layers with biases, and others without weights; got "
-                f"{type(part).__name__}."
-            )
+            raise unsupported("Linear layers", type(part).__name__)
         else:
-            yield squash_of(part, getattr(part, "__name__", type(part).__name__))
+            yield squash_of(part, name_of(part))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from jaxnet._util.files import FileError, open_file, replacing
 from jaxnet._util.optional import package
-from jaxnet.formats._parts import in_a_row, squash_of, with_spec
+from jaxnet.formats._parts import in_a_row, name_of, squash_of, unsupported, with_spec
 from jaxnet.formats._spec import Spec
 from jaxnet.formats._squashes import FOREIGN
 from jaxnet.network import Params
@@ -25,16 +25,15 @@ def to_keras(params: Params, *, squash: str = "sigmoid", last_squash: str = "sig
 
     Args:
         params: the network.
-        squash: the hidden layers' activation function, a name in `jaxnet.network.SQUASHES`.
-        last_squash: the last layer's.
+        squash, last_squash: as for `jaxnet.save`.
 
     Returns:
-        A `keras.Sequential` of `Dense`, not compiled, in float32. It takes images of shape
+        An uncompiled `keras.Sequential` of `Dense` layers in float32. It takes images of shape
         `(n, 784)`.
 
     Raises:
         TypeError, ValueError: not one network of finite floats, or a squash that Keras defines
-            otherwise: leaky_relu and gelu.
+            differently: leaky_relu and gelu.
         ModuleNotFoundError: Keras is not installed, or has no back end.
 
     Example:
@@ -45,7 +44,9 @@ def to_keras(params: Params, *, squash: str = "sigmoid", last_squash: str = "sig
     params, spec = with_spec(params, squash, last_squash)
     for name in (squash, last_squash):
         if differs := FOREIGN[name].keras_differs:
-            raise ValueError(f"Expected a squash that Keras has; of its {name}, {differs}.")
+            raise ValueError(
+                f"Expected a squash that Keras defines as JAX does; Keras's {name} {differs}."
+            )
     keras = _keras()
     model = keras.Sequential([keras.Input((spec.sizes[0],))])
     for (_, b), name in zip(params, spec.by_layer, strict=True):
@@ -58,14 +59,14 @@ def from_keras(model: Any) -> tuple[Params, Spec]:
     """Converts a network from Keras.
 
     Args:
-        model: a `keras.Sequential` of `Dense` and of layers that squash; layers that do nothing at
+        model: a `keras.Sequential` of `Dense` and activation layers; layers that do nothing at
             inference, such as `Flatten` and `Dropout`, are allowed.
 
     Returns:
         A copy of the network, and its spec, as from `jaxnet.load`.
 
     Raises:
-        TypeError, ValueError: it has other layers, or they do not fit together.
+        TypeError, ValueError: unsupported layers, or shapes that do not match.
         ModuleNotFoundError: Keras is not installed, or has no back end.
 
     Example:
@@ -77,7 +78,7 @@ def from_keras(model: Any) -> tuple[Params, Spec]:
     keras = _keras()
     if not isinstance(model, keras.Sequential) or not model.built:
         raise TypeError(
-            "Expected a keras.Sequential that knows its input's size; got a "
+            "Expected a keras.Sequential with a known input size; got a "
             f"{type(model).__name__}{' not built' * (not getattr(model, 'built', True))} instead."
         )
     return in_a_row(_parts(keras, model))
@@ -125,7 +126,7 @@ def load(path: str | os.PathLike[str]) -> tuple[Params, Spec]:
         As `from_keras`.
 
     Raises:
-        FileError: it holds another model, or none.
+        FileError: not a Keras model, or one that `from_keras` rejects.
         ModuleNotFoundError: Keras is not installed, or has no back end.
         OSError: the file cannot be opened or read.
 
@@ -142,8 +143,8 @@ def load(path: str | os.PathLike[str]) -> tuple[Params, Spec]:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except ModuleNotFoundError:
         raise
-    except Exception as error:  # of many kinds, some with many lines
-        raise FileError(f"{path}: not a whole model of Keras of known layers.") from error
+    except Exception as error:  # Keras raises many kinds, some many lines long
+        raise FileError(f"{path}: not a complete Keras model of built-in layers.") from error
     try:
         return from_keras(model)
     except (TypeError, ValueError) as error:
@@ -157,8 +158,8 @@ def _keras() -> Any:
         if error.name == "keras":
             raise
         raise ModuleNotFoundError(
-            f"Keras is set to compute with {error.name}, which is not installed: to have it "
-            "compute with JAX, set the environment variable KERAS_BACKEND to jax.",
+            f"Keras's back end is {error.name}, which is not installed; to use JAX instead, set "
+            "the environment variable KERAS_BACKEND to jax.",
             name=error.name,
         ) from error
 
@@ -171,13 +172,9 @@ def _parts(keras: Any, model: Any) -> Iterator[tuple[NDArray[Any], NDArray[Any]]
             kernel, bias = (keras.ops.convert_to_numpy(v.value) for v in layer.weights)
             yield kernel.T, bias
             function = layer.activation
-            called = getattr(function, "__name__", type(function).__name__)
-            yield squash_of(partial(_run, keras, function), called)
+            yield squash_of(partial(_run, keras, function), name_of(function))
         elif layer.weights:
-            raise ValueError(
-                "Expected Dense layers with biases, and others without weights; got "
-                f"{type(layer).__name__} {layer.name}."
-            )
+            raise unsupported("Dense layers", f"{type(layer).__name__} {layer.name}")
         else:
             yield squash_of(partial(_run, keras, layer), f"{type(layer).__name__} {layer.name}")
 

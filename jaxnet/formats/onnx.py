@@ -1,8 +1,8 @@
 """ONNX: the network as a graph for ONNX Runtime and others, without JAX or Python.
 
-The graph takes `images` of shape `(n, 784)`, bytes from 0 to 255 or floats from 0 to 1, and
-gives `digits`, the brightest output of each, and all their `activations`. Its weights keep their
-names in safetensors, its metadata what the header says there, so that it can be read back.
+The graph takes `images` of shape `(n, 784)`, uint8 from 0 to 255 or floats from 0 to 1, and
+returns `digits`, the index of each image's largest output, and all `activations`. Arrays and
+metadata have the same names as in safetensors, which lets `load` read the file back.
 """
 
 import os
@@ -20,7 +20,7 @@ from jaxnet.formats._squashes import FOREIGN
 from jaxnet.network import Layer, Params
 
 _INSTALL = "pip install 'jaxnet-digits[onnx]'"
-_OPSET, _IR = 20, 9  # the first with Gelu, and the format of its time
+_OPSET, _IR = 20, 9  # the first opset with Gelu, and the IR version of that release
 
 
 def export(
@@ -36,16 +36,16 @@ def export(
 
     Args:
         params: the network; it is written in float32.
-        squash, last_squash, notes: as for `jaxnet.save`, and kept in the file.
+        squash, last_squash, notes: as for `jaxnet.save`; stored in the file.
         image_dtype: float32, images from 0 to 1; or uint8, images from 0 to 255.
-        batch: the number of images that it takes at a time; without, any number, also none.
+        batch: a fixed batch size; by default, any number of images, including none.
 
     Returns:
-        The bytes of the file, opset 20, which `onnx.checker` has passed.
+        The bytes of the file, opset 20, validated by `onnx.checker`.
 
     Raises:
-        TypeError, ValueError: not one network of finite floats, no such squash, another
-            type of images, or a batch below one.
+        TypeError, ValueError: not one network of finite floats, an unknown squash, an
+            unsupported image dtype, or a batch below 1.
         ModuleNotFoundError: `onnx` is not installed.
 
     Example:
@@ -82,7 +82,7 @@ def load(path: str | os.PathLike[str]) -> tuple[Params, Spec]:
         The network and its spec, as `jaxnet.load` returns them.
 
     Raises:
-        FileError: not ONNX, or another graph than those of `export`.
+        FileError: not ONNX, or not a graph that `export` wrote.
         ModuleNotFoundError: `onnx` is not installed.
         OSError: the file cannot be opened or read.
 
@@ -109,15 +109,15 @@ def load(path: str | os.PathLike[str]) -> tuple[Params, Spec]:
         params, spec = with_spec(layers, said.pop("squash"), said.pop("last_squash"), said)
         images = model.graph.input[0].type.tensor_type
         dtype = onnx.helper.tensor_dtype_to_np_dtype(images.elem_type)
-        # The file holds nothing else if this makes the same graph again.
+        # Rebuild the graph: if it is identical, the file holds nothing else.
         graph = _graph(onnx, params, spec, dtype, images.shape.dim[0].dim_value or None)
         opsets = [(opset.domain, opset.version) for opset in model.opset_import]
         whole = graph == model.graph and opsets == [("", _OPSET)]
         if whole and sizes == in_words(spec.sizes):
             return params, spec
-    except Exception as error:  # of many kinds: bytes that are no message, names that are missing
+    except Exception as error:  # many kinds: invalid protobuf, missing names
         raise FileError(f"{path}: not a graph that jaxnet wrote.") from error
-    raise FileError(f"{path}: not a graph that jaxnet wrote, or changed since.")
+    raise FileError(f"{path}: not a graph that jaxnet wrote, or modified since.")
 
 
 def _graph(onnx: Any, params: Params, spec: Spec, image_dtype: np.dtype[Any], batch: int | None):

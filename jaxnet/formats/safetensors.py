@@ -1,8 +1,7 @@
 """Networks as safetensors files: named arrays and a text header, no code.
 
-The arrays are named `0.weights`, `0.biases`, `1.weights` and so on, from the first layer to
-the last. The header names the squashing functions, and holds what else was said of the
-network.
+The arrays are named `0.weights`, `0.biases`, `1.weights` and so on, first layer first. The
+header names the squashing functions and holds the notes.
 """
 
 import os
@@ -34,17 +33,17 @@ def save(
     last_squash: str = "sigmoid",
     notes: Mapping[str, str] | None = None,
 ) -> None:
-    """Saves a network to a file, which appears whole or not at all.
+    """Saves a network to a file, atomically.
 
     Args:
-        path: where to write; by custom it ends in `.safetensors`.
+        path: where to write; usually ends in `.safetensors`.
         params: the network.
         squash: the hidden layers' activation function, a name in `SQUASHES`.
         last_squash: the last layer's.
-        notes: anything worth saying: what it was trained on, how, its accuracy.
+        notes: anything worth recording: training data, method, accuracy.
 
     Raises:
-        ValueError: not one network of finite floating-point numbers, or no such squash.
+        ValueError: not one network of finite floating-point numbers, or an unknown squash.
         OSError: the file cannot be written.
 
     Example:
@@ -75,14 +74,14 @@ def load(path: str | os.PathLike[str] | None = None) -> tuple[Params, Spec]:
     """Loads a network from a file that `save` wrote.
 
     Args:
-        path: the file; by default, that of the trained network that comes with jaxnet.
+        path: the file; by default, the trained network that comes with jaxnet.
 
     Returns:
         The network, in the precision it was saved in (float64 where JAX has it enabled,
-        else float32), and what the file says of it.
+        else float32), and its spec.
 
     Raises:
-        FileError: not safetensors, cut short, or not one network of finite numbers.
+        FileError: not safetensors, truncated, or not one network of finite numbers.
         OSError: the file cannot be opened or read.
 
     Example:
@@ -142,10 +141,10 @@ def _misnamed(names: Collection[str]) -> str | None:
 
 
 def _fault(tensors: Mapping[str, NDArray[Any]], header: Mapping[str, str]) -> str | None:
-    """Why these are not a network, as the end of a sentence; None if they are."""
+    """Why these are not a network, as a clause; None if they are."""
     for name in ("squash", "last_squash"):
         if header.get(name) not in SQUASHES:
-            return f"{name} is {header.get(name)!r:.60}, which is none of {', '.join(SQUASHES)}"
+            return f"{name} is {header.get(name)!r:.60}, which is not one of {', '.join(SQUASHES)}"
     if fault := _misnamed(tensors):
         return fault
     n_in = tensors["0.weights"].shape[-1:]

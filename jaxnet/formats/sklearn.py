@@ -18,17 +18,19 @@ def to_sklearn(params: Params, *, squash: str = "sigmoid", last_squash: str = "s
     """Converts a network to scikit-learn, for prediction only.
 
     Args:
-        params: the network, of three outputs or more; or of one, under sigmoid, for two classes.
-        squash: of the hidden layers: sigmoid, relu, tanh or identity.
-        last_squash: of the last layer: sigmoid, softmax or identity.
+        params: the network, with at least three outputs; or with one, under sigmoid, for two
+            classes.
+        squash: the hidden layers': sigmoid, relu, tanh or identity.
+        last_squash: the last layer's: sigmoid, softmax or identity.
 
     Returns:
-        An `MLPClassifier` in float64, its classes the numbers of the outputs. What
-        `predict_proba` returns are the activations of the last layer; under sigmoid they do not
-        add up to 1, as those of a classifier that scikit-learn fitted would.
+        An `MLPClassifier` in float64 whose classes are the output indices. `predict_proba` returns
+        the last layer's activations; under sigmoid they do not sum to 1, unlike those of a
+        classifier fitted by scikit-learn.
 
     Raises:
-        TypeError, ValueError: not one network of finite floats, other outputs, or another squash.
+        TypeError, ValueError: not one network of finite floats, an unsupported number of outputs,
+            or an unsupported squash.
         ModuleNotFoundError: scikit-learn is not installed.
 
     Example:
@@ -42,7 +44,7 @@ def to_sklearn(params: Params, *, squash: str = "sigmoid", last_squash: str = "s
     params, spec = with_spec(params, squash, last_squash)
     n_out = spec.sizes[-1]
     if n_out == 2 or (n_out == 1 and last_squash != "sigmoid"):
-        raise ValueError(f"Expected three outputs or more; got {n_out}. One will do under sigmoid.")
+        raise ValueError(f"Expected at least three outputs, or one with sigmoid; got {n_out}.")
     model = neural_network.MLPClassifier(spec.sizes[1:-1], activation=_theirs(_HIDDEN, squash))
     model.out_activation_ = _theirs(_LAST, last_squash)
     model.coefs_ = [np.array(w, np.float64).T for w, _ in params]
@@ -58,15 +60,15 @@ def from_sklearn(model: Any) -> tuple[Params, Spec]:
     """Converts a network from scikit-learn.
 
     Args:
-        model: an `MLPClassifier` that has been fitted. Output `n` stands for `classes_[n]`; of
-            two classes there is one output, the probability of the second.
+        model: a fitted `MLPClassifier`. Output `n` stands for `classes_[n]`; with two classes
+            there is one output, the probability of the second.
 
     Returns:
-        A copy of the network, and its spec, as from `jaxnet.load`. Its outputs are what
-        `predict_proba` gives: softmax, or sigmoid where there are two classes or many labels.
+        A copy of the network, and its spec, as from `jaxnet.load`. Its outputs are those
+        of `predict_proba`: softmax, or sigmoid for two classes or for multilabel models.
 
     Raises:
-        TypeError, ValueError: it is something else, or has not been fitted.
+        TypeError, ValueError: not an `MLPClassifier`, or not fitted.
 
     Example:
         >>> import jaxnet
@@ -75,7 +77,7 @@ def from_sklearn(model: Any) -> tuple[Params, Spec]:
     """
     neural_network = package("sklearn.neural_network", "pip install scikit-learn")
     if not isinstance(model, neural_network.MLPClassifier) or not hasattr(model, "coefs_"):
-        raise TypeError(f"Expected an MLPClassifier that has been fitted; got {model!r:.60}.")
+        raise TypeError(f"Expected a fitted MLPClassifier; got {model!r:.60}.")
     layers = [(w.T, b) for w, b in zip(model.coefs_, model.intercepts_, strict=True)]
     return with_spec(layers, _HIDDEN[model.activation], _LAST[model.out_activation_])
 
@@ -85,5 +87,6 @@ def _theirs(names: dict[str, str], ours: str) -> str:
         if name == ours:
             return theirs
     raise ValueError(
-        f"Expected a squash that scikit-learn has here, {', '.join(names.values())}; got {ours!r}."
+        f"Expected a squash that scikit-learn supports here, {', '.join(names.values())}; got "
+        f"{ours!r}."
     )

@@ -1,9 +1,9 @@
 """StableHLO: the network exported for programs that have JAX but not jaxnet.
 
-A file holds what `jax.export` serializes; `jax.export.deserialize(data).call(images)` runs it,
-gives `digits` and `activations`, and needs no jaxnet. Such files do not last: JAX promises to run
-them where it is at most six months newer, or three weeks older, than the JAX that made them.
-Keep the weights in safetensors, and export anew.
+A file holds what `jax.export` serializes; `jax.export.deserialize(data).call(images)` runs it
+without jaxnet and returns `digits` and `activations`. These files expire: JAX guarantees that they
+run only on versions up to six months newer or three weeks older than the one that wrote them.
+Keep the weights in safetensors, and export again when needed.
 
 Source: https://docs.jax.dev/en/latest/export/export.html#compatibility-guarantees
 """
@@ -41,7 +41,7 @@ LIFETIME = "run by JAX up to 6 months newer and 3 weeks older"
 _INSTALL = "pip install 'jaxnet-digits[stablehlo]'"
 
 Images = Num[Array | np.ndarray, "n pixels"]
-Reader = Callable[[Images], tuple[Int[Array, " n"], Float[Array, "n 10"]]]
+Classifier = Callable[[Images], tuple[Int[Array, " n"], Float[Array, "n 10"]]]
 
 
 def export(
@@ -55,27 +55,26 @@ def export(
 ) -> bytes:
     """Exports a network as a StableHLO file, for several platforms at once.
 
-    Products are as precise as `jax.default_matmul_precision` says here and now; by default, a
-    GPU or a TPU is less precise than a CPU. Like everything that JAX lowers, the program contains
-    the paths of its source files, unless JAX is configured otherwise:
-    `jax.config.update("jax_traceback_in_locations_limit", 0)`.
+    Matrix products use the `jax.default_matmul_precision` in effect at export; by default, GPUs
+    and TPUs are less precise than CPUs. As in everything that JAX lowers, the program contains
+    source file paths; `jax.config.update("jax_traceback_in_locations_limit", 0)` omits them.
 
     Args:
         params: the network; its arrays become constants of the program.
         squash: the hidden layers' activation function, a name in `jaxnet.network.SQUASHES`.
         last_squash: the last layer's.
-        image_dtype: of the images: uint8, from 0 to 255; or floats, from 0 to 1.
-        batch: the number of images that it takes at a time; without, any number but none.
-        platforms: what it shall run on, in JAX's words.
+        image_dtype: uint8, images from 0 to 255; or a float type, images from 0 to 1.
+        batch: a fixed batch size; by default, any number of images, at least one.
+        platforms: where it can run, by JAX's names.
 
     Returns:
-        The bytes of the file. The name of the function in it is JSON with the sizes, the
-        squashing functions, the versions of jaxnet, of JAX and of the calling convention, how
-        long JAX promises to run it, and a checksum.
+        The bytes of the file. The function's name in it is JSON: the sizes, the squashing
+        functions, the versions of jaxnet, JAX and the calling convention, how long JAX guarantees
+        to run it, and a checksum.
 
     Raises:
-        TypeError, ValueError: not one network of finite floats, no such squash or platform,
-            another type of images, or a batch below one.
+        TypeError, ValueError: not one network of finite floats, an unknown squash or platform,
+            an unsupported image dtype, or a batch below 1.
         ModuleNotFoundError: `flatbuffers` is not installed.
 
     Example:
@@ -95,7 +94,7 @@ def export(
     if not platforms or not set(platforms) <= _KNOWN:
         raise ValueError(f"Expected platforms of {', '.join(sorted(_KNOWN))}; got {platforms}.")
 
-    def read(images: Array) -> tuple[Array, Array]:
+    def classify(images: Array) -> tuple[Array, Array]:
         x = images.astype(params[0].weights.dtype)
         x = x / 255 if dtype == jnp.uint8 else x
         z = jax.vmap(lambda x: logits(params, x, squash=SQUASHES[squash]))(x)
@@ -103,7 +102,7 @@ def export(
 
     (n,) = jax.export.symbolic_shape(str(batch or "n"))
     images = jax.ShapeDtypeStruct((n, spec.sizes[0]), dtype)
-    exported = jax.export.export(jax.jit(read), platforms=platforms)(images)
+    exported = jax.export.export(jax.jit(classify), platforms=platforms)(images)
     said = {
         "sizes": in_words(spec.sizes),
         "squash": squash,
@@ -114,11 +113,11 @@ def export(
         "lifetime": LIFETIME,
         "sha256": _digest(exported),
     }
-    # A serialized function has no other place for words that stays readable without JAX.
+    # The function name is the only metadata field that stays readable without JAX.
     return bytes(dataclasses.replace(exported, fun_name=json.dumps(said)).serialize())
 
 
-def load(path: str | os.PathLike[str]) -> tuple[Reader, dict[str, str]]:
+def load(path: str | os.PathLike[str]) -> tuple[Classifier, dict[str, str]]:
     """Loads a file that `export` made; only load files you trust: they contain code.
 
     Args:
@@ -126,11 +125,11 @@ def load(path: str | os.PathLike[str]) -> tuple[Reader, dict[str, str]]:
 
     Returns:
         A function from images, shape `(n, 784)`, to their digits, shape `(n,)`, and activations,
-        shape `(n, 10)`, which can be jitted; it also takes no images, which JAX's own `call`
-        refuses. And what the file says of itself: see `export`.
+        shape `(n, 10)`, which can be jitted; unlike JAX's own `call`, it accepts an empty batch.
+        And the file's metadata, listed under `export`.
 
     Raises:
-        FileError: not such a file, damaged, or of another time than the JAX that is here.
+        FileError: not such a file, damaged, or too old or new for the installed JAX.
         ModuleNotFoundError: `flatbuffers` is not installed.
         OSError: the file cannot be opened or read.
 
@@ -138,8 +137,8 @@ def load(path: str | os.PathLike[str]) -> tuple[Reader, dict[str, str]]:
         >>> import jax, numpy, pathlib, tempfile, jaxnet
         >>> path = pathlib.Path(tempfile.mkdtemp(), "digits.stablehlo")
         >>> _ = path.write_bytes(export(jaxnet.pretrained()))
-        >>> read, about = load(path)
-        >>> read(numpy.zeros((0, 784), "float32"))[1].shape, about["sizes"]
+        >>> classify, about = load(path)
+        >>> classify(numpy.zeros((0, 784), "float32"))[1].shape, about["sizes"]
         ((0, 10), '784-16-16-10')
     """
     package("flatbuffers", _INSTALL)
@@ -151,23 +150,23 @@ def load(path: str | os.PathLike[str]) -> tuple[Reader, dict[str, str]]:
         if exported.calling_convention_version not in _CONVENTIONS:
             raise ValueError(exported.calling_convention_version)
         whole = said["sha256"] == _digest(exported)
-    except Exception as error:  # of many kinds, as bytes are not checked when deserialized
+    except Exception as error:  # many kinds: deserialization does not validate bytes
         found = re.search(rb'"jax": "([\w.+]+)"', content)
         made = f" made by JAX {found[1].decode()} and read by {jax.__version__}" if found else ""
         raise FileError(
-            f"{path}: not a whole StableHLO file of jaxnet{made}; export it anew."
+            f"{path}: not a complete StableHLO file from jaxnet{made}; export it again."
         ) from error
     if not whole:
-        raise FileError(f"{path}: its bytes are not those once written; export it anew.")
-    return _reader(exported), said
+        raise FileError(f"{path}: its checksum does not match; export it again.")
+    return _classifier(exported), said
 
 
-def _reader(exported: Any) -> Reader:
+def _classifier(exported: Any) -> Classifier:
     (expected,) = exported.in_avals
     outputs = exported.out_avals
     call = jax.jit(exported.call)
 
-    def read(images: Images) -> tuple[Array, Array]:
+    def classify(images: Images) -> tuple[Array, Array]:
         n = len(images) if jax.export.is_symbolic_dim(expected.shape[0]) else expected.shape[0]
         if images.shape != (n, expected.shape[1]) or images.dtype != expected.dtype:
             raise ValueError(
@@ -179,7 +178,7 @@ def _reader(exported: Any) -> Reader:
             return digits, activations
         return call(images)
 
-    return read
+    return classify
 
 
 def _digest(exported: Any) -> str:

@@ -16,7 +16,7 @@ from safetensors.numpy import save as to_bytes
 
 from jaxnet._util.files import FileError, open_file, replacing
 from jaxnet._util.optional import package
-from jaxnet.formats._parts import in_a_row, in_order, squash_of, with_spec
+from jaxnet.formats._parts import in_a_row, in_order, squash_of, unsupported, with_spec
 from jaxnet.formats._spec import Spec, with_notes
 from jaxnet.formats._squashes import FOREIGN
 from jaxnet.network import Params
@@ -29,11 +29,10 @@ def to_torch(params: Params, *, squash: str = "sigmoid", last_squash: str = "sig
 
     Args:
         params: the network.
-        squash: the hidden layers' activation function, a name in `jaxnet.network.SQUASHES`.
-        last_squash: the last layer's.
+        squash, last_squash: as for `jaxnet.save`.
 
     Returns:
-        A `torch.nn.Sequential` of `Linear` and activation modules, alternating, in float32 on the
+        A `torch.nn.Sequential` of alternating `Linear` and activation modules, in float32 on the
         CPU. It takes images of shape `(n, 784)`.
 
     Raises:
@@ -64,14 +63,14 @@ def from_torch(model: Any) -> tuple[Params, Spec]:
     """Converts a network from PyTorch.
 
     Args:
-        model: a `torch.nn.Sequential` of `Linear` and squashing modules; layers that do nothing at
+        model: a `torch.nn.Sequential` of `Linear` and activation modules; layers that do nothing at
             inference, such as `Flatten` and `Dropout`, are allowed.
 
     Returns:
         A copy of the network, and its spec, as from `jaxnet.load`.
 
     Raises:
-        TypeError, ValueError: it has other layers, or they do not fit together.
+        TypeError, ValueError: unsupported layers, or shapes that do not match.
         ModuleNotFoundError: PyTorch is not installed.
 
     Example:
@@ -82,8 +81,8 @@ def from_torch(model: Any) -> tuple[Params, Spec]:
     torch = package("torch", _INSTALL)
     if type(model) is not torch.nn.Sequential:
         raise TypeError(
-            f"Expected a torch.nn.Sequential; got a {type(model).__name__}. Of other modules, "
-            "from_state_dict(model.state_dict(), ...) takes the weights."
+            f"Expected a torch.nn.Sequential; got a {type(model).__name__}. For other modules, "
+            "use from_state_dict(model.state_dict(), ...)."
         )
     return in_a_row(_parts(torch, model))
 
@@ -94,8 +93,8 @@ def from_state_dict(
     """Converts a network from the state dict of PyTorch's `Linear` modules.
 
     Args:
-        state: what `model.state_dict()` gives, or the same in NumPy: a `weight` and a `bias` for
-            each layer, under names that differ in one number, such as `0.weight`, `fc1.bias`.
+        state: the result of `model.state_dict()`, or the same in NumPy: a `weight` and a `bias`
+            for each layer, with names that differ only in a number, such as `fc1.bias`.
         squash: the hidden layers' activation function, a name in `jaxnet.network.SQUASHES`;
             the arrays do not say.
         last_squash: the last layer's; `identity` where the model ends in `Linear`.
@@ -104,7 +103,7 @@ def from_state_dict(
         A copy of the network, and its spec, as from `jaxnet.load`.
 
     Raises:
-        TypeError, ValueError: there are other arrays, or they do not fit together.
+        TypeError, ValueError: other arrays, or shapes that do not match.
 
     Example:
         >>> import numpy
@@ -113,7 +112,7 @@ def from_state_dict(
         (2, 3)
     """
     if not all(hasattr(a, "shape") for a in state.values()):
-        raise TypeError("Expected arrays by name, as model.state_dict() gives them.")
+        raise TypeError("Expected arrays by name, as model.state_dict() returns them.")
     layers = {str(name).removesuffix("weight") for name in state if str(name).endswith("weight")}
     if set(state) != {layer + kind for layer in layers for kind in ("weight", "bias")}:
         raise ValueError(
@@ -136,17 +135,17 @@ def save_state_dict(
 ) -> None:
     """Saves a network as a state dict: `0.weight`, `0.bias`, `2.weight`, ...
 
-    Those are the names of the `torch.nn.Sequential` that `to_torch` makes.
+    Those are the names in the `torch.nn.Sequential` that `to_torch` returns.
 
     Args:
-        path: `.safetensors`, which needs no PyTorch, and is read by `safetensors.torch.load_file`;
-            with another ending, the file is as `torch.save` writes it, and holds arrays alone.
+        path: `.safetensors`, which `safetensors.torch.load_file` reads and which needs no PyTorch
+            to write; with any other ending, `torch.save` writes the arrays only.
         params: the network.
-        squash, last_squash, notes: as for `jaxnet.save`, and kept in `.safetensors`.
+        squash, last_squash, notes: as for `jaxnet.save`; only `.safetensors` stores them.
 
     Raises:
-        TypeError, ValueError: not one network of finite floats, no such squash, or a note under a
-            name that is taken.
+        TypeError, ValueError: not one network of finite floats, an unknown squash, or a note
+            with a reserved name.
         ModuleNotFoundError: PyTorch is not installed.
         OSError: the file cannot be written.
 
@@ -184,10 +183,10 @@ def load_state_dict(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[
             wrote.
 
     Returns:
-        The arrays by name, for `from_state_dict`, and what the file says beside them.
+        The arrays by name, for `from_state_dict`, and the file's metadata.
 
     Raises:
-        FileError: neither of these, or there is more in it than arrays.
+        FileError: neither of these, or it contains more than arrays.
         ModuleNotFoundError: PyTorch is not installed.
         OSError: the file cannot be opened or read.
 
@@ -214,13 +213,13 @@ def load_state_dict(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[
             f"{path}: contains more than arrays, which could run code, so it was not loaded; "
             "save model.state_dict()."
         ) from error
-    except Exception as error:  # of many kinds: a bad archive, a strange header
-        raise FileError(f"{path}: not a whole file of PyTorch's arrays.") from error
+    except Exception as error:  # many kinds: a bad archive, a malformed header
+        raise FileError(f"{path}: not a complete PyTorch state dict.") from error
     if not isinstance(state, Mapping) or not all(
         isinstance(a, torch.Tensor) for a in state.values()
     ):
-        raise FileError(f"{path}: not arrays by name alone; save model.state_dict().")
-    if sum(a.nbytes for a in state.values()) > len(content):  # a few bytes, repeated
+        raise FileError(f"{path}: not a plain state dict; save model.state_dict().")
+    if sum(a.nbytes for a in state.values()) > len(content):  # a stride of 0 repeats a few bytes
         raise FileError(f"{path}: its arrays are larger than the file.")
     return dict(state), {}
 
@@ -233,9 +232,7 @@ def _parts(torch: Any, model: Any) -> Iterator[tuple[NDArray[Any], NDArray[Any]]
         elif type(part) is torch.nn.Linear and part.bias is not None:
             yield _numpy(part.weight), _numpy(part.bias)
         elif any(True for _ in part.parameters()):
-            raise ValueError(
-                f"Expected Linear modules with biases, and others without weights; got {part}."
-            )
+            raise unsupported("Linear modules", str(part))
         else:
             yield squash_of(partial(_run, torch, deepcopy(part).eval()), str(part))
 
@@ -245,7 +242,7 @@ def _run(torch: Any, module: Any, z: NDArray[Any]) -> NDArray[Any]:
 
 
 def _numpy(array: Any) -> NDArray[Any]:
-    """Converts to NumPy, which has no bfloat16: that becomes float32."""
+    """Converts to NumPy; bfloat16, which NumPy lacks, becomes float32."""
     if hasattr(array, "detach"):
         array = array.detach().cpu()
         array = array.float() if "bfloat16" in str(array.dtype) else array

@@ -1,4 +1,4 @@
-"""The commands that carry a network elsewhere: real files, real readers, and mistakes."""
+"""`export` and `convert`: real files, real readers, and mistakes."""
 
 import jax
 import jax.export
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.full
 
 @pytest.fixture(scope="module")
 def command():
-    """The command line in this process: what it raises, a process would say in one sentence."""
+    """Runs the command line in this process, and raises what a process would print."""
     from jaxnet.cli import app
 
     return lambda *arguments: app([*map(str, arguments)], standalone_mode=False)
@@ -56,7 +56,7 @@ def test_stablehlo_in_jax(tmp_path, pixels, expected):
     digits, activations = program.call(pixels.astype(np.float32) / np.float32(255))
     np.testing.assert_array_equal(digits, expected.argmax(1))
     np.testing.assert_allclose(activations, expected, atol=1e-5)
-    assert b".py" not in content  # nor the names of this machine's folders
+    assert b".py" not in content  # no source paths
 
 
 def test_pytorch_round_trip(tmp_path, command, capsys):
@@ -94,7 +94,7 @@ def test_pytorch_names_in_safetensors(tmp_path, command):
 
 @pytest.mark.full
 def test_keras_backend(tmp_path):
-    """Its own default is TensorFlow, which few have who have JAX."""
+    """Keras defaults to TensorFlow, which is rarely installed beside JAX."""
     pytest.importorskip("keras")
     process = run("convert", TRAINED, "digits.keras", cwd=tmp_path, KERAS_HOME=tmp_path / "keras")
     assert (process.returncode, process.stdout, process.stderr) == (0, "digits.keras\n", "")

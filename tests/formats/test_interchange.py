@@ -1,4 +1,4 @@
-"""Networks of other packages: taken and given, they compute the same, checked against each."""
+"""Conversion to and from other packages, checked against what each of them computes."""
 
 import os
 import pickle
@@ -15,6 +15,7 @@ from jaxnet import formats
 from jaxnet._util.files import FileError
 from jaxnet.formats import convert
 from jaxnet.formats._parts import in_a_row, in_order, squash_of
+from jaxnet.formats._squashes import FOREIGN, check_table
 from jaxnet.formats.torch import load_state_dict, save_state_dict
 from jaxnet.network import SQUASHES
 from tests.oracles import matrix_form
@@ -29,7 +30,7 @@ with pytest.MonkeyPatch.context() as patch:
     patch.setenv("KERAS_BACKEND", "jax")
     keras = pytest.importorskip("keras")
 
-# Keras' own, of NumPy, wherever it saves what JAX computed.
+# Keras itself triggers this warning when it saves JAX arrays.
 pytestmark = [
     pytest.mark.full,
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
@@ -73,7 +74,7 @@ PACKAGES = {
         last={"sigmoid", "softmax", "identity"},
     ),
 }
-CASES = [  # every squash that it has, in both places, and never the same in both
+CASES = [  # every squash of each package as hidden and as last, never the same twice
     (name, squash, last[(n + 1) % len(last)])
     for name, package in PACKAGES.items()
     for last in [[squash for squash in SQUASHES if squash in package.last]]
@@ -82,8 +83,8 @@ CASES = [  # every squash that it has, in both places, and never the same in bot
 
 
 @pytest.fixture(autouse=True)
-def their_ways():
-    """Other packages add biases of one rank to sums of another."""
+def rank_promotion():
+    """Other packages rely on rank promotion when they add biases."""
     with jax.numpy_rank_promotion("allow"):
         yield
 
@@ -109,7 +110,7 @@ def same(ours, theirs):
 
 
 @pytest.mark.parametrize("name", PACKAGES)
-def test_trained_network_elsewhere(name):
+def test_pretrained_network(name):
     images, _ = jaxnet.data.synthetic.sample(jax.random.key(0), 20)
     package, params = PACKAGES[name], jaxnet.pretrained()
     theirs = package.run(package.give(params), np.asarray(images))
@@ -179,7 +180,7 @@ def mlp():
 
 
 def test_variants_of_each_model(x):
-    """Made by the packages themselves, by their own rules."""
+    """Models that the packages initialized themselves."""
     for model, name, sizes, squashes in (
         (torchs().eval(), "torch", (20, 7, 6, 5), ("silu", "identity")),
         (kerass(), "keras", (20, 7, 6, 5), ("relu", "softmax")),
@@ -195,7 +196,7 @@ def test_variants_of_each_model(x):
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("activation", ["logistic", "relu"])
 def test_fitted_by_scikit_learn(n_classes, activation, x):
-    """Probabilities are equal; of two classes there is one output, the second's."""
+    """With two classes there is one output, the probability of the second."""
     y = np.array([3, 5, 8])[np.arange(9) % n_classes]
     model = sklearn_network.MLPClassifier((7, 6), activation=activation, random_state=0)
     for _ in range(20):
@@ -210,12 +211,12 @@ def test_scikit_learn_predictions():
     images, _ = jaxnet.data.synthetic.sample(jax.random.key(0), 200)
     digits = formats.to_sklearn(jaxnet.pretrained()).predict(np.asarray(images))
     np.testing.assert_array_equal(digits, jaxnet.classify(jaxnet.pretrained(), images).digits)
-    with pytest.raises(ValueError, match="three outputs or more; got 2"):
+    with pytest.raises(ValueError, match="at least three outputs, or one with sigmoid; got 2"):
         formats.to_sklearn(jaxnet.init(jax.random.key(0), (20, 2)))
 
 
 def test_single_output():
-    """By its threshold, in scikit-learn, ONNX Runtime, StableHLO and here."""
+    """scikit-learn, ONNX Runtime, StableHLO and jaxnet apply the same threshold."""
     onnxruntime = pytest.importorskip("onnxruntime")
     params = jaxnet.init(jax.random.key(3), (784, 16, 1))
     images, _ = jaxnet.data.synthetic.sample(jax.random.key(0), 200)
@@ -278,7 +279,7 @@ def compact(squash, sizes=(7, 5)):
 
 
 def test_linen_round_trip(x):
-    model = compact(linen.relu, (7,) * 11 + (5,))  # so that Dense_10 comes after Dense_9
+    model = compact(linen.relu, (7,) * 11 + (5,))  # Dense_10 sorts after Dense_9
     variables = model.init(jax.random.key(0), x)
     params, spec = formats.from_linen(variables, squash="relu", last_squash="identity")
     np.testing.assert_allclose(forward(params, spec, x), model.apply(variables, x), atol=1e-5)
@@ -354,9 +355,9 @@ T, K = torch.nn, keras.layers
         (
             "torch",
             torch_row(T.Linear(20, 7), T.ReLU(), T.Linear(7, 6), T.Tanh(), T.Linear(6, 5)),
-            "squashed alike; got relu, tanh",
+            "same squash in all hidden layers; got relu, tanh",
         ),
-        ("torch", torch_row(), "one layer or more"),
+        ("torch", torch_row(), "at least one layer"),
         ("torch", lambda: T.Linear(20, 5), "Expected a torch.nn.Sequential; got a Linear"),
         ("keras", keras_row(K.Dense(7), K.LayerNormalization(), K.Dense(5)), "LayerNormalization"),
         ("keras", keras_row(K.Dense(7, "gelu"), K.Dense(5)), "squashed by.*gelu"),
@@ -371,8 +372,8 @@ T, K = torch.nn, keras.layers
         ("equinox", lambda: eqx.nn.Sequential([eqx.nn.LayerNorm(3)]), "got LayerNorm"),
         ("equinox", lambda: eqx.nn.MLP(2, 2, 2, 1, jnp.sin, key=jax.random.key(0)), "got sin"),
         ("equinox", lambda: "an MLP", "an equinox.nn.MLP or .* got a str"),
-        ("sklearn", lambda: sklearn_network.MLPClassifier((3,)), "has been fitted"),
-        ("sklearn", lambda: sklearn_network, "has been fitted"),
+        ("sklearn", lambda: sklearn_network.MLPClassifier((3,)), "Expected a fitted MLPClassifier"),
+        ("sklearn", lambda: sklearn_network, "Expected a fitted MLPClassifier"),
     ],
 )
 def test_unsupported_models(name, make, says):
@@ -402,7 +403,7 @@ def test_state_dict_in_pytorch(tmp_path, ending, x):
 
 
 class Fc(torch.nn.Module):
-    """As many write it, with layers that have names of their own."""
+    """A typical module with named layers, declared out of order."""
 
     def __init__(self):
         super().__init__()
@@ -440,9 +441,9 @@ def test_state_dict_from_pytorch(tmp_path, ending, dtype, x):
         (lambda s: s.update({"0.bias": torch.ones(7) / 0}), "NaN or infinity"),
         (
             lambda s: s.update({"last.weight": s.pop("2.weight"), "last.bias": s.pop("2.bias")}),
-            r"names differ in a number.*got 0\., last\.",
+            r"differ only in a number.*got 0\., last\.",
         ),
-        (lambda s: s.clear(), "one layer or more"),
+        (lambda s: s.clear(), "at least one layer"),
     ],
 )
 @pytest.mark.parametrize("ending", ["safetensors", "pt"])
@@ -453,7 +454,7 @@ def test_bad_state_dicts(tmp_path, change, says, ending):
     with pytest.raises((TypeError, ValueError), match=says):
         formats.from_state_dict(state, squash="relu", last_squash="relu")
     (safetensors_torch.save_file if ending == "safetensors" else torch.save)(state, path)
-    if state:  # without any, a file is nobody's
+    if state:  # an empty file could be in either naming
         with pytest.raises(FileError, match=says):
             convert.read(path, squash="relu", last_squash="relu")
 
@@ -476,7 +477,7 @@ def test_no_code_is_run(tmp_path, monkeypatch):
     with pytest.raises(FileError, match=r"save model\.state_dict\(\)"):
         load_state_dict(path)
     torch.save({"model": {}, "epoch": 3}, path)
-    with pytest.raises(FileError, match="not arrays by name alone"):
+    with pytest.raises(FileError, match="not a plain state dict"):
         load_state_dict(path)
     assert not (tmp_path / "done").exists()
 
@@ -502,7 +503,7 @@ def test_keras_file_round_trip(tmp_path, x):
     np.testing.assert_allclose(again(x), model(x), atol=1e-6)
     unsafe = keras.Sequential([keras.Input((20,)), K.Lambda(lambda z: z), K.Dense(5)])
     unsafe.save(tmp_path / "unsafe.keras")
-    with pytest.raises(FileError, match="not a whole model of Keras of known layers"):
+    with pytest.raises(FileError, match="not a complete Keras model of built-in layers"):
         convert.read(tmp_path / "unsafe.keras")
     keras.Sequential([keras.Input((20, 1)), K.Conv1D(3, 3)]).save(tmp_path / "convolution.keras")
     with pytest.raises(FileError, match=r"convolution\.keras: Expected Dense layers .* Conv1D"):
@@ -510,7 +511,7 @@ def test_keras_file_round_trip(tmp_path, x):
 
 
 def test_convert_round_trip(tmp_path):
-    """All the way round, a network comes home with every bit and with what was said of it."""
+    """A chain through all formats preserves every bit and, where stored, the notes."""
     params = jaxnet.init(jax.random.key(0), (20, 7, 5))
     home = tmp_path / "home.safetensors"
     jaxnet.save(home, params, squash="tanh", last_squash="softmax", notes={"from": "home"})
@@ -560,9 +561,28 @@ def test_unknown_ending(tmp_path, name):
 def test_missing_package(call, missing, command, monkeypatch):
     for name in [name for name in sys.modules if name.split(".")[0] == missing]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setattr(sys, "path", [])  # where nothing is installed
+    monkeypatch.setattr(sys, "path", [])  # nothing can be imported from here
     with pytest.raises(ModuleNotFoundError, match=f"This needs {missing}: {command}"):
         call(jaxnet.pretrained())
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda t: t.pop("tanh"), "only one of two tables has tanh"),
+        (lambda t: t.update(step=t["tanh"]), "only one of two tables has step"),
+        (lambda t: t.update(tanh=t["tanh"]._replace(keras=None)), "tanh needs either `keras`"),
+        (lambda t: t.update(gelu=t["gelu"]._replace(keras="gelu")), "gelu needs either `keras`"),
+        (lambda t: t.update(relu=t["relu"]._replace(onnx=())), "relu needs `onnx`"),
+        (lambda t: t.update(relu=t["relu"]._replace(javascript="")), "relu needs .*`javascript`"),
+    ],
+)
+def test_incomplete_squash_table(change, says):
+    """With no name, Keras would apply the identity."""
+    table = dict(FOREIGN)
+    change(table)
+    with pytest.raises(ImportError, match=says):
+        check_table(table)
 
 
 def test_squash_by_probing():
@@ -576,7 +596,7 @@ def test_squash_by_probing():
 def test_in_a_row_and_in_order():
     layer = np.ones((2, 2)), np.ones(2)
     assert in_a_row([layer, "identity", "relu", layer, layer][:3])[1].last_squash == "relu"
-    with pytest.raises(ValueError, match="squashed alike; got relu, identity"):
+    with pytest.raises(ValueError, match="same squash in all hidden layers; got relu, identity"):
         in_a_row([layer, "relu", layer, layer])
     assert in_order(["b.10.c2", "b.9.c2"]) == ["b.9.c2", "b.10.c2"]
     with pytest.raises(ValueError, match="got hidden, output"):

@@ -1,4 +1,4 @@
-"""ONNX: what ONNX Runtime makes of our files, and what is read back from them."""
+"""ONNX: exported files run in ONNX Runtime and load back unchanged."""
 
 import jax
 import jax.numpy as jnp
@@ -114,7 +114,7 @@ def test_metadata(params):
         ({"squash": "sine"}, "squash: expected one of sigmoid, .* got 'sine'"),
         ({"image_dtype": np.int32}, "images in float32 or uint8; got int32"),
         ({"batch": 0}, "a batch of one image or more; got 0"),
-        ({"notes": {"sizes": "all"}}, "other names than sizes"),
+        ({"notes": {"sizes": "all"}}, "names other than sizes"),
     ],
 )
 def test_unsupported_options(params, options, says):
@@ -162,7 +162,7 @@ def elsewhere(model):
     ],
 )
 def test_foreign_graph(tmp_path, params, change):
-    """It might compute anything; what is read back would not be it."""
+    """Such a graph may compute something else, so it is rejected."""
     model = onnx.load_model_from_string(export(params))
     change(model)
     path = saved(tmp_path / "network.onnx", model.SerializeToString())

@@ -1,4 +1,4 @@
-"""StableHLO: programs that run where there is JAX and no jaxnet, and say how long they will."""
+"""StableHLO: programs that run without jaxnet and state how long they are supported."""
 
 import dataclasses
 import json
@@ -33,7 +33,7 @@ def reader(tmp_path, content):
 
 @pytest.fixture(scope="module")
 def exported():
-    """The trained network, each way, as bytes."""
+    """The trained network, exported with each set of options."""
     return {name: export(jaxnet.pretrained(), **options) for name, options in KINDS.items()}
 
 
@@ -111,7 +111,7 @@ def test_versions_and_lifetime(tmp_path, exported):
         "calling_convention_version": str(program.calling_convention_version),
         "lifetime": "run by JAX up to 6 months newer and 3 weeks older",
     }
-    # Also without JAX, or with one that has forgotten the format.
+    # Readable without JAX, or with a JAX that no longer supports the format.
     assert f'"jax": "{jax.__version__}"'.encode() in exported["any-uint8"]
 
 
@@ -183,7 +183,7 @@ def test_half_precision(tmp_path):
 @pytest.mark.parametrize("keep", [0, 8, 1000, 0.5, 0.99])
 def test_truncated_bytes(tmp_path, exported, keep):
     whole = exported["any-uint8"]
-    with pytest.raises(FileError, match="export it anew"):
+    with pytest.raises(FileError, match="export it again"):
         reader(tmp_path, whole[: int(len(whole) * keep) if isinstance(keep, float) else keep])
 
 
@@ -192,7 +192,7 @@ def test_changed_weight(tmp_path, exported):
     at = content.find(np.asarray(jaxnet.pretrained()[2].biases).tobytes())
     assert at > 0
     content[at] ^= 1
-    with pytest.raises(FileError, match="not those once written"):
+    with pytest.raises(FileError, match="its checksum does not match"):
         reader(tmp_path, content)
 
 
@@ -210,5 +210,5 @@ def test_file_of_another_version(tmp_path, exported):
 
 @pytest.mark.parametrize("content", [b"garbage" * 99, bytes(1000), b"PK\3\4" * 99])
 def test_foreign_files(tmp_path, content):
-    with pytest.raises(FileError, match="not a whole StableHLO file of jaxnet"):
+    with pytest.raises(FileError, match="not a complete StableHLO file from jaxnet"):
         reader(tmp_path, content)

@@ -1,4 +1,4 @@
-"""The page's modules, which are put together into one script."""
+"""The page's JavaScript modules, which are bundled into one script."""
 
 import re
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The page as a file: its size, what goes into it, and the command; `browser/` looks at it."""
+"""The page as a file: its size, its contents and the command; `browser/` tests it in a browser."""
 
 import base64
 import json
@@ -57,9 +57,9 @@ def test_no_duplicate_network():
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda params: params[1:], "from 784 pixels to ten digits; got one of 16 inputs"),
+        (lambda params: params[1:], "from 784 pixels to ten digits; got one with 16 inputs"),
         (lambda params: params[:1], "784 inputs and 16 outputs"),
-        (lambda params: jax.tree.map(lambda a: a * jnp.nan, params), "or NaN, instead"),
+        (lambda params: jax.tree.map(lambda a: a * jnp.nan, params), "or NaN instead"),
         (lambda params: (params[0], params[0]), r"Expected params\[1\] of shapes"),
     ],
 )

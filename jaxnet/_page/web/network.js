@@ -11,7 +11,7 @@ function softmax(z) {
   return powers.map((p) => p / sum);
 }
 
-// Every squashing function by name; jaxnet/formats/_squashes.py has them.
+// Every squashing function by name; the entries come from jaxnet/formats/_squashes.py.
 export const SQUASHES = {/* squashes */};
 
 export const inputs = (layer) => layer.weights.length / layer.biases.length;
