@@ -25,6 +25,7 @@ ON_THE_HOST = {
     "analysis.answering_output",  # an int, for the host
     *("training.check_examples", "training.check_known_labels", "training.evaluation_params"),
     *("analysis.maximizing_images", "analysis.match_neurons", "analysis.shard_members"),
+    "analysis.probe",  # a report for the host; its parts are pure
     "design.handmade",
 }
 VALUES_ONLY = {"smooth": False, "x64": False}  # and in float32 only
@@ -81,6 +82,21 @@ def augmented(rng):
 
 def place(rng):
     return tuple(map(np.asarray, (*rng.uniform(1, 6, 2), rng.uniform(0, np.pi))))
+
+
+def edges(rng):
+    ranges = (1, 6), (1, 6), (0, np.pi), (3, 6), (2, 3), (1, 2), (-1, 1)
+    return tuple(rng.uniform(*ends, 2) for ends in ranges)
+
+
+def planted_edge(rng):
+    x, y, angle = place(rng)
+    return (np.asarray(design.edge(x, y, angle, length=5.0, width=3.0, side=8)),)
+
+
+def auc(scores, truth):
+    """Of all pairs of one with the property and one without, the share in the right order."""
+    return (scores[truth][:, None] > scores[~truth]).mean()
 
 
 def only_key(rng):
@@ -217,6 +233,27 @@ CASES = {
     "analysis.vote": Case(
         analysis.vote, lambda rng: (stacked(network(rng), network(rng)), rng.random(SIZES[0]))
     ),
+    "analysis.auc": Case(
+        analysis.auc, lambda rng: (rng.normal(size=6), np.arange(6) % 3 == 0), auc, smooth=False
+    ),
+    "analysis.edge_fit": Case(
+        analysis.edge_fit, planted_edge, **VALUES_ONLY, slow=True, roundings=40_000
+    ),
+    "analysis.selectivity": Case(
+        lambda params, images, labels: analysis.selectivity(
+            params, images, labels[:, None] == np.arange(2)
+        ),
+        lambda rng: (*batch(rng, n=4)[:2], np.arange(4, dtype=np.int32)),
+        smooth=False,
+    ),
+    "analysis.silence_cost": Case(analysis.silence_cost, batch, smooth=False, slow=True),
+    "analysis.component_fit": Case(
+        with_key(lambda bits, params: analysis.component_fit(bits, params, n=64)),
+        lambda rng: (key(rng), network(rng, (784, 2, 2))),
+        **VALUES_ONLY,
+        slow=True,
+        roundings=400_000,  # a rounding may swap two images in the order of their activations
+    ),
     "shuffle.shuffled": Case(with_key(partial(shuffle.shuffled, n=6)), only_key, **VALUES_ONLY),
     "shuffle.shuffled, without sorting": Case(
         with_key(partial(shuffle.shuffled, n=1_001)), only_key, **VALUES_ONLY
@@ -231,6 +268,27 @@ CASES = {
     "synthetic.sample": Case(
         with_key(partial(synthetic.sample, n=1)), only_key, **VALUES_ONLY, slow=True, roundings=400
     ),
+    "synthetic.draw_component": Case(
+        with_key(synthetic.draw_component),
+        lambda rng: (key(rng), rng.integers(16, dtype=np.int32)),
+        **VALUES_ONLY,
+        slow=True,
+        roundings=400,
+    ),
+    "synthetic.sample_components": Case(
+        with_key(partial(synthetic.sample_components, n=1)),
+        only_key,
+        **VALUES_ONLY,
+        slow=True,
+        roundings=400,
+    ),
+    "synthetic.sample_with_components": Case(
+        with_key(partial(synthetic.sample_with_components, n=1)),
+        only_key,
+        **VALUES_ONLY,
+        slow=True,
+        roundings=400,
+    ),
     "augment.affine": Case(with_key(augment.affine), augmented, **VALUES_ONLY, slow=True),
     "augment.elastic": Case(
         with_key(partial(augment.elastic, smoothness=2.0)), augmented, **VALUES_ONLY, slow=True
@@ -238,6 +296,11 @@ CASES = {
     "augment.both": Case(with_key(augment.both), augmented, **VALUES_ONLY, slow=True),
     "design.region": Case(partial(design.region, length=4.0, width=2.0, side=8), place, x64=False),
     "design.edge": Case(partial(design.edge, length=4.0, width=2.0, side=8), place, x64=False),
+    "design.edge_layer": Case(
+        lambda *numbers: design.edge_layer(design.Edges(*numbers), side=8),
+        edges,
+        x64=False,
+    ),
     "design.threshold": Case(
         design.threshold, lambda rng: (rng.normal(size=5), rng.normal(size=())), x64=False
     ),

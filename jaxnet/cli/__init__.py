@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from jaxnet.cli import bench, classify, convert, draw, export, info, page, train
+from jaxnet.cli import bench, classify, convert, draw, export, info, page, probe, train
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
-for _module in (classify, train, draw, page, export, convert, info, bench):
+for _module in (classify, train, draw, probe, page, export, convert, info, bench):
     app.command(_module.__name__.rpartition(".")[2])(_module.command)
 
 

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from jaxnet.bench import Limits, Rate, Report, Stage, Work
-from jaxnet.cli._terminal import bar
+from jaxnet.cli._terminal import bar, columns
 
 _STAGES = {
     "read": "read from a file that the system has in memory",
@@ -33,7 +33,7 @@ def tables(report: Report) -> Group:
 
 
 def _limits(limits: Limits, work: Work) -> Table:
-    table = _table("limit", ">measured", ">enough for images a second")
+    table = columns("limit", ">measured", ">enough for images a second")
     for name, rate in (("memory", limits.memory), ("transfer", limits.transfer)):
         if rate is not None:
             table.add_row(name, f"{rate / 1e9:,.1f} GB/s", _rounded(rate / work.bytes))
@@ -44,7 +44,7 @@ def _limits(limits: Limits, work: Work) -> Table:
 
 
 def _rates(rates: Iterable[Rate]) -> Table:
-    table = _table("precision", ">images a call", ">images a second", "share of the least limit")
+    table = columns("precision", ">images a call", ">images a second", "share of the least limit")
     for rate in rates:
         share = f"{bar(rate.share)} {100 * rate.share:.3g} % of {rate.limit}"
         speed = _rounded(rate.images_per_second)
@@ -53,18 +53,10 @@ def _rates(rates: Iterable[Rate]) -> Table:
 
 
 def _stages(stages: Iterable[Stage]) -> Table:
-    table = _table("stage", "precision", ">a million images")
+    table = columns("stage", "precision", ">a million images")
     for stage in stages:
         seconds = f"{1e6 * stage.seconds_per_image:.3f} s"
         table.add_row(_STAGES[stage.name], stage.precision or "", seconds)
-    return table
-
-
-def _table(*names: str) -> Table:
-    """A table with these columns; > marks numbers."""
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
-    for name in names:
-        table.add_column(name.removeprefix(">"), justify="right" if name[0] == ">" else "left")
     return table
 
 

@@ -90,6 +90,14 @@ def curve(values: NDArray[Any], *, width: int = 40, height: int = 6) -> str:
     return "\n".join(lines)
 
 
+def columns(*names: str) -> Table:
+    """A table with these columns; > marks numbers."""
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
+    for name in names:
+        table.add_column(name.removeprefix(">"), justify="right" if name[0] == ">" else "left")
+    return table
+
+
 def printable(text: str) -> str:
     """The text without control characters, which could move the cursor or clear the screen."""
     return "".join(c if c.isprintable() else "\ufffd" for c in text)

@@ -1,12 +1,16 @@
-"""Synthetic handwritten digits, drawn on the device: no files, no end.
+"""Synthetic handwritten digits and their components, drawn on the device without any files.
 
 Each digit is one or two strokes through points set by hand. A key picks one of the ways in
 which people write that digit, bends, slants, turns and stretches it, and chooses the pen.
 The framing is MNIST's: 20 pixels along the longest side, centered by mass in 28×28.
+
+Each way to write a digit is made of components, as the video imagines them: a 9 is a loop above
+and a line at the lower right. The sixteen `COMPONENTS` can be drawn alone, each about where it is
+in a digit, and digits together with the components they have.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from typing import Any
 
@@ -14,58 +18,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 from numpy.typing import NDArray
 
 from jaxnet._util.sharding import lacks_mesh, on_mesh_of, pick
+from jaxnet.data import _strokes
 
-# For each digit the ways to write it, for each way its strokes, for each stroke the points
-# that the pen passes, x to the right and y downwards. A point given twice is a corner.
-_GLYPHS = (
-    (  # 0
-        [[(50, 0), (20, 10), (4, 50), (18, 90), (45, 100), (74, 88), (86, 50), (74, 12), (50, 0)]],
-        [[(60, 4), (34, 2), (12, 28), (8, 66), (28, 98), (58, 92), (76, 58), (72, 18), (46, 2), (34, 12)]],
-    ),
-    (  # 1
-        [[(50, 0), (50, 50), (50, 100)]],
-        [[(50, 0), (50, 50), (50, 100)]],
-        [[(30, 20), (52, 0), (52, 0), (52, 50), (50, 100)]],
-    ),
-    (  # 2
-        [[(10, 24), (26, 4), (56, 0), (76, 20), (66, 48), (36, 78), (8, 98), (8, 98), (50, 97), (90, 94)]],
-        [[(14, 20), (40, 0), (72, 14), (66, 50), (34, 86), (8, 94), (8, 78), (30, 76), (60, 94), (96, 90)]],
-    ),
-    (  # 3
-        [[(12, 12), (44, 0), (76, 14), (68, 38), (36, 48), (36, 48), (74, 58), (80, 84), (44, 100), (6, 88)]],
-        [[(10, 6), (46, 2), (70, 18), (58, 40), (30, 48), (62, 52), (78, 74), (58, 98), (28, 100), (4, 90)]],
-    ),
-    (  # 4
-        [[(16, 4), (10, 34), (12, 52), (12, 52), (46, 52), (82, 46)], [(78, 0), (74, 50), (68, 100)]],
-        [[(64, 0), (34, 34), (6, 64), (6, 64), (46, 64), (92, 60)], [(64, 0), (64, 0), (62, 50), (62, 100)]],
-        [[(20, 6), (8, 40), (24, 52), (52, 50), (74, 36), (76, 0), (76, 0), (74, 50), (70, 100)]],
-    ),
-    (  # 5
-        [[(26, 2), (20, 42), (20, 42), (52, 38), (80, 62), (66, 92), (34, 100), (4, 90)], [(26, 2), (56, 2), (88, 0)]],
-        [[(84, 2), (30, 4), (30, 4), (22, 44), (22, 44), (58, 46), (74, 68), (56, 96), (26, 100), (6, 90)]],
-    ),
-    (  # 6
-        [[(70, 0), (38, 18), (14, 54), (16, 88), (44, 100), (72, 86), (68, 62), (42, 56), (16, 74)]],
-        [[(46, 0), (22, 34), (10, 70), (26, 98), (58, 98), (72, 76), (54, 58), (28, 66), (14, 82)]],
-    ),
-    (  # 7
-        [[(6, 10), (42, 6), (82, 4), (82, 4), (62, 40), (44, 72), (36, 100)]],
-        [[(10, 20), (14, 4), (14, 4), (84, 2), (84, 2), (60, 48), (46, 100)]],
-        [[(8, 6), (46, 6), (84, 2), (84, 2), (58, 52), (42, 100)], [(28, 52), (54, 50), (80, 46)]],
-    ),
-    (  # 8
-        [[(74, 12), (46, 0), (18, 14), (30, 38), (62, 56), (76, 80), (46, 100), (16, 82), (30, 56), (62, 36), (74, 12)]],
-        [[(66, 8), (36, 2), (20, 22), (40, 44), (66, 64), (66, 90), (38, 100), (20, 82), (36, 56), (64, 34), (70, 12)]],
-    ),
-    (  # 9
-        [[(76, 16), (46, 0), (16, 18), (20, 44), (48, 50), (76, 20), (76, 20), (72, 60), (66, 100)]],
-        [[(74, 22), (54, 0), (24, 8), (12, 34), (34, 50), (64, 40), (74, 14), (78, 50), (66, 84), (30, 98)]],
-    ),
-)  # fmt: skip
+COMPONENTS = tuple(_strokes.COMPONENTS)
+
 _PIECES = 32  # straight pieces that a digit is drawn with
 _TILE = 16  # digits drawn at a time, so that the work stays in the cache
 
@@ -86,6 +46,13 @@ _HAND = {
     "phase_x": (0, 2 * math.pi),
     "phase_y": (0, 2 * math.pi),
 }
+# What differs besides if a component is drawn alone: its place in a digit is not that exact.
+_ALONE = {
+    "zoom": (0.85, 1.1),  # about its own center
+    "aside": (-1.5, 1.5),  # pixels
+    "below": (-1.5, 1.5),
+}
+N_NUMBERS = len(_HAND) + len(_ALONE)  # that determine a drawing
 
 
 def draw(key: Key[Array, ""], digit: ArrayLike) -> Float[Array, "784"]:
@@ -127,34 +94,178 @@ def sample(key: Key[Array, ""], n: int) -> tuple[Float[Array, "n 784"], Int[Arra
         >>> images.shape, labels.shape
         ((100, 784), (100,))
     """
-    return _sample(key, n)
+    return _sample(key, n, 10, draw)
+
+
+def draw_component(key: Key[Array, ""], component: ArrayLike) -> Float[Array, "784"]:
+    """Draws one component of digits, alone and about where it is in a digit.
+
+    Place, size, slant and pen vary: it is never this specific loop of pixels, but any loop above.
+
+    Args:
+        key: from `jax.random.key`.
+        component: its index in `COMPONENTS`, 0 to 15; may be traced.
+
+    Returns:
+        One image, shape `(784,)`, from 0 (black) to 1 (white).
+
+    Raises:
+        ValueError: the component is a Python number and not 0 to 15.
+
+    Example:
+        >>> import jax
+        >>> from jaxnet.data.synthetic import COMPONENTS, draw_component
+        >>> x = draw_component(jax.random.key(0), COMPONENTS.index("bar at the bottom"))
+        >>> round(x.reshape(28, 28)[:14].sum().item()), bool(x.sum() > 20)  # no ink above
+        (0, True)
+    """
+    n = len(COMPONENTS)
+    if isinstance(component, (int, np.integer)) and not 0 <= component < n:
+        raise ValueError(f"Expected a component, 0 to {n - 1}; got {component} instead.")
+    compiled = lacks_mesh(key, component)
+    return (jax.jit(_draw_component) if compiled else _draw_component)(key, component)
+
+
+def sample_components(
+    key: Key[Array, ""], n: int
+) -> tuple[Float[Array, "n 784"], Int[Array, " n"]]:
+    """Draws components alone, each of the sixteen equally likely.
+
+    Args:
+        key: from `jax.random.key`.
+        n: how many; static, so another number compiles anew.
+
+    Returns:
+        Images, shape `(n, 784)`, and the index of each one's component in `COMPONENTS`, `(n,)`.
+
+    Example:
+        >>> import jax
+        >>> from jaxnet.data.synthetic import sample_components
+        >>> images, components = sample_components(jax.random.key(0), 100)
+        >>> images.shape, components.shape
+        ((100, 784), (100,))
+    """
+    return _sample(key, n, len(COMPONENTS), draw_component)
+
+
+def sample_with_components(
+    key: Key[Array, ""], n: int
+) -> tuple[Float[Array, "n 784"], Int[Array, " n"], Bool[Array, "n 16"]]:
+    """Draws digits as `sample` does, and says which components each is made of.
+
+    Args:
+        key, n: as for `sample`.
+
+    Returns:
+        The images and labels of `sample`, and for each image whether it has each of
+        `COMPONENTS`, shape `(n, 16)`.
+
+    Example:
+        >>> import jax
+        >>> from jaxnet.data.synthetic import COMPONENTS, sample_with_components
+        >>> images, labels, has = sample_with_components(jax.random.key(0), 100)
+        >>> loop_above = has[:, COMPONENTS.index("loop above")]
+        >>> sorted({*labels[loop_above].tolist()})
+        [8, 9]
+    """
+    images, labels = sample(key, n)
+    return images, labels, _components_of(key, labels)
+
+
+def drawing(numbers: Float[Array, " n"], subject: ArrayLike) -> Float[Array, "784"]:
+    """Draws a digit or a component from numbers instead of a key.
+
+    Differentiable in the numbers, except in the first, which picks the way to write it.
+
+    Args:
+        numbers: shape `(N_NUMBERS,)`, each from 0 to 1: where in its range each property of the
+            hand lies, such as the pen's width, the size and the slant.
+        subject: a digit, 0 to 9, or 10 plus the index of a component; may be traced.
+
+    Returns:
+        One image, shape `(784,)`, from 0 (black) to 1 (white).
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from jaxnet.data.synthetic import N_NUMBERS, drawing
+        >>> drawing(jnp.full(N_NUMBERS, 0.5), 7).shape  # the most average 7
+        (784,)
+    """
+    ranges = _HAND | _ALONE
+    low, high = np.array([*ranges.values()], np.float32).T
+    hand = dict(zip(ranges, low + jnp.asarray(numbers) * (high - low), strict=True))
+    subject = jnp.asarray(subject)
+    digit, component = jnp.minimum(subject, 9), jnp.maximum(subject - 10, 0)
+    return jnp.where(subject < 10, _digit(hand, digit), _component(hand, component))
 
 
 def _draw(key: Key[Array, ""], digit: ArrayLike) -> Array:
     with on_mesh_of(key, digit):
-        low, high = np.array([*_HAND.values()], np.float32).T
-        hand = dict(
-            zip(_HAND, jax.random.uniform(key, low.shape, jnp.float32, low, high), strict=True)
-        )
-        ways = pick(jnp.asarray(_pieces()), jnp.asarray(digit))
-        x, y = _bend(hand, *pick(ways, (hand["way"] * len(ways)).astype(int)))
-
-        size = hand["size"] * (20 - hand["pen"]) / jnp.maximum(jnp.ptp(x), jnp.ptp(y))
-        x, y = size * x, size * y
-        lengths = jnp.hypot(x[1] - x[0], y[1] - y[0])
-        mass_x, mass_y = (lengths @ (v[0] + v[1]) / lengths.sum() / 2 for v in (x, y))
-        return _ink(x - mass_x + 14 + hand["right"], y - mass_y + 14 + hand["down"], hand["pen"])
+        return _digit(_uniform(key, _HAND), digit)
 
 
-@partial(jax.jit, static_argnames="n")  # apart, since what `jit` returns shows no types
-def _sample(key: Key[Array, ""], n: int) -> tuple[Array, Array]:
-    key_label, key_image = jax.random.split(key)
-    labels = jax.random.randint(key_label, (n,), 0, 10, jnp.int32)
+def _draw_component(key: Key[Array, ""], component: ArrayLike) -> Array:
+    with on_mesh_of(key, component):
+        return _component(_uniform(key, _HAND | _ALONE), component)
+
+
+def _digit(hand: Mapping[str, Array], digit: ArrayLike) -> Array:
+    """Draws a digit, framed as in MNIST."""
+    x, y = _bend(hand, *_written(hand, _pieces(), digit))
+    size = hand["size"] * (20 - hand["pen"]) / jnp.maximum(jnp.ptp(x), jnp.ptp(y))
+    x, y = size * x, size * y
+    lengths = jnp.hypot(x[1] - x[0], y[1] - y[0])
+    mass_x, mass_y = (lengths @ (v[0] + v[1]) / lengths.sum() / 2 for v in (x, y))
+    return _ink(x - mass_x + 14 + hand["right"], y - mass_y + 14 + hand["down"], hand["pen"])
+
+
+def _component(hand: Mapping[str, Array], component: ArrayLike) -> Array:
+    """Draws a component about where it is in a digit of full size."""
+    x, y = _bend(hand, *_written(hand, _component_pieces(), component))
+    size = hand["size"] * (20 - hand["pen"])
+    x, y = (size * (v.mean() + hand["zoom"] * (v - v.mean())) for v in (x, y))
+    right, down = hand["right"] + hand["aside"], hand["down"] + hand["below"]
+    return _ink(x + 14 + right, y + 14 + down, hand["pen"])
+
+
+def _uniform(key: Key[Array, ""], ranges: Mapping[str, tuple[float, float]]) -> dict[str, Array]:
+    """Draws a number from each range."""
+    low, high = np.array([*ranges.values()], np.float32).T
+    numbers = jax.random.uniform(key, low.shape, jnp.float32, low, high)
+    return dict(zip(ranges, numbers, strict=True))
+
+
+def _written(hand: Mapping[str, Array], pieces: NDArray[Any], which: ArrayLike) -> Array:
+    """The segments of one of the ways to write something, shape `(x and y, 2, segments)`."""
+    ways = pick(jnp.asarray(pieces), jnp.asarray(which))
+    return pick(ways, _way(hand, len(ways)))
+
+
+def _way(hand: Mapping[str, Array], n_ways: int) -> Array:
+    return jnp.minimum((hand["way"] * n_ways).astype(int), n_ways - 1)
+
+
+# Apart, since what `jit` returns shows no types.
+@partial(jax.jit, static_argnames=("n", "n_kinds", "draw_one"))
+def _sample(
+    key: Key[Array, ""], n: int, n_kinds: int, draw_one: Callable[..., Array]
+) -> tuple[Array, Array]:
+    key_kind, key_image = jax.random.split(key)
+    kinds = jax.random.randint(key_kind, (n,), 0, n_kinds, jnp.int32)
     keys = jax.random.split(key_image, n)
-    return jax.lax.map(lambda image: draw(*image), (keys, labels), batch_size=_TILE), labels
+    return jax.lax.map(lambda image: draw_one(*image), (keys, kinds), batch_size=_TILE), kinds
 
 
-def _bend(hand: dict[str, Array], x: Array, y: Array) -> tuple[Array, Array]:
+@jax.jit
+def _components_of(key: Key[Array, ""], labels: Array) -> Array:
+    """Which components the digits have that `_sample` draws."""
+    _, key_image = jax.random.split(key)
+    keys, table = jax.random.split(key_image, len(labels)), jnp.asarray(_made_of())
+    ways = jax.vmap(lambda key: _way(_uniform(key, _HAND), table.shape[1]))(keys)
+    return table[labels, ways]
+
+
+def _bend(hand: Mapping[str, Array], x: Array, y: Array) -> tuple[Array, Array]:
     """Randomly bends, scales, shears and rotates the pen's path."""
     sway_x = jnp.sin(hand["sway_xx"] * x + hand["sway_xy"] * y + hand["phase_x"])
     sway_y = jnp.sin(hand["sway_yx"] * x + hand["sway_yy"] * y + hand["phase_y"])
@@ -167,8 +278,8 @@ def _bend(hand: dict[str, Array], x: Array, y: Array) -> tuple[Array, Array]:
 def _ink(x: Array, y: Array, pen: Array) -> Array:
     """How much of each pixel a round pen covers along straight segments.
 
-    Of a pixel `q` and a piece from `s` along `d`, the nearest point is `s + t d`, where `t`
-    is `(q - s)·d / d·d` within 0 and 1, and its squared distance |q - s|² - t (2 (q - s)·d - t d·d).
+    Of a pixel `q` and a segment from `s` along `d`, the nearest point is `s + t d`, where `t` is
+    `(q - s)·d / d·d` clipped to 0 and 1; its squared distance: |q - s|² - t (2 (q - s)·d - t d·d).
     """
     x, y = x[..., None], y[..., None]
     dx, dy = x[1] - x[0], y[1] - y[0]
@@ -178,17 +289,37 @@ def _ink(x: Array, y: Array, pen: Array) -> Array:
     dot = to_x * dx + to_y * dy
     t = (dot * (1 / length2)).clip(0, 1)
     distance2 = to_x**2 + to_y**2 - t * (2 * dot - t * length2)
-    distance = jnp.sqrt(jnp.maximum(distance2.min(0), 0))
+    distance = jnp.sqrt(jnp.maximum(distance2.min(0), 1e-12))  # at 0 its slope is infinite
     return (pen / 2 + 0.5 - distance).clip(0, 1)
 
 
 @cache
 def _pieces() -> NDArray[Any]:
     """Every way to write every digit, shape `(10, ways, x and y, start and end, segments)`."""
-    n_ways = math.lcm(*map(len, _GLYPHS))  # those with fewer repeat them: equal odds for each
+    ways = _equally_often(_strokes.GLYPHS)
+    return np.array([[_curves(way.strokes) for way in digit] for digit in ways], np.float32)
+
+
+@cache
+def _component_pieces() -> NDArray[Any]:
+    """The same for every component, shape `(16, ways, 2, 2, segments)`."""
+    ways = _equally_often([*_strokes.COMPONENTS.values()])
+    return np.array([[_curves([stroke]) for stroke in component] for component in ways], np.float32)
+
+
+@cache
+def _made_of() -> NDArray[Any]:
+    """Which components each way to write each digit has, shape `(10, ways, 16)`."""
+    ways = _equally_often(_strokes.GLYPHS)
     return np.array(
-        [[_curves(ways[n % len(ways)]) for n in range(n_ways)] for ways in _GLYPHS], np.float32
+        [[[name in way.components for name in COMPONENTS] for way in digit] for digit in ways]
     )
+
+
+def _equally_often(each: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    """Repeats the ways of each, for equal odds, so that all have as many."""
+    n = math.lcm(*map(len, each))
+    return [[*ways] * (n // len(ways)) for ways in each]
 
 
 def _curves(strokes: Sequence[Sequence[tuple[int, int]]]) -> NDArray[Any]:

@@ -28,11 +28,13 @@ Source: 3Blue1Brown, "But what is a neural network?", 2017, from "edge detection
 such neurons and such a network.
 """
 
+from jaxnet.design._detectors import Edges as Edges
 from jaxnet.design._detectors import Neuron as Neuron
 from jaxnet.design._detectors import all_of as all_of
 from jaxnet.design._detectors import any_of as any_of
 from jaxnet.design._detectors import at_least as at_least
 from jaxnet.design._detectors import edge as edge
+from jaxnet.design._detectors import edge_layer as edge_layer
 from jaxnet.design._detectors import layer as layer
 from jaxnet.design._detectors import most_of as most_of
 from jaxnet.design._detectors import none_of as none_of

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
@@ -21,6 +22,24 @@ class Neuron(NamedTuple):
 
     weights: Float[Array, " in"]
     bias: Float[Array, ""]
+
+
+class Edges(NamedTuple):
+    """The places, sizes and thresholds of several edge detectors, each of shape `(n,)`.
+
+    Attributes:
+        x, y, angle, length, width: as for `edge`.
+        gain: what the edge's weights are multiplied by; the neuron's steepness.
+        threshold: the weighted sum of the edge at which the neuron switches on.
+    """
+
+    x: Float[Array, " n"]
+    y: Float[Array, " n"]
+    angle: Float[Array, " n"]
+    length: Float[Array, " n"]
+    width: Float[Array, " n"]
+    gain: Float[Array, " n"]
+    threshold: Float[Array, " n"]
 
 
 def region(
@@ -111,6 +130,36 @@ def edge(
     stroke = (1 - v**2) * jnp.exp(-(u**2 + v**2) / 2)
     inside, around = jnp.maximum(stroke, 0), jnp.minimum(stroke, 0)
     return inside / inside.sum() - around / around.sum()
+
+
+def edge_layer(edges: Edges, *, side: int = 28) -> Layer:
+    """A layer of edge detectors: neuron `n` is a `threshold` on the weighted sum of an `edge`.
+
+    Differentiable in every number of `edges`: the places of the edges can be learned, as in
+    `jaxnet.fit(..., params=edges, network=lambda edges: (edge_layer(edges), ...))`.
+
+    Args:
+        edges: their places and sizes; may be traced.
+        side: the side of the square image in pixels; static under `jit`.
+
+    Returns:
+        A `Layer` with one row per edge: weights `gain * edge(...)`, biases `-gain * threshold`.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from jaxnet.design import Edges, edge_layer
+        >>> bars = Edges(*map(jnp.array, ([14., 14.], [6., 21.], [0., 0.], [8., 8.], [4., 4.],
+        ...                               [14., 14.], [0.2, 0.2])))
+        >>> layer = edge_layer(bars)  # a horizontal stroke at the top, one at the bottom
+        >>> layer.weights.shape, layer.biases.round(1).tolist()
+        ((2, 784), [-2.8, -2.8])
+    """
+
+    def neuron(x: Array, y: Array, angle: Array, length: Array, width: Array) -> Array:
+        return edge(x, y, angle, length=length, width=width, side=side)
+
+    *place, gain, value = (jnp.asarray(a, jnp.float32) for a in edges)
+    return Layer(gain[:, None] * jax.vmap(neuron)(*place), -gain * value)
 
 
 def threshold(
