@@ -5,7 +5,8 @@
 #               make core PYTHON=python3.13 VERSIONS=newest
 # make slow     the tests that take minutes each
 # make docs     build the documentation site in build/docs
-# make benchmarks, make pretrained, make picture, make screenshots, make clean
+# make pretrained, make edges, make components: train the networks that come with jaxnet, from MNIST
+# make benchmarks, make picture, make screenshots, make clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -30,7 +31,7 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/jaxnet
 IMAGES := $(firstword $(wildcard $(foreach d,$(JAXNET_DATA) $(CACHE),$(d)/t10k-images?idx3-ubyte*)))
 LABELS := $(firstword $(wildcard $(foreach d,$(JAXNET_DATA) $(CACHE),$(d)/t10k-labels?idx1-ubyte*)))
 
-.PHONY: help run test core core-installed lint check slow benchmarks pretrained picture screenshots docs clean
+.PHONY: help run test core core-installed lint check slow benchmarks pretrained edges components picture screenshots docs clean
 
 help:
 	@sed -n 's/^# \?//p;/^$$/q' Makefile
@@ -70,6 +71,9 @@ benchmarks: $(VENV)/installed-bench
 
 pretrained: $(VENV)/installed-all
 	$(BIN)/python -m jaxnet._pretrained.train
+
+edges components: $(VENV)/installed-all
+	$(BIN)/python -m jaxnet._pretrained.$@
 
 picture: $(VENV)/installed-all
 	$(BIN)/python examples/picture.py

@@ -22,6 +22,7 @@ params = jaxnet.pretrained()
 x = jaxnet.data.synthetic.draw(jax.random.key(0), 7)
 images, labels = jaxnet.data.synthetic.sample(jax.random.key(1), 10_000)
 answers = jaxnet.classify(params, images)
+report = jaxnet.analysis.probe(jax.random.key(3), params, images, labels)
 
 key_start, key_fit = jax.random.split(jax.random.key(2))
 learn = jax.jit(partial(fit, optimizer=optax.adam(0.003), epochs=1, batch_size=100))
@@ -44,6 +45,8 @@ pictures = {
     "contributions-deeper": plot.contributions(params, x, layer=3, neuron=7),
     "exciting": plot.exciting(params, layer=1),
     "exciting-outputs": plot.exciting(params, layer=3),
+    "exciting-drawings": plot.exciting(params, layer=2, natural=True),
+    "probe": plot.probe(report, params),
     "saliency": plot.saliency(params, x),
     "confusion": plot.confusion(answers, labels),
     "misread": plot.misread(images, answers, labels),

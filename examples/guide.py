@@ -1,7 +1,7 @@
 """The guide: "But what is a neural network?", scene by scene.
 
-Each cell is one scene of the video: a few lines that compute what it says, and a picture. The ten
-pictures are written to a folder. The last two scenes lead to learning, the next video's subject.
+Each cell is one scene of the video: a few lines that compute what it says, and a picture. The
+twelve pictures are written to a folder. The last scenes lead to learning, the next video's subject.
 
 Source: 3Blue1Brown, "But what is a neural network?", 2017.
 """
@@ -93,11 +93,23 @@ classify = jax.jit(partial(jaxnet.forward, params))
 print("9. a function:", *(f"{number:.2f}" for number in classify(x)))
 keep("9-function", plot.saliency(params, x))
 
+# %% The hope. One would hope that the second layer picks up on edges, the third on components such
+# as a loop above. Does it? For each neuron: the best-fitting edge, and the component it tells best.
+probe = partial(jaxnet.analysis.probe, jax.random.key(5), images=images, labels=labels)
+print("10. the hope:", probe(params).summary())
+keep("10-hope", plot.probe(probe(params), params))
+
+# %% The hope fulfilled. Such a network exists: trained with edges for its second layer, its places
+# and angles learned, and a third layer that was taught components.
+hoped_for = jaxnet.pretrained("components")
+print("11. the hope fulfilled:", probe(hoped_for).summary())
+keep("11-hope-fulfilled", plot.probe(probe(hoped_for), hoped_for))
+
 # %% Cost. The network can also be differentiated with respect to its dials. The cost says how bad
 # it is: high for an untrained network. The gradient says which way to turn each dial.
 untrained = jaxnet.init(jax.random.key(2))
 cost, slope = jax.value_and_grad(lambda p: quadratic_cost(jaxnet.logits(p, x), 3))(untrained)
-print(f"10. learning: a cost of {cost:.2f}, and a gradient of {jaxnet.count(slope):,} numbers")
+print(f"12. learning: a cost of {cost:.2f}, and a gradient of {jaxnet.count(slope):,} numbers")
 
 # %% Learning. Follow the gradient downhill, batch after batch.
 learn = jax.jit(
@@ -105,4 +117,4 @@ learn = jax.jit(
 )
 state, history = learn(jax.random.key(4), images, labels, params=untrained)
 print(f"    after 20 epochs on {len(images):,} images, {history.cost[-1]:.2f}")
-keep("10-learning", plot.learning_curves(history))
+keep("12-learning", plot.learning_curves(history))

@@ -245,8 +245,9 @@ def test_examples(path, tmp_path):
         **{"picture.py": 1600, "depth.py": 1050, "line.py": 1050, "by_hand.py": 900},
         **{"find_a_three.py": 900, "adversarial.py": 900, "laplace.py": 700},
         **{"sampler.py": 900, "tangent_kernel.py": 900, "fool.py": 900},
+        **{"edges.py": 700, "readable.py": 840},
     }
-    folders = {"gallery.py": (15, 2), "guide.py": (10, 0)}
+    folders = {"gallery.py": (17, 2), "guide.py": (12, 0)}
     output = [tmp_path / "picture.png"] if path.name in pictures else []
     folder = [tmp_path / "folder"] if path.name in folders else []
     process = subprocess.run(
@@ -257,6 +258,10 @@ def test_examples(path, tmp_path):
     )
     assert process.returncode == 0, process.stderr
     printed = {
+        "edges.py": r"554 numbers learned instead of 13,002\naccuracy .* (99|100)\.\d%\n"
+        r".* here: 1\.00\n.* free network: 0\.[2-4]",
+        "readable.py": r"smoothness\n  strength 0: accuracy 99\.\d%, mean R² 0\.[2-4]\d\n"
+        r"(.*\n)*locality\n(.*\n)*  strength 0\.3: accuracy 99\.\d%, mean R² 0\.[67]",
         "learn.py": r"epoch 10: cost 0\.0.*, validation accuracy (9[89]|100)\.",
         "ensemble.py": r"best rate: 0\.0",
         "depth.py": r"ReLU .* 8: 9\d\.\d%\nsigmoid 1: 9.* 8: [12]\d\.",
@@ -264,7 +269,7 @@ def test_examples(path, tmp_path):
         "fool.py": r"A 7, classified as 7; after the changes, classified as 3",
         "by_hand.py": r"ring .* none within\n(.*\n)*.* synthetic digits: 8\d\.\d%",
         "picture.py": "",
-        "gallery.py": "15 pictures, 2 animations",
+        "gallery.py": "17 pictures, 2 animations",
         "in_equinox.py": r"accuracy 9\d\.\d% .*\nthe same buffers .*: True",
         "in_flax.py": r"alone: accuracy [12]?\d\.\d%\nbehind .* (9\d|100)\.\d%\nthe same .*: True",
         "control_flow.py": r"(\d{7}) is classified as \1\n.* dim (\d) is classified\n"

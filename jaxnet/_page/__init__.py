@@ -20,7 +20,7 @@ from jaxtyping import Array, Float, Int, Key
 from jaxnet._pretrained import pretrained
 from jaxnet._util.arguments import check_choice
 from jaxnet._util.palette import PAIRS
-from jaxnet.data.synthetic import draw
+from jaxnet.data.synthetic import COMPONENTS, draw
 from jaxnet.design import FIRST, SECOND, THIRD, handmade
 from jaxnet.formats import FOREIGN
 from jaxnet.network import SQUASHES, Params, check
@@ -53,7 +53,7 @@ def page(
 
     Args:
         params: a network with 784 inputs, ten outputs and hidden layers of any size; by default,
-            the trained one. The page always offers the trained and the handmade network too.
+            the trained one. The page always offers the trained networks and the handmade one, too.
         squash: the hidden layers' activation function, a name in `jaxnet.network.SQUASHES`.
         last_squash: the last layer's.
 
@@ -73,6 +73,12 @@ def page(
     networks: list[tuple[str, str, Any]] = [
         ("trained", "the trained network", _embedded(pretrained(), "sigmoid", "sigmoid")),
         ("handmade", "the one made by hand", _embedded(handmade(), "sigmoid", "sigmoid")),
+        ("edges", "trained, of edges", _embedded(pretrained("edges"), "sigmoid", "sigmoid")),
+        (
+            "components",
+            "trained, of edges and components",
+            _embedded(pretrained("components"), "sigmoid", "sigmoid"),
+        ),
     ]
     if params is not None:
         _check(params, squash, last_squash)
@@ -84,10 +90,22 @@ def page(
     images = _drawn(jax.random.split(jax.random.key(0), labels.size), jnp.asarray(labels))
     given = {
         "networks": networks,
-        "reasons": [
-            [[name, neuron.looks_for] for name, neuron in neurons.items()]
-            for neurons in (FIRST, SECOND, THIRD)
-        ],
+        "reasons": {
+            "handmade": [
+                [
+                    [name, f"Made by hand to look for: {looks_for}."]
+                    for name, (looks_for, *_) in neurons.items()
+                ]
+                for neurons in (FIRST, SECOND, THIRD)
+            ],
+            "components": [
+                [],
+                [
+                    [name, f"Trained to tell this component of digits: {name}."]
+                    for name in COMPONENTS
+                ],
+            ],
+        },
         "pairs": {name: pair[:2] for name, pair in PAIRS.items()},
         "digits": _base64(np.rint(255 * np.asarray(images)), "u1"),
     }

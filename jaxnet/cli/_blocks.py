@@ -124,11 +124,18 @@ def grays(numbers: ArrayLike, *, colors: str = "video") -> Blocks:
 
 
 def exciting(
-    params: Params, layer: int | None = None, neuron: int | None = None, *, squash: Squash = sigmoid
+    params: Params,
+    layer: int | None = None,
+    neuron: int | None = None,
+    *,
+    natural: bool = False,
+    squash: Squash = sigmoid,
 ) -> RenderableType:
     """Shows the image that maximizes a neuron, or one for each neuron of a layer."""
     layer = len(params) if layer is None else layer
-    wanted, images, sums = analysis.maximizing_images(params, layer, neuron, squash=squash)
+    wanted, images, sums = analysis.maximizing_images(
+        params, layer, neuron, natural=natural, squash=squash
+    )
     grids = [
         Group(Text(f"{k}   sum {palette.signed(z)}", "dim"), grays(x))
         for k, x, z in zip(wanted, images, sums, strict=True)

@@ -39,7 +39,7 @@ PLOTS: Mapping[str, Plot] = {
     "weights": Plot(("layer", "neuron"), _blocks.weights),
     "network": Plot(("input", "index"), None),
     "contributions": Plot(("input", "index", "layer", "neuron"), _blocks.contributions),
-    "exciting": Plot(("layer", "neuron"), _blocks.exciting),
+    "exciting": Plot(("layer", "neuron", "natural"), _blocks.exciting),
     "saliency": Plot(("input", "index", "neuron"), _blocks.saliency),
     "confusion": Plot(("input", "labels"), None),
     "misread": Plot(("input", "labels"), None),
@@ -68,10 +68,15 @@ def command(
     neuron: Annotated[
         int | None, typer.Option(help="Which neuron of the layer, from 0; for saliency, the digit.")
     ] = None,
+    natural: Annotated[
+        bool,
+        typer.Option("--natural", help="Search the exciting image among drawn digits and strokes."),
+    ] = False,
     colors: Annotated[str, typer.Option(help=f"One of {', '.join(PAIRS)}.")] = "video",
 ) -> None:
     """Draw a network: its weights, its neurons, and why it answers as it does."""
     options = {"input": images, "labels": labels, "index": index, "layer": layer, "neuron": neuron}
+    options["natural"] = natural or None
     _check(what, [name for name, value in options.items() if value is not None], output)
     if output:
         check_free(output, [images, labels, weights])
@@ -79,7 +84,7 @@ def command(
     params, spec = load(weights)
     plot, at = PLOTS[what], index or 0
     given: dict[str, Any] = {"params": params, **spec.squashes, "colors": colors}
-    given |= {"layer": layer, "neuron": neuron, "path": output}
+    given |= {"layer": layer, "neuron": neuron, "natural": natural, "path": output}
     if "input" in plot.takes:
         seen = (read_images(images) if images else ten_drawn_digits()[0]).images
         if not 0 <= at < len(seen):

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from jaxnet import analysis
 from jaxnet._pretrained import pretrained
+from jaxnet._util.arguments import ArgumentError, check_choice
 from jaxnet._util.files import FileError, check_free, replacing
 from jaxnet._util.palette import PAIRS, signed
 from jaxnet.cli._terminal import bar, columns, printable
@@ -48,9 +49,10 @@ def command(
 ) -> None:
     """Report what each neuron looks for: edges, then components, then digits?"""
     if (images is None) != (labels is None):
-        raise ValueError("Expected both or neither of INPUT and --labels.")
+        raise ArgumentError("labels", "expected with INPUT, and INPUT with it.")
     if compare and (weights or output):
-        raise ValueError("--compare takes neither --weights nor --output.")
+        raise ArgumentError("compare", "takes neither --weights nor --output.")
+    check_choice(PAIRS, colors, "colors")
     draw = None
     if output:
         if output.suffix not in ENDINGS:

@@ -56,6 +56,16 @@ def command(
     augment: Annotated[
         str, typer.Option(help=f"Data augmentation: one of {', '.join(runs.AUGMENTS)}.")
     ] = DEFAULTS.augment,
+    penalty: Annotated[
+        str,
+        typer.Option(
+            help="Penalty that makes the first layer easier to read: "
+            f"one of {', '.join(runs.PENALTIES)}."
+        ),
+    ] = DEFAULTS.penalty,
+    strength: Annotated[
+        float, typer.Option(help="What the penalty is multiplied by.")
+    ] = DEFAULTS.strength,
     seed: Annotated[int, typer.Option(help="Determines all random numbers.")] = DEFAULTS.seed,
     ensemble: Annotated[
         int, typer.Option(help="Networks to train side by side; the best is saved.")
@@ -77,6 +87,8 @@ def command(
         epochs=epochs,
         batch_size=batch_size,
         augment=augment,
+        penalty=penalty,
+        strength=strength,
         seed=seed,
         ensemble=ensemble,
         held_out=held_out,

@@ -73,18 +73,21 @@ def exciting(
     layer: int | None = None,
     neuron: int | None = None,
     *,
+    natural: bool = False,
     squash: Squash = sigmoid,
     colors: str = "video",
     figure: Sheet | None = None,
 ) -> Figure:
     """Plots the image that maximizes a neuron, or one for each neuron of a layer.
 
-    Found from black by `jaxnet.analysis.maximizing_image`.
+    Found from black by `jaxnet.analysis.maximizing_image`, which may set every pixel, or among
+    drawings by `jaxnet.analysis.maximizing_drawing`.
 
     Args:
         params, squash: as for `jaxnet.forward`.
         layer: from 1; by default, the last.
         neuron: its index in the layer, from 0; by default, all of them.
+        natural: search among drawn digits and components of digits.
         colors, figure: as for `image`.
 
     Returns:
@@ -99,14 +102,18 @@ def exciting(
         'The image that excites neuron 7 of layer 3 most'
     """
     layer = len(params) if layer is None else layer
-    wanted, images, sums = analysis.maximizing_images(params, layer, neuron, squash=squash)
+    wanted, images, sums = analysis.maximizing_images(
+        params, layer, neuron, natural=natural, squash=squash
+    )
     names = [f"{k}   sum {palette.signed(z)}" for k, z in zip(wanted, sums, strict=True)]
     figure, _ = tiles(figure, images, names, lambda ax, whole: _canvas.grays(ax, whole, colors, 1))
     which = f"neuron {neuron} of layer {layer}"
-    title = f"The image that excites {which} most"
+    kind = "drawing" if natural else "image"
+    title = f"The {kind} that excites {which} most"
     if neuron is None:
-        title = f"The images that excite the {len(wanted)} neurons of layer {layer} most"
+        title = f"The {kind}s that excite the {len(wanted)} neurons of layer {layer} most"
     how = "the best there is" if layer == 1 else "found by ascent from black"
+    how = "found among drawn digits and their components" if natural else how
     below = f"{palette.as_grid(images.shape[1])}, black 0, white 1; {how}"
     _canvas.caption(figure, title, f"{below}\nsum: weights × activations, and the bias")
     return _canvas.whole(figure)

@@ -108,6 +108,8 @@ def save_run(
         f"augmentation {options.augment}, seed {options.seed}",
         "jaxnet": version("jaxnet-digits"),
     }
+    if options.penalty != "none":
+        words["trained by"] += f", penalty {options.penalty} times {options.strength:g}"
     if h.held_out is not None:
         words["held-out accuracy"] = f"{100 * h.held_out.accuracy[-1, best]:.2f} %"
     if options.ensemble > 1:

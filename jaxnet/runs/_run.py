@@ -27,6 +27,7 @@ from jaxnet.runs._options import (
     AUGMENTS,
     COSTS,
     OPTIMIZERS,
+    PENALTIES,
     SCHEDULES,
     Options,
     check_options,
@@ -231,6 +232,11 @@ def _program(options: Options, images: NDArray[Any], labels: NDArray[Any]) -> tu
     n_steps = options.epochs * (len(seen[0]) // options.batch_size)
     rate = SCHEDULES[options.schedule](options.rate, n_steps)
     optimizer = OPTIMIZERS[options.optimizer](rate)
+    penalty = PENALTIES[options.penalty]
+
+    def penalized(params: Params) -> Array:
+        assert penalty is not None
+        return options.strength * penalty(params)
 
     def start() -> TrainState:
         keys = jax.random.split(key_starts, options.ensemble)
@@ -247,6 +253,7 @@ def _program(options: Options, images: NDArray[Any], labels: NDArray[Any]) -> tu
             cost=COSTS[options.cost],
             squash=squash,
             augment=AUGMENTS[options.augment],
+            penalty=penalized if penalty else None,
         )
         unseen_score = (
             training.score(state.params, *unseen, cost=COSTS[options.cost], squash=squash)

@@ -39,3 +39,7 @@ from jaxnet.training._loops import History as History
 from jaxnet.training._loops import Network as Network
 from jaxnet.training._loops import Score as Score
 from jaxnet.training._loops import TrainState as TrainState
+from jaxnet.training._penalties import Penalty as Penalty
+from jaxnet.training._penalties import locality as locality
+from jaxnet.training._penalties import smoothness as smoothness
+from jaxnet.training._penalties import sparsity as sparsity

@@ -35,6 +35,7 @@ from jaxnet.training._loops import (
     TrainState,
     identity_network,
 )
+from jaxnet.training._penalties import Penalty
 
 
 def mean_cost(
@@ -88,6 +89,7 @@ def train_step(
     cost: Cost = cross_entropy,
     squash: Squash = sigmoid,
     network: Network = identity_network,
+    penalty: Penalty | None = None,
     sample_weights: Weights | None = None,
 ) -> tuple[TrainState, Score]:
     """Takes one optimizer step on the mean cost of a batch.
@@ -100,6 +102,8 @@ def train_step(
         state: the network and the optimizer's state.
         images, labels, cost, squash, network, sample_weights: as for `mean_cost`.
         optimizer: any optax transformation; static under `jit`, as are the functions.
+        penalty: of the network, added to the mean cost, such as a multiple of
+            `jaxnet.training.smoothness`; the score is without it.
 
     Returns:
         The new state, and the score of the batch before the step.
@@ -118,7 +122,7 @@ def train_step(
         ()
     """
     check_examples(images, labels, sample_weights)
-    config = Config(cost, squash, network, optimizer)
+    config = Config(cost, squash, network, optimizer, penalty=penalty)
     _check_values(config, state.params, images, labels, in_loop=True)
     return _loops.step(config, state, images, labels, sample_weights)
 
@@ -135,6 +139,7 @@ def train_epoch(
     squash: Squash = sigmoid,
     network: Network = identity_network,
     augment: Augment | None = None,
+    penalty: Penalty | None = None,
     sample_weights: Weights | None = None,
     sharding: NamedSharding | None = None,
 ) -> tuple[TrainState, Score]:
@@ -149,7 +154,7 @@ def train_epoch(
 
     Args:
         key: from `jax.random.key`, for the shuffle and the augmentation.
-        state, images, labels, optimizer, cost, squash, network, sample_weights: as for
+        state, images, labels, optimizer, cost, squash, network, penalty, sample_weights: as for
             `train_step`.
         batch_size: images per step, at most `n`.
         augment: transforms an image, given a key, such as `jaxnet.data.augment.affine`.
@@ -181,7 +186,8 @@ def train_epoch(
     n = check_examples(images, labels, sample_weights)
     sharding = batch_sharding(sharding, images)
     batch_size = _checked_batch_size(batch_size, n, sharding)
-    config = Config(cost, squash, network, optimizer, augment, batch_size, sharding=sharding)
+    config = Config(cost, squash, network, optimizer, augment, batch_size)
+    config = config._replace(sharding=sharding, penalty=penalty)
     _check_values(config, state.params, images, labels)
     _check_state(optimizer, state)
     return _loops.epoch(config, key, state, images, labels, sample_weights)
@@ -202,6 +208,7 @@ def fit(
     squash: Squash = sigmoid,
     network: Network = identity_network,
     augment: Augment | None = None,
+    penalty: Penalty | None = None,
     sample_weights: Weights | None = None,
     held_out: tuple[Images, Labels] | None = None,
     sharding: NamedSharding | None = None,
@@ -222,7 +229,7 @@ def fit(
     Args:
         key: from `jax.random.key`; initializes the network unless `params` is given, then shuffles
             and augments.
-        images, labels, cost, squash, network, augment, sample_weights, sharding: as for
+        images, labels, cost, squash, network, augment, penalty, sample_weights, sharding: as for
             `train_epoch`.
         optimizer: any optax transformation; made inside a mapped function, it may depend on the
             function's arguments, as in `optax.adam(rate)`.
@@ -274,6 +281,7 @@ def fit(
     sharding = batch_sharding(sharding, images)
     batch_size = _checked_batch_size(batch_size, n, sharding)
     config = Config(cost, squash, network, optimizer, augment, batch_size, epochs, sharding)
+    config = config._replace(penalty=penalty)
     begin = params if state is None else state.params
     _check_values(config, begin, images, labels)
     if state is not None:

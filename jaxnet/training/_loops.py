@@ -30,6 +30,7 @@ from jaxnet._util.shuffle import shuffled
 from jaxnet.network import Image, Params, Squash, batch_logits, init, logits, predicted
 from jaxnet.training import _optimizers
 from jaxnet.training._costs import Cost, Images, Labels, Weights, unit
+from jaxnet.training._penalties import Penalty
 
 Augment = Callable[[Key[Array, ""], Image], Image]
 Network = Callable[[Any], Params]
@@ -100,6 +101,7 @@ class Config(NamedTuple):
     epochs: int = 0
     sharding: NamedSharding | None = None
     held_out_sharding: NamedSharding | None = None
+    penalty: Penalty | None = None
 
 
 def identity_network(params: Any) -> Params:
@@ -251,7 +253,15 @@ def step(
         mean = score(config, trained, x, y, w)
         if shared:
             mean = Score(*jax.lax.pmean(tuple(mean), shared))
-        return mean.cost, mean
+        if config.penalty is None:
+            return mean.cost, mean
+        penalty = config.penalty(config.network(trained))
+        if jnp.shape(penalty):
+            raise ValueError(
+                f"Expected penalty to return a scalar; got an array of shape {jnp.shape(penalty)} "
+                "instead."
+            )
+        return mean.cost + penalty.astype(mean.cost.dtype), mean
 
     def cost_of(params: Any) -> Array:
         return batch_cost(_optimizers.trained(params), images, labels, weights)[0]

@@ -224,4 +224,9 @@ def test_any_sizes(opened, sizes, circles):
 
 def test_embedded_json_is_escaped():
     given = re.search(r'id="given">(.*?)</script>', text_of(), re.DOTALL)[1]
-    assert [name for name, *_ in json.loads(given)["networks"]] == ["trained", "handmade"]
+    assert [name for name, *_ in json.loads(given)["networks"]] == [
+        "trained",
+        "handmade",
+        "edges",
+        "components",
+    ]

@@ -42,16 +42,28 @@ def test_single_file():
 
 def test_networks_are_exact(params):
     own = networks(page(params, squash="relu").html)
-    assert [*own] == ["yours", "trained", "handmade"]
+    assert [*own] == ["yours", "trained", "handmade", "edges", "components"]
     assert own["yours"]["squash"] == "relu"
     np.testing.assert_array_equal(decoded(own["yours"]), flat(params))
     np.testing.assert_array_equal(decoded(own["trained"]), flat(jaxnet.pretrained()))
     np.testing.assert_array_equal(decoded(own["handmade"]), flat(jaxnet.handmade()))
+    for name in ("edges", "components"):
+        np.testing.assert_array_equal(decoded(own[name]), flat(jaxnet.pretrained(name)))
 
 
 def test_no_duplicate_network():
-    assert [*networks(page(jaxnet.handmade()).html)] == ["handmade", "trained"]
-    assert [*networks(page(jaxnet.pretrained()).html)] == ["trained", "handmade"]
+    assert [*networks(page(jaxnet.handmade()).html)] == [
+        "handmade",
+        "trained",
+        "edges",
+        "components",
+    ]
+    assert [*networks(page(jaxnet.pretrained()).html)] == [
+        "trained",
+        "handmade",
+        "edges",
+        "components",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ function decode({ layers, squash, lastSquash }) {
   return { layers: arrays, squash, lastSquash };
 }
 const networks = Object.fromEntries(given.networks.map(([name, , net]) => [name, decode(net)]));
-const { trained, handmade } = networks;
+const { trained } = networks;
 const digits = bytes(given.digits);
 const samples = Array.from({ length: digits.length / PIXELS }, (_, k) => ({
   label: k % 10,
@@ -41,8 +41,11 @@ const now = () => dials.now.net;
 const colors = () => given.pairs[byId("safe").checked ? "safe" : "video"];
 const against = () => (byId("compare").checked ? trained : null);
 
-/** The name of a neuron that was made by hand, and what it looks for. */
-const reason = (layer, n) => dials.now.start === handmade && given.reasons[layer - 1][n];
+/** The name of a neuron whose purpose is known, and that purpose as a sentence. */
+function reason(layer, n) {
+  const name = Object.keys(networks).find((known) => networks[known] === dials.now.start);
+  return given.reasons[name]?.[layer - 1]?.[n];
+}
 function names(layer, n) {
   if (layer === now().layers.length) return `output ${n}`;
   const made = reason(layer, n);

@@ -130,7 +130,7 @@ export function inspector(part, { now, turn, choose, names, reason, say }) {
 
     find("name").textContent = names(layer, n);
     const made = reason(layer, n);
-    find("reason").textContent = made ? `Made by hand to look for: ${made[1]}.` : "";
+    find("reason").textContent = made?.[1] ?? "";
     grid("weights", w, colors);
     grid("contributions", contributions, colors);
     const comparable = against && String(sizes(against)) === String(sizes(net));
