@@ -55,6 +55,10 @@ def one_image(rng):
     return network(rng), rng.random(SIZES[0])
 
 
+def square_network(rng):
+    return (network(rng, (9, 3, 2)),)
+
+
 def scores(n):
     return lambda rng: (rng.normal(size=n),)
 
@@ -180,6 +184,9 @@ CASES = {
     "network.predicted, one output": Case(
         jaxnet.network.predicted, scores(1), lambda z: int(z[0] > 0), smooth=False
     ),
+    "training.smoothness": Case(training.smoothness, square_network),
+    "training.sparsity": Case(training.sparsity, square_network, lambda p: abs(p[0].weights).sum()),
+    "training.locality": Case(training.locality, square_network),
     "training.score": Case(training.score, batch, smooth=False),
     "training.evaluate": Case(training.evaluate, batch, smooth=False),
     "training.unit": Case(training.unit, lambda rng: (rng.random(5),), lambda x: x),
@@ -230,6 +237,17 @@ CASES = {
         neuron,
         smooth=False,
     ),
+    "analysis.maximizing_drawing": Case(
+        with_key(
+            lambda bits, params: analysis.maximizing_drawing(
+                bits, params, 1, 0, n_drawings=1, n_steps=2
+            )
+        ),
+        lambda rng: (key(rng), network(rng, (784, 2, 2))),
+        **VALUES_ONLY,
+        slow=True,
+        roundings=4_000,
+    ),
     "analysis.vote": Case(
         analysis.vote, lambda rng: (stacked(network(rng), network(rng)), rng.random(SIZES[0]))
     ),
@@ -241,7 +259,7 @@ CASES = {
     ),
     "analysis.selectivity": Case(
         lambda params, images, labels: analysis.selectivity(
-            params, images, labels[:, None] == np.arange(2)
+            params, images, labels[:, None] == np.arange(2)[None]
         ),
         lambda rng: (*batch(rng, n=4)[:2], np.arange(4, dtype=np.int32)),
         smooth=False,
@@ -285,6 +303,13 @@ CASES = {
     "synthetic.sample_with_components": Case(
         with_key(partial(synthetic.sample_with_components, n=1)),
         only_key,
+        **VALUES_ONLY,
+        slow=True,
+        roundings=400,
+    ),
+    "synthetic.drawing": Case(
+        synthetic.drawing,
+        lambda rng: (rng.random(synthetic.N_NUMBERS), rng.integers(26, dtype=np.int32)),
         **VALUES_ONLY,
         slow=True,
         roundings=400,

@@ -1,4 +1,4 @@
-"""The trained network: what it is, what it reads, and the steps that make it again."""
+"""The trained networks: what they are, what they classify, and how they are made again."""
 
 import subprocess
 import sys
@@ -7,11 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 import jaxnet
-from jaxnet._pretrained import pretrained
-from jaxnet._pretrained.train import calibrate, in_terms_of_sigmoid
+from jaxnet._pretrained import NAMES, path_of, pretrained
+from jaxnet._pretrained._finish import calibrate, in_terms_of_sigmoid
+from jaxnet.data.synthetic import COMPONENTS, sample_components, sample_with_components
 from jaxnet.formats.safetensors import TRAINED
+from tests.oracles import digits_of, matrix_form
 
 
 def test_sizes():
@@ -23,20 +26,65 @@ def test_sizes():
     assert {"trained on", "trained by", "chosen by", "test accuracy", "jaxnet"} <= set(spec.notes)
 
 
-def test_accuracy(mnist):
+def in_numpy(name):
+    """The network as its file has it, without jaxnet: weights and biases in NumPy."""
+    arrays = load_file(path_of(name))
+    return [(arrays[f"{n}.weights"], arrays[f"{n}.biases"]) for n in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("name", "least"), [("free", 0.973), ("edges", 0.96), ("components", 0.935)]
+)
+def test_accuracy(mnist, name, least):
+    """By plain NumPy, and as the file says."""
     images, labels = mnist["test"]
-    accuracy = (jaxnet.classify(pretrained(), images).digits == labels).mean()
-    assert accuracy >= 0.973
-    said = jaxnet.load()[1].notes["test accuracy"]
-    assert said == f"{100 * accuracy:.2f} %"
+    accuracy = (digits_of(matrix_form(in_numpy(name), images / 255)[-1]) == labels).mean()
+    assert accuracy >= least
+    assert jaxnet.load(path_of(name))[1].notes["test accuracy"] == f"{100 * accuracy:.2f} %"
 
 
-def test_held_out_accuracy(mnist):
+@pytest.mark.parametrize("name", NAMES)
+def test_held_out_accuracy(mnist, name):
     images, labels = (part[-5_000:] for part in mnist["train"])
-    accuracy = (jaxnet.classify(pretrained(), images).digits == labels).mean()
-    said = float(jaxnet.load()[1].notes["held-out accuracy"].removesuffix(" %"))
+    accuracy = (jaxnet.classify(pretrained(name), images).digits == labels).mean()
+    said = float(jaxnet.load(path_of(name))[1].notes["held-out accuracy"].removesuffix(" %"))
     # Calibration may, by rounding, turn one image in 5,000.
     assert abs(100 * accuracy - said) <= 0.021
+
+
+@pytest.mark.parametrize("name", ["edges", "components"])
+def test_the_second_layer_is_edges(name):
+    """Each row of weights is `edge` of five numbers, times a gain, and nothing else."""
+    weights = pretrained(name)[0].weights
+    found = jax.jit(jax.vmap(jaxnet.analysis.edge_fit))(weights)
+    assert found.explained.min() > 0.99999
+    grids = jax.vmap(
+        lambda x, y, a, *size: jaxnet.design.edge(x, y, a, length=size[0], width=size[1])
+    )
+    again = found.gain[:, None] * grids(*found[:5])
+    np.testing.assert_allclose(again, weights, atol=2e-3 * float(jnp.abs(weights).max()))
+    assert len(np.unique(np.round(np.stack(found[:2], 1)), axis=0)) > 12  # at different places
+
+
+def test_the_third_layer_is_components():
+    """On drawings of a component alone, and within digits; in NumPy."""
+    from sklearn.metrics import roc_auc_score
+
+    images, which = map(np.asarray, sample_components(jax.random.key(100), 16_000))
+    third = matrix_form(in_numpy("components"), images)[2]
+    drawn, _, has = map(np.asarray, sample_with_components(jax.random.key(101), 4_000))
+    within = matrix_form(in_numpy("components"), drawn)[2]
+    for n, name in enumerate(COMPONENTS):
+        own = which == n
+        assert (third[own].argmax(1) == n).mean() >= 0.85, name
+        assert (third[own, n] > 0.5).mean() >= 0.9, name
+        assert (third[~own, n] < 0.5).mean() >= 0.9, name
+        assert roc_auc_score(has[:, n], within[:, n]) >= 0.95, name
+
+
+def test_unknown_name():
+    with pytest.raises(ValueError, match="one of free, edges, components; got 'edge'"):
+        pretrained("edge")
 
 
 def test_calibrated_outputs(mnist):
@@ -74,8 +122,9 @@ def test_calibration():
     assert ((new.activations - right) ** 2).sum() < ((old.activations - right) ** 2).sum() / 2
 
 
-def train(output, *arguments):
-    command = [sys.executable, "-m", "jaxnet._pretrained.train", "--output", output, *arguments]
+def train(output, *arguments, script="train"):
+    module = f"jaxnet._pretrained.{script}"
+    command = [sys.executable, "-m", module, "--output", output, *arguments]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
@@ -88,6 +137,20 @@ def test_training_script(mnist, tmp_path):
     assert accuracy > 0.85
     assert spec.notes["test accuracy"] == f"{100 * accuracy:.2f} %"
     assert f"test accuracy: {100 * accuracy:.2f} %" in said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["edges", "components"])
+def test_the_scripts_of_edges_and_components(mnist, tmp_path, name):
+    said = train(tmp_path / name, "--epochs", "2", script=name)
+    params, spec = jaxnet.load(tmp_path / name)
+    images, labels = mnist["test"]
+    accuracy = (jaxnet.classify(params, images).digits == labels).mean()
+    assert accuracy > 0.85
+    assert spec.notes["test accuracy"] == f"{100 * accuracy:.2f} %"
+    assert f"test accuracy: {100 * accuracy:.2f} %" in said
+    fit = jax.vmap(jaxnet.analysis.edge_fit)
+    assert fit(params[0].weights).explained.min() > 0.999
 
 
 @pytest.mark.slow

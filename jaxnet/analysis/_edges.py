@@ -11,10 +11,10 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpy.typing import NDArray
 
+from jaxnet._util.sharding import vary_like
 from jaxnet.design import edge
 
-_STEPS = 60  # of the refinement; it converges in about twenty
-_STARTS = 6  # the best of the grid, from each of which it is refined
+_STEPS = 40  # of the refinement; it converges in about twenty
 _ANGLES, _LENGTHS, _WIDTHS, _SPACING = 12, (5.0, 9.0, 16.0), (3.0, 5.0, 8.0), 3  # of the grid
 
 
@@ -43,10 +43,10 @@ def edge_fit(
 ) -> EdgeFit:
     """Fits an edge detector to a neuron's weights, and says how much of them it explains.
 
-    R² = 1 - Σ v (w - gain · edge)² / Σ v w², with the importance v of each pixel. The best of a
-    grid of edges are refined by the Levenberg-Marquardt method. Deterministic; map over neurons
-    with `jax.vmap`. Differentiable at the optimum, by one Newton step from there, which does not
-    move it.
+    R² = 1 - Σ v (w - gain · edge)² / Σ v w², with the importance v of each pixel. Of a grid of
+    edges the best of each size and sign are refined by the Levenberg-Marquardt method.
+    Deterministic. Map over neurons with `jax.vmap`. Differentiable, by the implicit derivative of
+    the optimum.
 
     Args:
         weights: one row of the first layer, shape `(side²,)`, side at least 4.
@@ -81,17 +81,18 @@ def edge_fit(
     target = scale * w  # of length 1, so that 1 - R² is the squared distance from it
     free = jax.lax.stop_gradient(_refined(*jax.lax.stop_gradient((target, scale)), side))
 
-    # A Newton step from the optimum has the derivatives of the optimum itself.
+    # A Newton step from the optimum has the derivatives of the optimum itself; its value, which is
+    # rounding error, is left out.
     def distance(free: Array, target: Array, scale: Array) -> Array:
         return (_residual(free, target, scale, side) ** 2).sum()
 
     slope = jax.grad(distance)(free, target, scale)
     curvature = jax.hessian(distance)(free, *jax.lax.stop_gradient((target, scale)))
     step = jnp.linalg.solve(curvature + 1e-6 * jnp.eye(free.size), slope)
-    free = free - jnp.where(jnp.isfinite(step) & (jnp.abs(step) < 0.1), step, 0)
+    free = free - (step - jax.lax.stop_gradient(step))
 
     x, y, angle, length, width = _place(free, side)
-    pattern = scale * edge(x, y, angle, length=length, width=width, side=side)
+    pattern = _pattern(free, scale, side)
     gain = (pattern @ target) / jnp.maximum(pattern @ pattern, 1e-30)
     explained = 1 - ((target - gain * pattern) ** 2).sum()
     return EdgeFit(x, y, angle % jnp.pi, length, width, gain, jnp.where(w.any(), explained, 0))
@@ -101,13 +102,16 @@ def _refined(target: Array, scale: Array, side: int) -> Array:
     """The unbounded numbers of the best edge, from several starts."""
     grid = jnp.asarray(_grid(side))
 
-    def matched(free: Array) -> Array:
-        return 1 - (_residual(free, target, scale, side) ** 2).sum()
+    def match(free: Array) -> Array:
+        pattern = _pattern(free, scale, side)
+        return pattern @ target / jnp.sqrt(jnp.maximum(pattern @ pattern, 1e-30))
 
-    explained = jax.lax.map(matched, grid, batch_size=256)
-    starts = grid[jax.lax.top_k(explained, _STARTS)[1]]
+    # The best of each size and sign: a strong lobe beside an edge looks like another edge.
+    matches = jax.lax.map(match, grid.reshape(-1, 5), batch_size=256).reshape(grid.shape[:2])
+    best = jnp.stack([matches.argmax(1), matches.argmin(1)], 1)
+    starts = jnp.take_along_axis(grid, best[:, :, None], 1).reshape(-1, 5)
     found = jax.vmap(lambda free: _descend(free, target, scale, side))(starts)
-    return found[jnp.argmax(jax.vmap(matched)(found))]
+    return found[jnp.argmax(jnp.abs(jax.vmap(match)(found)))]
 
 
 def _descend(free: Array, target: Array, scale: Array, side: int) -> Array:
@@ -126,14 +130,19 @@ def _descend(free: Array, target: Array, scale: Array, side: int) -> Array:
         return (jnp.where(better, moved, free), damping, jnp.minimum(distance, best)), None
 
     start = free, jnp.asarray(1e-2, free.dtype), (residual(free) ** 2).sum()
+    start = vary_like(start, target)
     return jax.lax.scan(step, start, length=_STEPS)[0][0]
 
 
 def _residual(free: Array, target: Array, scale: Array, side: int) -> Array:
     """What the best multiple of an edge leaves of the target."""
-    x, y, angle, length, width = _place(free, side)
-    pattern = scale * edge(x, y, angle, length=length, width=width, side=side)
+    pattern = _pattern(free, scale, side)
     return target - (pattern @ target) / jnp.maximum(pattern @ pattern, 1e-30) * pattern
+
+
+def _pattern(free: Array, scale: Array, side: int) -> Array:
+    x, y, angle, length, width = _place(free, side)
+    return scale * edge(x, y, angle, length=length, width=width, side=side)
 
 
 def _place(free: Array, side: int) -> Array:
@@ -149,11 +158,12 @@ def _bounds(side: int) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def _grid(side: int) -> NDArray[Any]:
-    """The unbounded numbers of edges at many places, shape `(n, 5)`."""
+    """The unbounded numbers of edges of several sizes at many places, `(sizes, places, 5)`."""
     low, high = _bounds(side)
-    centers = np.arange(side // 7, side - side // 7, max(1, _SPACING * side // 28))
+    centers = np.arange(1, side - 1, max(1, _SPACING * side // 28))
     angles = np.arange(_ANGLES) * np.pi / _ANGLES
-    lengths, widths = (np.array(sizes) * side / 28 for sizes in (_LENGTHS, _WIDTHS))
-    places = np.array([*product(centers, centers, angles, lengths, widths)], np.float32)
-    share = ((places - low) / (high - low)).clip(0.02, 0.98)
-    return np.where(np.arange(5) == 2, places, np.log(share / (1 - share)))
+    sizes = [*product(*(np.array(sizes) * side / 28 for sizes in (_LENGTHS, _WIDTHS)))]
+    places = [*product(centers, centers, angles)]
+    grid = np.array([[(*place, *size) for place in places] for size in sizes], np.float32)
+    share = ((grid - low) / (high - low)).clip(0.02, 0.98)
+    return np.where(np.arange(5) == 2, grid, np.log(share / (1 - share))).astype(np.float32)

@@ -168,8 +168,8 @@ def sample_with_components(
         >>> sorted({*labels[loop_above].tolist()})
         [8, 9]
     """
-    images, labels = sample(key, n)
-    return images, labels, _components_of(key, labels)
+    (images, has), labels = _sample(key, n, 10, _draw_with_components)
+    return images, labels, has
 
 
 def drawing(numbers: Float[Array, " n"], subject: ArrayLike) -> Float[Array, "784"]:
@@ -202,6 +202,13 @@ def drawing(numbers: Float[Array, " n"], subject: ArrayLike) -> Float[Array, "78
 def _draw(key: Key[Array, ""], digit: ArrayLike) -> Array:
     with on_mesh_of(key, digit):
         return _digit(_uniform(key, _HAND), digit)
+
+
+def _draw_with_components(key: Key[Array, ""], digit: ArrayLike) -> tuple[Array, Array]:
+    with on_mesh_of(key, digit):
+        hand = _uniform(key, _HAND)
+        ways = pick(jnp.asarray(_made_of()), jnp.asarray(digit))
+        return _digit(hand, digit), pick(ways, _way(hand, len(ways)))
 
 
 def _draw_component(key: Key[Array, ""], component: ArrayLike) -> Array:
@@ -248,21 +255,12 @@ def _way(hand: Mapping[str, Array], n_ways: int) -> Array:
 # Apart, since what `jit` returns shows no types.
 @partial(jax.jit, static_argnames=("n", "n_kinds", "draw_one"))
 def _sample(
-    key: Key[Array, ""], n: int, n_kinds: int, draw_one: Callable[..., Array]
-) -> tuple[Array, Array]:
+    key: Key[Array, ""], n: int, n_kinds: int, draw_one: Callable[..., Any]
+) -> tuple[Any, Array]:
     key_kind, key_image = jax.random.split(key)
     kinds = jax.random.randint(key_kind, (n,), 0, n_kinds, jnp.int32)
     keys = jax.random.split(key_image, n)
     return jax.lax.map(lambda image: draw_one(*image), (keys, kinds), batch_size=_TILE), kinds
-
-
-@jax.jit
-def _components_of(key: Key[Array, ""], labels: Array) -> Array:
-    """Which components the digits have that `_sample` draws."""
-    _, key_image = jax.random.split(key)
-    keys, table = jax.random.split(key_image, len(labels)), jnp.asarray(_made_of())
-    ways = jax.vmap(lambda key: _way(_uniform(key, _HAND), table.shape[1]))(keys)
-    return table[labels, ways]
 
 
 def _bend(hand: Mapping[str, Array], x: Array, y: Array) -> tuple[Array, Array]:

@@ -11,15 +11,15 @@ from jaxnet.analysis import edge_fit
 from jaxnet.design import edge, region
 
 fit_all = jax.jit(jax.vmap(edge_fit))
-N = 48
+N = 128
 
 
 @pytest.fixture(scope="module")
 def planted():
-    """Places and sizes of edges within the image, and their weights."""
+    """Edges of all places and sizes that `edge` allows, some cut off by the border."""
     rng = np.random.default_rng(0)
-    x, y = rng.uniform(5, 22, (2, N))
-    sizes = rng.uniform(0, np.pi, N), rng.uniform(5, 20, N), rng.uniform(2.5, 8, N)
+    x, y = rng.uniform(0, 27, (2, N))
+    sizes = rng.uniform(0, np.pi, N), rng.uniform(4, 30, N), rng.uniform(2.5, 12, N)
     gain = rng.choice([-1, 1], N) * rng.uniform(0.5, 20, N)
     grids = jax.vmap(lambda x, y, a, long, wide: edge(x, y, a, length=long, width=wide))
     weights = np.asarray(grids(*map(jnp.asarray, (x, y, *sizes)))) * gain[:, None]
@@ -34,21 +34,26 @@ def test_planted_edges_are_found_again(planted):
     (x, y, angle, length, width, gain), weights = planted
     found = fit_all(weights)
     assert found.explained.min() > 0.9999
-    np.testing.assert_allclose(found.x, x, atol=1e-2)
-    np.testing.assert_allclose(found.y, y, atol=1e-2)
-    assert between_angles(found.angle, angle).max() < 1e-3
+    np.testing.assert_allclose(found.x, x, atol=0.05)
+    np.testing.assert_allclose(found.y, y, atol=0.05)
+    assert between_angles(found.angle, angle).max() < 5e-3
     np.testing.assert_allclose(found.length, length, rtol=1e-2)
     np.testing.assert_allclose(found.width, width, rtol=1e-2)
     np.testing.assert_allclose(found.gain, gain, rtol=1e-2)
 
 
 def test_planted_edges_under_noise(planted):
+    """Those within the image: of one cut off by the border the center is a guess."""
     (x, y, *_), weights = planted
+    within = (abs(x - 13.5) < 9) & (abs(y - 13.5) < 9)
+    x, y, weights = x[within], y[within], weights[within]
     rng = np.random.default_rng(1)
     size = np.sqrt((weights**2).mean(1, keepdims=True))
     found = fit_all(weights + (0.09 * size * rng.normal(size=weights.shape)).astype(np.float32))
     assert found.explained.min() > 0.99
-    assert np.hypot(found.x - x, found.y - y).max() < 0.5
+    far = np.hypot(found.x - x, found.y - y)
+    assert np.median(far) < 0.1
+    assert (far < 0.5).mean() > 0.95, far  # of a long one, the center along it is uncertain
 
 
 def test_noise_is_no_edge():
@@ -117,14 +122,14 @@ def test_derivatives_at_the_optimum(name):
     """The derivative along a direction against a difference of two fits."""
     key_noise, key_along = jax.random.split(jax.random.key(0))
     noise, along = (0.01 * jax.random.normal(key, (784,)) for key in (key_noise, key_along))
-    weights = 10 * edge(12.3, 15.1, 0.5, length=9.0, width=5.0) + 3 * noise
+    weights = 10 * edge(12.3, 15.1, 0.5, length=9.0, width=5.0) + 5 * noise
 
     def number(w):
         return getattr(edge_fit(w), name)
 
     slope = jax.grad(number)(weights) @ along
-    difference = (number(weights + along) - number(weights - along)) / 2
-    np.testing.assert_allclose(slope, difference, rtol=0.02)
+    difference = 2 * (number(weights + along / 4) - number(weights - along / 4))
+    np.testing.assert_allclose(slope, difference, rtol=0.03)
 
 
 def test_deterministic(planted):
