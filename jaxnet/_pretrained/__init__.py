@@ -21,8 +21,8 @@ def pretrained(name: str = "free") -> Params:
         name: "free", "edges" or "components".
 
     Returns:
-        Its 13,002 weights and biases, in float32. `jaxnet info` prints how the first was trained,
-        and `jaxnet.load()` returns that with the network.
+        Its 13,002 weights and biases, in float32. `jaxnet info edges`, for one, prints how it was
+        trained.
 
     Raises:
         ValueError: another name.

@@ -10,6 +10,7 @@ from rich.live import Live
 
 from jaxnet import bench
 from jaxnet._util.files import FileError, check_free, replacing
+from jaxnet.cli._networks import Weights, file_of
 from jaxnet.cli._report import tables
 from jaxnet.cli._terminal import printable
 from jaxnet.formats import load
@@ -18,9 +19,7 @@ ENDINGS = (".png", ".svg", ".pdf")
 
 
 def command(
-    weights: Annotated[
-        Path | None, typer.Option(help="The network to read with.", show_default="the trained one")
-    ] = None,
+    weights: Weights = None,
     images: Annotated[int, typer.Option(help="Images, of random bytes, to read.")] = 200_000,
     quick: Annotated[
         bool, typer.Option("--quick", help="Fewer batch sizes, and less time for each number.")
@@ -41,7 +40,7 @@ def command(
             )
         check_free(output, [weights])
         from jaxnet.plot import roofline as draw  # says what it lacks before the work
-    params, spec = load(weights)
+    params, spec = load(file_of(weights))
     sizes, seconds = ((100,), 0.05) if quick else (bench.BATCH_SIZES, 0.3)
     err, report = Console(stderr=True), bench.Report(bench.work_per_image(params))
     with Live("measuring …", console=err, transient=True, auto_refresh=False) as live:

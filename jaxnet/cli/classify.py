@@ -16,6 +16,7 @@ from rich.text import Text
 from jaxnet import batch
 from jaxnet._util.arguments import ArgumentError
 from jaxnet.cli import _terminal
+from jaxnet.cli._networks import Weights, file_of
 from jaxnet.cli._synthetic import ten_drawn_digits
 from jaxnet.data import Inputs, Rows, Source, open_inputs
 from jaxnet.formats import load
@@ -34,9 +35,7 @@ def command(
             "'scans/**/*.png', or - for standard input; by default, ten synthetic digits.",
         ),
     ] = None,
-    weights: Annotated[
-        Path | None, typer.Option(help="The network.", show_default="the trained one")
-    ] = None,
+    weights: Weights = None,
     labels: Annotated[Path | None, typer.Option(help="Their labels: an IDX or .npy file.")] = None,
     output: Annotated[
         str | None,
@@ -75,7 +74,7 @@ def command(
     few = found.n <= FEW
     show = few and not json and output is None
     job = batch.open_job(
-        *load(weights),
+        *load(file_of(weights)),
         found,
         known,
         precision=precision,

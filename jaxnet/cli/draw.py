@@ -13,6 +13,7 @@ from jaxnet._util.arguments import ArgumentError, check_choice
 from jaxnet._util.files import FileError, check_free, replacing
 from jaxnet._util.palette import PAIRS
 from jaxnet.cli import _blocks
+from jaxnet.cli._networks import Weights, file_of
 from jaxnet.cli._synthetic import ten_drawn_digits
 from jaxnet.data import read_images, read_labels, to_float32
 from jaxnet.formats import load
@@ -55,9 +56,7 @@ def command(
             metavar="[INPUT]", help="Images, as for `classify`; by default, ten synthetic digits."
         ),
     ] = None,
-    weights: Annotated[
-        Path | None, typer.Option(help="The network.", show_default="the trained one")
-    ] = None,
+    weights: Weights = None,
     labels: Annotated[Path | None, typer.Option(help="Their labels: an IDX or .npy file.")] = None,
     output: Annotated[
         Path | None,
@@ -81,7 +80,7 @@ def command(
     if output:
         check_free(output, [images, labels, weights])
     check_choice(PAIRS, colors, "colors")
-    params, spec = load(weights)
+    params, spec = load(file_of(weights))
     plot, at = PLOTS[what], index or 0
     given: dict[str, Any] = {"params": params, **spec.squashes, "colors": colors}
     given |= {"layer": layer, "neuron": neuron, "natural": natural, "path": output}

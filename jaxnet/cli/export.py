@@ -8,6 +8,7 @@ import numpy as np
 import typer
 
 from jaxnet._util.files import FileError, check_free, replacing
+from jaxnet.cli._networks import Weights, file_of
 from jaxnet.cli._terminal import printable
 from jaxnet.formats import load, onnx, stablehlo
 
@@ -16,9 +17,7 @@ def command(
     output: Annotated[
         Path, typer.Argument(metavar="OUTPUT", help="The file to write: .onnx or .stablehlo.")
     ],
-    weights: Annotated[
-        Path | None, typer.Option(help="The network to export.", show_default="the trained one")
-    ] = None,
+    weights: Weights = None,
     uint8: Annotated[
         bool, typer.Option("--uint8", help="Take images as bytes, not as floats from 0 to 1.")
     ] = False,
@@ -30,7 +29,7 @@ def command(
     if output.suffix not in (".onnx", ".stablehlo"):
         raise FileError(f"{output}: networks are exported to .onnx or .stablehlo; name it so.")
     check_free(output, [weights])
-    params, about = load(weights)
+    params, about = load(file_of(weights))
     dtype = np.uint8 if uint8 else np.float32
     squashes = {"squash": about.squash, "last_squash": about.last_squash}
     if output.suffix == ".onnx":

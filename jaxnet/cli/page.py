@@ -8,14 +8,13 @@ import typer
 
 from jaxnet._page import page
 from jaxnet._util.files import FileError, check_free, replacing
+from jaxnet.cli._networks import Weights, file_of
 from jaxnet.cli._terminal import printable
 from jaxnet.formats import load
 
 
 def command(
-    weights: Annotated[
-        Path | None, typer.Option(help="The network to begin with.", show_default="the trained one")
-    ] = None,
+    weights: Weights = None,
     output: Annotated[Path, typer.Option(help="The file to write.")] = Path("jaxnet.html"),
     show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
 ) -> None:
@@ -23,7 +22,7 @@ def command(
     if output.suffix not in (".html", ".htm"):
         raise FileError(f"{output}: pages are written to .html; name it so.")
     check_free(output, [weights])
-    params, about = load(weights)
+    params, about = load(file_of(weights))
     try:
         made = page(params, squash=about.squash, last_squash=about.last_squash)
     except ValueError as error:

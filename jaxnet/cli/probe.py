@@ -15,6 +15,7 @@ from jaxnet._pretrained import pretrained
 from jaxnet._util.arguments import ArgumentError, check_choice
 from jaxnet._util.files import FileError, check_free, replacing
 from jaxnet._util.palette import PAIRS, signed
+from jaxnet.cli._networks import Weights, file_of
 from jaxnet.cli._terminal import bar, columns, printable
 from jaxnet.data import read_images, read_labels
 from jaxnet.data.synthetic import COMPONENTS, sample
@@ -34,9 +35,7 @@ def command(
         ),
     ] = None,
     labels: Annotated[Path | None, typer.Option(help="Their labels: an IDX or .npy file.")] = None,
-    weights: Annotated[
-        Path | None, typer.Option(help="The network.", show_default="the trained one")
-    ] = None,
+    weights: Weights = None,
     compare: Annotated[
         bool,
         typer.Option("--compare", help="Compare five networks: random to made of components."),
@@ -67,7 +66,7 @@ def command(
         else:
             Console().print(_comparison(reports))
         return
-    params, spec = load(weights)
+    params, spec = load(file_of(weights))
     if spec.sizes[0] != 784:
         raise FileError(f"{weights}: expected a network of 784 pixels; got {spec.sizes[0]}.")
     squash = spec.squashes["squash"]
