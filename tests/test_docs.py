@@ -66,6 +66,23 @@ def users_defaults():
 
 
 @pytest.mark.full
+@pytest.mark.full
+def test_table_of_the_networks(mnist, tmp_path):
+    """The table in the examples' README is what its command prints for MNIST's test images."""
+    images, labels = mnist["test"]
+    write_idx(tmp_path / "images", images.reshape(-1, 28, 28))
+    write_idx(tmp_path / "labels", labels)
+    command = "-m", "jaxnet", "probe", "images", "--labels", "labels", "--compare"
+    said = subprocess.run(
+        [sys.executable, *command], cwd=tmp_path, check=True, capture_output=True, text=True
+    ).stdout
+    number, of_16 = r"([\d.]+)", r" +(\d+) of 16"
+    printed = re.findall(rf"^\w+ +{number} %{of_16} +{number}{of_16}", said, re.MULTILINE)
+    rows = rf"^\| .* \| {number}% \| {number} \| {number} \| {number} \|$"
+    assert printed == re.findall(rows, READMES["examples/README.md"], re.MULTILINE)
+    assert len(printed) == 5
+
+
 @pytest.mark.parametrize("name", READMES)
 def test_readme_python(name, tmp_path, monkeypatch, capsys, users_defaults):
     monkeypatch.chdir(tmp_path)
@@ -245,7 +262,7 @@ def test_examples(path, tmp_path):
         **{"picture.py": 1600, "depth.py": 1050, "line.py": 1050, "by_hand.py": 900},
         **{"find_a_three.py": 900, "adversarial.py": 900, "laplace.py": 700},
         **{"sampler.py": 900, "tangent_kernel.py": 900, "fool.py": 900},
-        **{"edges.py": 700, "readable.py": 840},
+        **{"edges.py": 880, "readable.py": 840},
     }
     folders = {"gallery.py": (17, 2), "guide.py": (12, 0)}
     output = [tmp_path / "picture.png"] if path.name in pictures else []

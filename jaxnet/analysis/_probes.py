@@ -101,8 +101,9 @@ def auc(scores: Float[Array, " n"], truth: Bool[Array, " n"]) -> Float[Array, ""
     ordered = jnp.sort(scores)
     below, up_to = (jnp.searchsorted(ordered, scores, side) for side in ("left", "right"))
     rank = (below + up_to).astype(scores.dtype) / (2 * scores.size)  # among all, from 0 to 1
-    mean_rank = (rank * has).sum() / has.sum()
-    return (mean_rank - has.mean() / 2) / (1 - has.mean())
+    share = has.mean()
+    area = ((rank * has).mean() / share - share / 2) / (1 - share)
+    return jnp.where((share > 0) & (share < 1), area, jnp.nan)
 
 
 def selectivity(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import jax
+import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -128,7 +129,9 @@ def _places(report: analysis.Probe) -> tuple[list[Any], ...]:
 
 
 def _neuron(report: analysis.Probe, layer: int, neuron: int) -> dict[str, Any]:
-    best, digit = int(report.component(layer)[neuron]), report.digits[layer - 1][neuron]
+    best = int(report.component(layer)[neuron])
+    # Of a digit that no image shows, or all, the area is not known.
+    digits = np.nan_to_num(np.asarray(report.digits[layer - 1][neuron], float), nan=-1.0)
     found: dict[str, Any] = {"layer": layer, "neuron": neuron}
     if layer == 1:
         found["edge"] = {name: float(a[neuron]) for name, a in report.edges._asdict().items()}
@@ -137,8 +140,8 @@ def _neuron(report: analysis.Probe, layer: int, neuron: int) -> dict[str, Any]:
         "component": COMPONENTS[best],
         "alone": float(report.components.alone[layer - 1][neuron, best]),
         "within": float(report.components.within[layer - 1][neuron, best]),
-        "digit": int(digit.argmax()),
-        "digit_area": float(digit.max()),
+        "digit": int(digits.argmax()) if digits.max() >= 0 else None,
+        "digit_area": float(digits.max()) if digits.max() >= 0 else None,
         "silence": float(report.silence[layer - 1][neuron]),
     }
 
@@ -153,7 +156,7 @@ def _neurons(report: analysis.Probe) -> Table:
             row["component"],
             f"{row['alone']:.2f}",
             f"{row['within']:.2f}",
-            f"{row['digit']}  {row['digit_area']:.2f}",
+            "" if row["digit"] is None else f"{row['digit']}  {row['digit_area']:.2f}",
             f"{signed(-100 * row['silence'])} %",
         )
     return table

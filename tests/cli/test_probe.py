@@ -71,6 +71,19 @@ def test_json_is_the_report(command, folder):
     assert "edge" not in found["neurons"][8]
 
 
+def test_digits_that_are_missing(command, folder):
+    """Without any image of a digit, or with images of one only, the table and JSON hold."""
+    images = jaxnet.data.read_images(folder / "images.gz").images.reshape(-1, 28, 28)
+    labels = jaxnet.data.read_labels(folder / "labels.gz")
+    for kept, digits in (({3, 7}, {3, 7}), ({3}, {None})):
+        some = np.isin(labels, [*kept])
+        write_idx(folder / "some", images[some])
+        write_idx(folder / "its-labels", labels[some].astype(np.uint8))
+        said = command("some", "--labels", "its-labels", "--json")
+        assert "NaN" not in said
+        assert {neuron["digit"] for neuron in json.loads(said)["neurons"]} == digits
+
+
 def test_comparison(command):
     rows = dict(re.findall(r"^(\w+) +([\d.]+) %.*$", command("--compare"), re.MULTILINE))
     assert [*rows] == ["random", "handmade", "free", "edges", "components"]
