@@ -52,7 +52,7 @@ def sweep(penalty: Penalty, strengths: Array) -> tuple[Array, Array]:
 
 # %% The sweeps; the first strength of each is 0.
 strengths = {
-    "smoothness": (smoothness, jnp.array([0.0, 0.001, 0.003, 0.01, 0.03, 0.1])),
+    "smoothness": (smoothness, jnp.array([0.0, 0.0003, 0.003, 0.03, 0.3, 1.0])),
     "sparsity": (sparsity, jnp.array([0.0, 0.0001, 0.0003, 0.001, 0.003, 0.01])),
     "locality": (locality, jnp.array([0.0, 0.003, 0.01, 0.03, 0.1, 0.3])),
 }

@@ -52,6 +52,7 @@ def test_held_out_accuracy(mnist, name):
     assert abs(100 * accuracy - said) <= 0.021
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", ["edges", "components"])
 def test_the_second_layer_is_edges(name):
     """Each row of weights is `edge` of five numbers, times a gain, and nothing else."""
@@ -66,6 +67,7 @@ def test_the_second_layer_is_edges(name):
     assert len(np.unique(np.round(np.stack(found[:2], 1)), axis=0)) > 12  # at different places
 
 
+@pytest.mark.full
 def test_the_third_layer_is_components():
     """On drawings of a component alone, and within digits; in NumPy."""
     from sklearn.metrics import roc_auc_score

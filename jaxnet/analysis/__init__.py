@@ -15,7 +15,7 @@ for one network takes an ensemble under `jax.vmap`.
 
 All functions are pure and work under `jit` (with `layer`, `squash` and other Python arguments
 static), `vmap`, `grad` and sharding, except those that run on the host: `maximizing_images`,
-`match_neurons`, `shard_members` and `check_neuron`.
+`match_neurons`, `shard_members`, `check_neuron` and `probe`.
 """
 
 from jaxnet.analysis._attribution import answering_output as answering_output

@@ -61,6 +61,7 @@ def test_noise_is_no_edge():
     assert fit_all(weights).explained.max() < 0.1
 
 
+@pytest.mark.full
 def test_no_better_edge_by_scipys_optimizer():
     """From the found edge and from random ones, SciPy finds none that explains more."""
     rng = np.random.default_rng(2)
@@ -84,6 +85,7 @@ def test_no_better_edge_by_scipys_optimizer():
         assert found.explained > best - 1e-3
 
 
+@pytest.mark.full
 def test_explained_by_the_formula(planted):
     """R² from the edge that was found, in NumPy float64, with and without importance."""
     weights = np.asarray(jaxnet.pretrained()[0].weights[3], np.float64)
@@ -117,6 +119,7 @@ def test_zero_weights():
     assert all(np.isfinite(number) for number in found)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", ["explained", "x", "angle", "length", "width", "gain"])
 def test_derivatives_at_the_optimum(name):
     """The derivative along a direction against a difference of two fits."""
@@ -137,6 +140,7 @@ def test_deterministic(planted):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("side", [8, 16, 40])
 def test_other_sides(side):
     weights = edge(side / 2, side / 3, 0.5, length=side / 2, width=max(2, side / 6), side=side)

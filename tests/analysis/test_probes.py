@@ -32,6 +32,7 @@ def test_auc_without_any():
     assert np.isnan(auc(np.arange(3.0), np.ones(3, bool)))
 
 
+@pytest.mark.full
 def test_selectivity_as_scikit_learns(digits):
     from sklearn.metrics import roc_auc_score
 
@@ -56,6 +57,7 @@ def test_selectivity_of_uint8(digits):
         np.testing.assert_allclose(one, other, atol=1e-4)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", ["free", "components"])
 def test_silence_by_zeroed_activations(digits, name):
     """In NumPy: the neuron's activation is set to 0, and the layers after it run on."""
@@ -87,6 +89,7 @@ def test_component_fit_of_a_planted_detector():
     assert fit.alone[0][1].max() < 0.9
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("params", "says"),
     [
@@ -105,6 +108,7 @@ def test_summary(digits, params, says):
     assert [layer.shape for layer in report.silence] == [(16,), (16,), (10,)]
 
 
+@pytest.mark.full
 def test_other_networks(digits):
     report = probe(jax.random.key(2), jaxnet.init(jax.random.key(0), (784, 10)), *digits)
     assert report.summary().startswith("0 of 10 neurons of layer 1")

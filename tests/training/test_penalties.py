@@ -100,6 +100,7 @@ def test_of_the_network_and_not_of_what_is_learned(digits):
     assert seen[0] == jax.tree.map(jnp.shape, params)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("optimizer", [optax.adam(0.01), optax.lbfgs()], ids=["adam", "lbfgs"])
 def test_smoother_weights(digits, optimizer, as_users_have):
     """L-BFGS also searches along a line, for which the cost includes the penalty."""
@@ -114,6 +115,7 @@ def test_smoother_weights(digits, optimizer, as_users_have):
     assert jnp.isfinite(history.cost).all()
 
 
+@pytest.mark.full
 def test_a_sweep_in_one_vmap(digits, params, as_users_have):
     """Each member of a sweep is what it is alone."""
 
