@@ -38,7 +38,7 @@ from jaxnet.training import Score, TrainState, unit
 SEED, RATE = 0, 0.05
 MNIST_BATCH, ALONE_BATCH, DRAWN_BATCH = 500, 256, 128
 SCOUTS, SCOUT_EPOCHS = 48, 60
-FINALISTS, ROUNDS, EPOCHS = 12, 4, 350
+FINALISTS, ROUNDS, EPOCHS = 10, 5, 300
 ALONE_WEIGHT, DRAWN_WEIGHT, BRIGHTEST_WEIGHT, OWN, ENOUGH = 0.1, 0.05, 0.06, 5.0, 0.3
 
 
@@ -60,7 +60,7 @@ class Claim(NamedTuple):
 
 THE_CLAIM = Claim(brightest=0.85, on=0.90, off=0.90, within=0.95)
 MARGIN = 0.01  # by which to meet it on drawings used to choose
-MORE, LESS, PLENTY = 2.0, 0.7, 0.03  # how weights change; the margin beyond which they fall
+MORE, LESS, PLENTY = 2.0, 0.85, 0.04  # how weights change; the margin beyond which they fall
 
 
 class Drawings(NamedTuple):

@@ -67,14 +67,14 @@ def edge_fit(
 
     Source: Marquardt, "An algorithm for least-squares estimation of nonlinear parameters", 1963.
     """
-    w = jnp.asarray(weights)
+    w = jnp.asarray(weights).astype(jnp.float32)  # as `edge` is
     side = math.isqrt(w.size)
     if w.ndim != 1 or side < 4 or side**2 != w.size:
         raise ValueError(
             f"Expected the weights of one neuron on a square image, shape (784,); got {w.shape} "
             "instead. For a layer use jax.vmap(edge_fit)(layer.weights)."
         )
-    v = jnp.ones_like(w) if importance is None else jnp.asarray(importance, w.dtype)
+    v = jnp.ones_like(w) if importance is None else jnp.asarray(importance).astype(w.dtype)
     if v.shape != w.shape:
         raise ValueError(f"Expected importance of shape {w.shape}; got {v.shape} instead.")
     scale = jnp.sqrt(jnp.maximum(v, 0) / jnp.maximum((v * w**2).sum(), 1e-30))
@@ -88,7 +88,7 @@ def edge_fit(
 
     slope = jax.grad(distance)(free, target, scale)
     curvature = jax.hessian(distance)(free, *jax.lax.stop_gradient((target, scale)))
-    step = jnp.linalg.solve(curvature + 1e-6 * jnp.eye(free.size), slope)
+    step = jnp.linalg.solve(curvature + 1e-6 * jnp.eye(free.size, dtype=free.dtype), slope)
     free = free - (step - jax.lax.stop_gradient(step))
 
     x, y, angle, length, width = _place(free, side)

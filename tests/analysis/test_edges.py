@@ -113,6 +113,15 @@ def test_a_blob_is_not_quite_an_edge():
     assert edge_fit(region(14, 14, length=6, width=6)).explained < 0.9
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+def test_other_dtypes(dtype):
+    weights = 10 * edge(12.3, 15.1, 0.5, length=9.0, width=5.0)
+    with jax.enable_x64(dtype == "float64"):
+        found = edge_fit(jnp.asarray(weights, dtype))
+    assert found.explained > 0.999
+    assert found.x == pytest.approx(12.3, abs=0.05)
+
+
 def test_zero_weights():
     found = edge_fit(np.zeros(784, np.float32))
     assert found.explained == 0
