@@ -119,7 +119,8 @@ def main() -> None:
     finalists = jax.tree.map(lambda a: a[order[:FINALISTS]], scouts)
     finalists = train(key_finals, finalists, args.epochs, *learned)
     ensemble = finish(finalists)
-    best = jax.tree.map(lambda a: a[lowest_cost_first(ensemble, *learned)[0]], ensemble)
+    order = lowest_cost_first(ensemble, *learned)
+    best = jax.tree.map(lambda a: a[order[0]], ensemble)
     held_out = evaluate(best, images[-HELD_OUT:], labels[-HELD_OUT:])
     notes = {
         "second layer": "sixteen edges: jaxnet.design.edge times a gain, less a threshold; 554 "
