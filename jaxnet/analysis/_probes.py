@@ -97,7 +97,7 @@ def auc(scores: Float[Array, " n"], truth: Bool[Array, " n"]) -> Float[Array, ""
     characteristic (ROC) curve", 1982.
     """
     scores = jnp.asarray(scores)
-    scores = scores.astype(jnp.promote_types(scores.dtype, jnp.float32))
+    scores = scores if scores.dtype == jnp.float64 else scores.astype(jnp.float32)
     has = jnp.asarray(truth).astype(scores.dtype)
     ordered = jnp.sort(scores)
     below, up_to = (jnp.searchsorted(ordered, scores, side) for side in ("left", "right"))
