@@ -131,17 +131,21 @@ def test_zero_weights():
 @pytest.mark.full
 @pytest.mark.parametrize("name", ["explained", "x", "angle", "length", "width", "gain"])
 def test_derivatives_at_the_optimum(name):
-    """The derivative along a direction against a difference of two fits."""
-    key_noise, key_along = jax.random.split(jax.random.key(0))
-    noise, along = (0.01 * jax.random.normal(key, (784,)) for key in (key_noise, key_along))
-    weights = 10 * edge(12.3, 15.1, 0.5, length=9.0, width=5.0) + 5 * noise
+    """The derivative towards another edge against a difference of two fits.
+
+    Where R² is greatest it is flat, so float32 tells a place or size to about a thousandth: hence
+    a direction along which every number changes much, and 5 %.
+    """
+    here, there = edge(12.3, 15.1, 0.5, length=9, width=5), edge(12.8, 14.3, 0.6, length=13)
+    weights = 10 * here + 0.05 * jax.random.normal(jax.random.key(0), (784,))
+    along = 1.6 * there - here
 
     def number(w):
         return getattr(edge_fit(w), name)
 
     slope = jax.grad(number)(weights) @ along
-    difference = 2 * (number(weights + along / 4) - number(weights - along / 4))
-    np.testing.assert_allclose(slope, difference, rtol=0.03)
+    difference = (number(weights + along) - number(weights - along)) / 2
+    np.testing.assert_allclose(slope, difference, rtol=0.05)
 
 
 def test_deterministic(planted):
