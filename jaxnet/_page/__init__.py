@@ -7,27 +7,24 @@ from disk, offline.
 import base64
 import html
 import json
+import math
 import re
 from importlib.resources import files
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Int, Key
 
 from jaxnet._pretrained import pretrained
 from jaxnet._util.arguments import check_choice
 from jaxnet._util.palette import PAIRS
-from jaxnet.data.synthetic import COMPONENTS, draw
+from jaxnet.data.synthetic import COMPONENTS, GLYPHS, HAND
 from jaxnet.design import FIRST, SECOND, THIRD, handmade
 from jaxnet.formats import FOREIGN
 from jaxnet.network import SQUASHES, Params, check
 
-_MODULES = ("network", "drawing", "grids", "history", "files", "diagram", "neuron", "main")
-_IMPORT = re.compile(r"^import .*?;\n", re.MULTILINE | re.DOTALL)
-_EACH = 20  # synthetic images per digit, to measure accuracy
+_IMPORT = re.compile(r'^import [^;]*? from "\./(\w+)\.js";\n', re.MULTILINE)
 
 
 class Page(NamedTuple):
@@ -86,8 +83,6 @@ def page(
         there = [network for network in networks if network[2] == own]
         others = [network for network in networks if network[2] != own]
         networks = (there or [("yours", "your network", own)]) + others
-    labels = np.tile(np.arange(10), _EACH)
-    images = _drawn(jax.random.split(jax.random.key(0), labels.size), jnp.asarray(labels))
     given = {
         "networks": networks,
         "reasons": {
@@ -107,15 +102,16 @@ def page(
             ],
         },
         "pairs": {name: pair[:2] for name, pair in PAIRS.items()},
-        "digits": _base64(np.rint(255 * np.asarray(images)), "u1"),
+        "strokes": {
+            "hand": [(name, *limits) for name, limits in HAND.items()],
+            "ways": [[way.strokes for way in digit] for digit in GLYPHS],
+            "often": math.lcm(*map(len, GLYPHS)),
+        },
     }
-    source = {name: _read(f"{name}.js") for name in _MODULES}
-    script = "\n".join(
-        f"// {name}.js\n{_IMPORT.sub('', text)}".replace("\nexport ", "\n")
-        for name, text in source.items()
-    )
+    script = "\n".join(f"// {name}.js\n{text}" for name, text in _modules("main", {}).items())
+    script = script.replace("\nexport ", "\n")
     squashes = (f"{name}: {foreign.javascript}" for name, foreign in FOREIGN.items())
-    script = script.replace("/* squashes */", ", ".join(squashes))
+    script = script.replace("sigmoid: each(sigmoid)", ", ".join(squashes))
     text = _read("page.html")
     for place, part in (
         ("/* style.css */", _read("style.css")),
@@ -124,11 +120,6 @@ def page(
     ):
         text = text.replace(place, part)
     return Page(text)
-
-
-@jax.jit
-def _drawn(keys: Key[Array, " n"], digits: Int[Array, " n"]) -> Float[Array, "n 784"]:
-    return jax.vmap(draw)(keys, digits)
 
 
 def _check(params: Params, squash: str, last_squash: str) -> None:
@@ -159,6 +150,16 @@ def _embedded(params: Params, squash: str, last_squash: str) -> dict[str, Any]:
 
 def _base64(array: ArrayLike, dtype: str) -> str:
     return base64.b64encode(np.asarray(array).astype(dtype).tobytes()).decode()
+
+
+def _modules(name: str, found: dict[str, str]) -> dict[str, str]:
+    """A script without its imports, after those that it imports."""
+    text = _read(f"{name}.js")
+    for other in _IMPORT.findall(text):
+        if other not in found:
+            _modules(other, found)
+    found[name] = _IMPORT.sub("", text)
+    return found
 
 
 def _read(name: str) -> str:

@@ -1,9 +1,10 @@
-"""The pen strokes of digits and of their components, and which components each digit has.
+"""The pen strokes of digits and of their components, and how they differ from hand to hand.
 
 A stroke is the points that the pen passes, x to the right and y downwards, in a box of 100 × 100
 around the digit. A point given twice is a corner.
 """
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -21,6 +22,24 @@ class Way(NamedTuple):
     components: tuple[str, ...]
     strokes: list[Stroke]
 
+
+# What differs from hand to hand, the least and the most of it.
+HAND: dict[str, tuple[float, float]] = {
+    "way": (0, 1),  # of writing the digit, as a share of those there are
+    "pen": (2.0, 3.6),  # pixels
+    "size": (0.9, 1.0),  # of MNIST's
+    "right": (-0.5, 0.5),  # pixels off the middle
+    "down": (-0.5, 0.5),
+    "width": (0.7, 1.1),  # of the height
+    "slant": (-0.1, 0.4),  # columns a row
+    "turn": (-0.15, 0.15),  # radians
+    "sway_xx": (-6, 6),  # radians of a wave over the digit's height
+    "sway_xy": (-6, 6),
+    "sway_yx": (-6, 6),
+    "sway_yy": (-6, 6),
+    "phase_x": (0, 2 * math.pi),
+    "phase_y": (0, 2 * math.pi),
+}
 
 # For each component, the strokes that it is drawn with alone, in its place in a digit's box.
 COMPONENTS: Mapping[str, tuple[Stroke, ...]] = {

@@ -25,34 +25,19 @@ from jaxnet._util.sharding import lacks_mesh, on_mesh_of, pick
 from jaxnet.data import _strokes
 
 COMPONENTS = tuple(_strokes.COMPONENTS)
+GLYPHS = _strokes.GLYPHS  # for each digit, the ways to write it
+HAND = _strokes.HAND  # what differs from hand to hand: its name, the least and the most of it
 
 _PIECES = 32  # straight pieces that a digit is drawn with
 _TILE = 16  # digits drawn at a time, so that the work stays in the cache
 
-# What differs from hand to hand, the least and the most of it.
-_HAND = {
-    "way": (0, 1),  # of writing the digit, as a share of those there are
-    "pen": (2.0, 3.6),  # pixels
-    "size": (0.9, 1.0),  # of MNIST's
-    "right": (-0.5, 0.5),  # pixels off the middle
-    "down": (-0.5, 0.5),
-    "width": (0.7, 1.1),  # of the height
-    "slant": (-0.1, 0.4),  # columns a row
-    "turn": (-0.15, 0.15),  # radians
-    "sway_xx": (-6, 6),  # radians of a wave over the digit's height
-    "sway_xy": (-6, 6),
-    "sway_yx": (-6, 6),
-    "sway_yy": (-6, 6),
-    "phase_x": (0, 2 * math.pi),
-    "phase_y": (0, 2 * math.pi),
-}
 # What differs besides if a component is drawn alone: its place in a digit is not that exact.
 _ALONE = {
     "zoom": (0.85, 1.1),  # about its own center
     "aside": (-1.5, 1.5),  # pixels
     "below": (-1.5, 1.5),
 }
-N_NUMBERS = len(_HAND) + len(_ALONE)  # that determine a drawing
+N_NUMBERS = len(HAND) + len(_ALONE)  # that determine a drawing
 
 
 def draw(key: Key[Array, ""], digit: ArrayLike) -> Float[Array, "784"]:
@@ -191,7 +176,7 @@ def drawing(numbers: Float[Array, " n"], subject: ArrayLike) -> Float[Array, "78
         >>> drawing(jnp.full(N_NUMBERS, 0.5), 7).shape  # the most average 7
         (784,)
     """
-    ranges = _HAND | _ALONE
+    ranges = HAND | _ALONE
     low, high = np.array([*ranges.values()], np.float32).T
     hand = dict(zip(ranges, low + jnp.asarray(numbers) * (high - low), strict=True))
     subject = jnp.asarray(subject)
@@ -201,19 +186,19 @@ def drawing(numbers: Float[Array, " n"], subject: ArrayLike) -> Float[Array, "78
 
 def _draw(key: Key[Array, ""], digit: ArrayLike) -> Array:
     with on_mesh_of(key, digit):
-        return _digit(_uniform(key, _HAND), digit)
+        return _digit(_uniform(key, HAND), digit)
 
 
 def _draw_with_components(key: Key[Array, ""], digit: ArrayLike) -> tuple[Array, Array]:
     with on_mesh_of(key, digit):
-        hand = _uniform(key, _HAND)
+        hand = _uniform(key, HAND)
         ways = pick(jnp.asarray(_made_of()), jnp.asarray(digit))
         return _digit(hand, digit), pick(ways, _way(hand, len(ways)))
 
 
 def _draw_component(key: Key[Array, ""], component: ArrayLike) -> Array:
     with on_mesh_of(key, component):
-        return _component(_uniform(key, _HAND | _ALONE), component)
+        return _component(_uniform(key, HAND | _ALONE), component)
 
 
 def _digit(hand: Mapping[str, Array], digit: ArrayLike) -> Array:
@@ -294,7 +279,7 @@ def _ink(x: Array, y: Array, pen: Array) -> Array:
 @cache
 def _pieces() -> NDArray[Any]:
     """Every way to write every digit, shape `(10, ways, x and y, start and end, segments)`."""
-    ways = _equally_often(_strokes.GLYPHS)
+    ways = _equally_often(GLYPHS)
     return np.array([[_curves(way.strokes) for way in digit] for digit in ways], np.float32)
 
 
@@ -308,7 +293,7 @@ def _component_pieces() -> NDArray[Any]:
 @cache
 def _made_of() -> NDArray[Any]:
     """Which components each way to write each digit has, shape `(10, ways, 16)`."""
-    ways = _equally_often(_strokes.GLYPHS)
+    ways = _equally_often(GLYPHS)
     return np.array(
         [[[name in way.components for name in COMPONENTS] for way in digit] for digit in ways]
     )

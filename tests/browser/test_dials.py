@@ -35,18 +35,18 @@ def test_turn_and_undo(opened):
         np.testing.assert_allclose((grid - before)[5:9, 20], -1, atol=1e-6)
 
         tab.fill("[data-is=bias-number]", "-3.5")
-        tab.click("#undo-dials")
+        tab.click("#undo")
         frame(tab)
         assert params_of(tab)[0].biases[2] == trained[0].biases[2]
         for _ in range(3):
-            tab.click("#undo-dials")
-        assert tab.is_disabled("#undo-dials")
+            tab.click("#undo")
+        assert tab.is_disabled("#undo")
         for ours, theirs in zip(
             jax.tree.leaves(params_of(tab)), jax.tree.leaves(trained), strict=True
         ):
             np.testing.assert_array_equal(ours, theirs)
         for _ in range(4):
-            tab.click("#redo-dials")
+            tab.click("#redo")
         assert params_of(tab)[0].biases[2] == -3.5
         tab.click("#reset-neuron")
         np.testing.assert_array_equal(params_of(tab)[0].weights, trained[0].weights)
@@ -128,7 +128,7 @@ def test_slider(opened):
         } }""")
         frame(tab)
         assert float(tab.input_value("#bias")) == pytest.approx(before + 20 * 0.01, abs=0.011)
-        tab.click("#undo-dials")
+        tab.click("#undo")
         assert params_of(tab)[0].biases[2] == jaxnet.pretrained()[0].biases[2]
 
 
@@ -168,7 +168,7 @@ def test_painting_any_layer(opened, hidden):
 def test_reset(opened):
     with opened(text_of()) as tab:
         tab.select_option("#start", "zero")
-        tab.click("#undo-dials")
+        tab.click("#undo")
         tab.click('[data-at="1-2"]')
         tab.fill("[data-is=bias-number]", "5")
         tab.click("#reset")
@@ -176,7 +176,7 @@ def test_reset(opened):
             np.testing.assert_array_equal(ours.weights, theirs.weights)
             np.testing.assert_array_equal(ours.biases, theirs.biases)
         tab.select_option("#start", "handmade")
-        tab.click("#undo-dials")
+        tab.click("#undo")
         frame(tab)
         assert tab.inner_text("[data-is=reason]") == ""
 

@@ -163,7 +163,7 @@ def test_load_network(opened, tmp_path, dtype):
             jax.tree.leaves(params_of(tab)), jax.tree.leaves(exact), strict=True
         ):
             np.testing.assert_array_equal(ours, theirs)
-        tab.click("#undo-dials")
+        tab.click("#undo")
         assert tab.locator("#neurons button").count() == 42
 
 

@@ -69,19 +69,19 @@ def test_independent_classifier(drawn, mnist):
 
 def hands(**fixed):
     """A seven by 200 hands, that differ in all but what is fixed."""
-    ranges = dict(synthetic._HAND)
+    ranges = dict(synthetic.HAND)
     try:
-        synthetic._HAND.update({name: (value, value) for name, value in fixed.items()})
+        synthetic.HAND.update({name: (value, value) for name, value in fixed.items()})
         images = jax.vmap(draw, in_axes=(0, None))(jax.random.split(jax.random.key(0), 200), 7)
     finally:
-        synthetic._HAND.update(ranges)
+        synthetic.HAND.update(ranges)
     return np.asarray(images)
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("name", synthetic._HAND)
+@pytest.mark.parametrize("name", synthetic.HAND)
 def test_variation(name):
-    low, high = synthetic._HAND[name]
+    low, high = synthetic.HAND[name]
     difference = abs(hands(**{name: low}) - hands(**{name: low + 0.8 * (high - low)}))
     assert difference.mean() > 1e-3
 

@@ -1,17 +1,41 @@
 // From a pen's path to an image of 28×28 pixels, framed as MNIST's are.
-// A drawing is { base, strokes }: an image or null, and over it lists of points [x, y] in pixels.
+
+/** @typedef {[x: number, y: number]} Point  in pixels; the middle of the first is (0, 0) */
+/**
+ * @typedef {object} Drawing
+ * @property {Float32Array | null} base  an image that was there before
+ * @property {Point[][]} strokes  over it
+ * @property {number} [ready]  the digit of the wall that it is; the first stroke replaces it
+ */
 
 export const SIDE = 28;
 const PEN = 2.8; // pixels, the middle of what people's pens are in MNIST
 const LARGEST = 1.6; // a small drawing is not enlarged more, else the first touch would fill it all
 
+/** @type {Drawing} */
 export const BLANK = { base: null, strokes: [] };
+/** @param {Drawing} drawing */
 export const isBlank = ({ base, strokes }) => !base && !strokes.length;
 
-/** An image that is there already, to draw on. */
-export const over = (image) => (image.some((v) => v > 0) ? { base: image, strokes: [] } : BLANK);
+/** An image that is there already.
+ *  @param {Float32Array} image
+ *  @param {number} [ready]
+ *  @returns {Drawing} */
+export const over = (image, ready) =>
+  image.some((v) => v > 0) ? { base: image, strokes: [], ready } : BLANK;
 
-/** How much of each pixel a round pen covers on its way along straight pieces. */
+/** A drawing with a stroke that begins.
+ *  @param {Drawing} drawing
+ *  @param {Point} at
+ *  @returns {Drawing} */
+export function begun({ base, strokes, ready }, at) {
+  return { base: ready === undefined ? base : null, strokes: [...strokes, [at]] };
+}
+
+/** How much of each pixel a round pen covers on its way along straight pieces.
+ *  @param {Point[][]} strokes
+ *  @param {number} [pen]
+ *  @param {number} [side] */
 export function ink(strokes, pen = PEN, side = SIDE) {
   const image = new Float32Array(side * side);
   const reach = pen / 2 + 0.5;
@@ -19,19 +43,19 @@ export function ink(strokes, pen = PEN, side = SIDE) {
     points.forEach(([x1, y1], k) => {
       const [x0, y0] = points[Math.max(k - 1, 0)];
       const [dx, dy] = [x1 - x0, y1 - y0];
-      const length2 = dx * dx + dy * dy || 1e-6;
-      const within = (low, high) => [
-        Math.max(0, Math.ceil(Math.min(low, high) - reach)),
-        Math.min(side - 1, Math.floor(Math.max(low, high) + reach)),
-      ];
-      const [[left, right], [top, bottom]] = [within(x0, x1), within(y0, y1)];
+      const length2 = Math.max(dx * dx + dy * dy, 1e-6);
+      const left = Math.max(0, Math.ceil(Math.min(x0, x1) - reach));
+      const right = Math.min(side - 1, Math.floor(Math.max(x0, x1) + reach));
+      const top = Math.max(0, Math.ceil(Math.min(y0, y1) - reach));
+      const bottom = Math.min(side - 1, Math.floor(Math.max(y0, y1) + reach));
       for (let y = top; y <= bottom; y++) {
         for (let x = left; x <= right; x++) {
           const t = ((x - x0) * dx + (y - y0) * dy) / length2;
-          const s = Math.min(Math.max(t, 0), 1);
-          const distance = Math.hypot(x - x0 - s * dx, y - y0 - s * dy);
-          const covered = Math.min(Math.max(reach - distance, 0), 1);
-          image[y * side + x] = Math.max(image[y * side + x], covered);
+          const s = t < 0 ? 0 : t > 1 ? 1 : t;
+          const [offX, offY] = [x - x0 - s * dx, y - y0 - s * dy];
+          const covered = reach - Math.sqrt(offX * offX + offY * offY);
+          const i = y * side + x;
+          if (covered > image[i]) image[i] = covered < 1 ? covered : 1;
         }
       }
     });
@@ -39,7 +63,9 @@ export function ink(strokes, pen = PEN, side = SIDE) {
   return image;
 }
 
-/** The image as drawn; framed, also what the network is given. */
+/** The image as drawn; framed, also what the network is given.
+ *  @param {Drawing} drawing
+ *  @param {boolean} framed */
 export function toImage({ base, strokes }, framed) {
   if (!base) return ink(framed ? asMnist(strokes) : strokes);
   const drawn = ink(strokes);
@@ -47,7 +73,8 @@ export function toImage({ base, strokes }, framed) {
   return framed && strokes.length ? centered(image) : image;
 }
 
-/** The strokes, 20 pixels along the longest side, their middle of mass in the image's middle. */
+/** The strokes, 20 pixels along the longest side, their middle of mass in the image's middle.
+ *  @param {Point[][]} strokes */
 function asMnist(strokes) {
   const points = strokes.flat();
   if (!points.length) return strokes;
@@ -73,10 +100,13 @@ function asMnist(strokes) {
     const margin = PEN / 2 - 0.5; // nothing is pushed over the edge
     return Math.min(Math.max(wanted, margin - scale * low), SIDE - 1 - margin - scale * high);
   });
-  return strokes.map((stroke) => stroke.map((p) => p.map((v, axis) => scale * v + shift[axis])));
+  return strokes.map((stroke) =>
+    stroke.map(([x, y]) => /** @type {Point} */ ([scale * x + shift[0], scale * y + shift[1]])),
+  );
 }
 
-/** The image moved by whole pixels, so that its middle of mass is nearest to the middle. */
+/** The image moved by whole pixels, so that its middle of mass is nearest to the middle.
+ *  @param {Float32Array} image */
 function centered(image) {
   let [mass, middleX, middleY] = [0, 0, 0];
   image.forEach((v, i) => {
@@ -93,8 +123,12 @@ function centered(image) {
   });
 }
 
-/** Weights for an edge from one place to another: positive along it, negative on both sides.
- *  (1 - v²) exp(-(u² + v²) / 2), u along and v across in half sizes, as jaxnet.design.edge. */
+/** Weights for an edge from one place to another: positive along it, negative on both sides. (1 -
+ *  v²) exp(-(u² + v²) / 2), u along and v across in half sizes, as jaxnet.design.edge.
+ *  @param {Point} from
+ *  @param {Point} to
+ *  @param {number} width
+ *  @param {number} [side] */
 export function edge([x0, y0], [x1, y1], width, side = SIDE) {
   const length = Math.max(Math.hypot(x1 - x0, y1 - y0), width);
   const angle = Math.atan2(y1 - y0, x1 - x0);

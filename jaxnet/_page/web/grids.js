@@ -1,42 +1,71 @@
-// Grids of numbers on a canvas, one pixel of the canvas a number; and pointing and painting there.
+// Numbers as text, and grids of numbers on a canvas.
 
+/** @typedef {import("./network.js").Numbers} Numbers */
+/** @typedef {[positive: string, negative: string]} Pair  of hues */
+
+/** @param {string} hex */
 const rgb = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
 
-/** Columns and rows for so many numbers: a square, or all of it that is needed. */
+/** Columns and rows for so many numbers: a square, or all of it that is needed.
+ *  @param {number} n */
 function shape(n) {
   const columns = Math.ceil(Math.sqrt(n));
   return [columns, Math.ceil(n / columns)];
 }
 
-/** A number as the page writes it: with a true minus, and short however large it is. */
+/** A number as the page writes it: with a true minus, and short however large it is.
+ *  @param {number} v
+ *  @param {number} [digits] */
 export function number(v, digits = 2) {
   const text = Math.abs(v) < 1e5 ? v.toFixed(digits) : v.toExponential(2);
   return Number(text) === 0 ? text.replace("-", "") : text.replaceAll("-", "−");
 }
 
-function fill(canvas, n, color) {
+/** Draws a cell for each number, `wide` pixels of the canvas wide. The canvas is told its columns
+ *  and rows.
+ *  @param {HTMLCanvasElement} canvas
+ *  @param {number} n
+ *  @param {(i: number) => number[]} color
+ *  @param {number} [wide]
+ *  @param {(i: number) => boolean} [marked]  which cells have a dark middle */
+function fill(canvas, n, color, wide = 1, marked = () => false) {
   const [columns, rows] = shape(n);
-  if (canvas.width !== columns || canvas.height !== rows) {
-    [canvas.width, canvas.height] = [columns, rows];
+  if (canvas.width !== columns * wide || canvas.height !== rows * wide) {
+    [canvas.width, canvas.height] = [columns * wide, rows * wide];
     canvas.style.aspectRatio = `${columns} / ${rows}`;
+    Object.assign(canvas.dataset, { columns, rows });
   }
-  const context = canvas.getContext("2d");
-  const picture = context.createImageData(columns, rows);
+  const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+  const picture = context.createImageData(columns * wide, rows * wide);
+  const words = new Uint32Array(picture.data.buffer);
   for (let i = 0; i < n; i++) {
     const [r, g, b] = color(i);
-    picture.data.set([r, g, b, 255], 4 * i);
+    const word = 0xff000000 | (b << 16) | (g << 8) | r;
+    const first = Math.floor(i / columns) * wide * columns * wide + (i % columns) * wide;
+    for (let y = 0; y < wide; y++) {
+      for (let x = 0; x < wide; x++) words[first + y * columns * wide + x] = word;
+    }
+    if (marked(i)) {
+      const middle = Math.floor(wide / 2);
+      for (const y of [middle - 1, middle]) {
+        for (const x of [middle - 1, middle]) words[first + y * columns * wide + x] = 0xff000000;
+      }
+    }
   }
   context.putImageData(picture, 0, 0);
 }
 
-/** Activations: black is 0, white 1. */
+/** Activations: black is 0, white 1. @param {HTMLCanvasElement} canvas  @param {Numbers} a */
 export function gray(canvas, a) {
   fill(canvas, a.length, (i) => Array(3).fill(255 * Math.min(Math.max(a[i], 0), 1)));
 }
 
-/** The magnitude to show in full color: few numbers are larger; as palette.scale. */
+/** The magnitude to show in full color: few numbers are larger; as palette.scale.
+ *  @param {Numbers} values */
 export function scale(values) {
-  const seen = Float64Array.from(values, Math.abs).filter((v) => v > 0).sort();
+  const seen = Float64Array.from(values, Math.abs)
+    .filter((v) => v > 0)
+    .sort();
   if (!seen.length) return 1;
   const largest = seen[seen.length - 1];
   const at = 0.97 * (seen.length - 1);
@@ -47,96 +76,23 @@ export function scale(values) {
   return Number((Math.ceil(reached / unit - 1e-9) * unit).toPrecision(2));
 }
 
-/** Numbers around zero: black is 0, full color `most` and beyond; colors are those of + and −. */
-export function signed(canvas, values, most, pair) {
+/** Numbers around zero: black is 0, full color `most` and beyond; the hue is the sign, and so is
+ *  the dark middle of negative cells where marks are wanted.
+ *  @param {HTMLCanvasElement} canvas
+ *  @param {Numbers} values
+ *  @param {number} most
+ *  @param {Pair} pair
+ *  @param {boolean} marks */
+export function signed(canvas, values, most, pair, marks) {
   const colors = pair.map(rgb);
-  fill(canvas, values.length, (i) => {
-    const share = Math.min(Math.abs(values[i]) / most, 1) || 0;
-    return colors[values[i] < 0 ? 1 : 0].map((c) => c * share);
-  });
-}
-
-/** Where on a canvas a pointer is, in its pixels; the middle of the first is (0, 0). */
-function place(canvas, event) {
-  const box = canvas.getBoundingClientRect();
-  const within = (share, side) => Math.min(Math.max(share, 0), 1) * side - 0.5;
-  return [
-    within((event.clientX - box.left) / box.width, canvas.width),
-    within((event.clientY - box.top) / box.height, canvas.height),
-  ];
-}
-
-let lifting = null; // lifts the pen that is down, if one is
-
-/** Ends what is being drawn, before anything else changes what it is drawn on. */
-export const liftPen = () => lifting?.();
-
-/** Calls begin(place), move(place) and end() as a pointer draws, or the keyboard: arrows move a
- *  cursor, the space bar sets the pen down and lifts it. Where the cursor is, at(place) is told;
- *  say(sentence) is for those who cannot see it. */
-export function pen(canvas, cursor, { begin, move, end, at = () => {}, say }) {
-  let down = null; // the pointer that draws, or "keys"
-  let [x, y] = [0, 0];
-
-  const show = () => {
-    x = Math.min(Math.max(Math.round(x), 0), canvas.width - 1);
-    y = Math.min(Math.max(Math.round(y), 0), canvas.height - 1);
-    cursor.style.left = `${(100 * x) / canvas.width}%`;
-    cursor.style.top = `${(100 * y) / canvas.height}%`;
-    cursor.style.width = `${100 / canvas.width}%`;
-    cursor.style.height = `${100 / canvas.height}%`;
-    cursor.classList.toggle("down", down === "keys");
-    at([x, y]);
-  };
-  const toMiddle = () => {
-    [x, y] = [canvas.width / 2, canvas.height / 2];
-    show();
-  };
-  const lift = () => {
-    if (down === null) return;
-    [down, lifting] = [null, null];
-    end();
-    show();
-  };
-  const lower = (by, where) => {
-    liftPen();
-    [down, lifting] = [by, lift];
-    [x, y] = where;
-    begin(where);
-    show();
-  };
-  canvas.addEventListener("pointerdown", (event) => {
-    if (event.button !== 0 || !event.isPrimary) return;
-    canvas.setPointerCapture(event.pointerId);
-    lower(event.pointerId, place(canvas, event));
-  });
-  canvas.addEventListener("pointermove", (event) => {
-    if (event.pointerId !== down) return;
-    const events = event.getCoalescedEvents?.() ?? [];
-    for (const e of events.length ? events : [event]) move(place(canvas, e));
-    [x, y] = place(canvas, event);
-    show();
-  });
-  for (const name of ["pointerup", "pointercancel", "lostpointercapture"]) {
-    canvas.addEventListener(name, (event) => event.pointerId === down && lift());
-  }
-  canvas.addEventListener("blur", () => down === "keys" && lift());
-  canvas.addEventListener("keydown", (event) => {
-    const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (step[event.key]) {
-      x += step[event.key][0];
-      y += step[event.key][1];
-      show();
-      if (down === "keys") move([x, y]);
-    } else if (event.key === " " || event.key === "Enter") {
-      if (down === "keys") lift();
-      else if (down === null) lower("keys", [x, y]);
-    } else if (event.key === "Escape") lift();
-    else return;
-    event.preventDefault();
-    say(`row ${y + 1}, column ${x + 1}, ${down === null ? "lifted" : "down"}`);
-  });
-  toMiddle();
-  return { show, toMiddle };
+  fill(
+    canvas,
+    values.length,
+    (i) => {
+      const share = Math.min(Math.abs(values[i]) / most, 1) || 0;
+      return colors[values[i] < 0 ? 1 : 0].map((c) => c * share);
+    },
+    marks ? 6 : 1,
+    (i) => marks && values[i] < -0.1 * most,
+  );
 }

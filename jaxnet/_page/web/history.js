@@ -1,34 +1,45 @@
-// A value that changes, and all that it was: values are never written into once they are here.
+// Everything that was done, in its order: states, none of which is written into once it is here.
 
-export function history(value) {
-  const [past, future] = [[], []];
-  const back = 100; // steps that are kept
+/** @template State
+ *  @param {State} state
+ *  @param {(state: State) => number} limit  how many steps back to keep */
+export function history(state, limit) {
+  /** @type {State[]} */
+  const past = [];
+  /** @type {State[]} */
+  const future = [];
+  /** @type {unknown} */
+  let gesture = null; // of the last step: what belongs to it goes on with that step
   return {
     get now() {
-      return value;
+      return state;
     },
-    /** The next value; what it was can be had back. */
-    push(next) {
-      past.push(value);
-      if (past.length > back) past.shift();
-      future.length = 0;
-      value = next;
+    /** The next state; those of one gesture, such as a stroke, are one step.
+     *  @param {State} next
+     *  @param {unknown} [by] */
+    push(next, by = null) {
+      if (by === null || by !== gesture) {
+        past.push(state);
+        past.splice(0, past.length - limit(next));
+        future.length = 0;
+      }
+      [state, gesture] = [next, by];
     },
-    /** The same step as before, further on: while a pointer draws or a slider slides. */
+    /** What the present state has become without anybody's doing. @param {State} next */
     replace(next) {
-      value = next;
+      state = next;
     },
     undo() {
-      if (past.length) {
-        future.push(value);
-        value = past.pop();
-      }
+      const before = past.pop();
+      if (before === undefined) return;
+      future.push(state);
+      [state, gesture] = [before, null];
     },
     redo() {
-      if (future.length) {
-        past.push(value);
-        value = future.pop();
-      }
+      const next = future.pop();
+      if (next === undefined) return;
+      past.push(state);
+      [state, gesture] = [next, null];
     },
     get canUndo() {
       return past.length > 0;

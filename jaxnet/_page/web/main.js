@@ -1,55 +1,129 @@
-// The page: what is drawn and what the dials are, and everything that shows them.
+// The page: what the reader has done, and everything that shows it.
 
-import { BLANK, SIDE, isBlank, over, toImage } from "./drawing.js";
+import { answers } from "./answer.js";
+import { card } from "./card.js";
+import { offer } from "./console.js";
 import { diagram } from "./diagram.js";
-import { bytes, download, fromFragment, fromSafetensors, toFragment, toSafetensors } from "./files.js";
-import { gray, liftPen, number, pen } from "./grids.js";
+import { dials, setOff } from "./dials.js";
+import { BLANK, begun, isBlank, over, toImage } from "./drawing.js";
+import { PER_DIGIT, beginning, digits, given, networks, sample } from "./embedded.js";
+import { gray, number } from "./grids.js";
 import { history } from "./history.js";
-import { count, predict, predicted, random, row, run, sizes, unshared, zero } from "./network.js";
+import { keepers } from "./keep.js";
+import { lessons } from "./lessons.js";
+import { fromFragment } from "./links.js";
+import { answered, count, run, sizes } from "./network.js";
 import { inspector } from "./neuron.js";
+import { liftPen, pen } from "./pen.js";
+import { tour } from "./scenes.js";
+import { shelve, unshelve } from "./shelf.js";
+import { lossesOf, marker, readings, rightOnes, wall } from "./wall.js";
+/** @typedef {import("./network.js").Network} Network */
+/** @typedef {import("./network.js").Neuron} Neuron */
+/** @typedef {import("./network.js").Run} Run */
+/** @typedef {import("./digits.js").Example} Example */
+/** @typedef {import("./links.js").State} State */
+/** @typedef {import("./learning.js").Sums} Sums */
 
-const PIXELS = SIDE * SIDE;
+const A_LAYER = 1600; // milliseconds of a pulse
+const LARGE = 200_000; // dials of a network whose past is not kept as long
+/** @param {string} id  @returns {any} */
 const byId = (id) => document.getElementById(id);
-const given = JSON.parse(byId("given").textContent);
+const motionless = matchMedia("(prefers-reduced-motion: reduce)");
+const contrast = matchMedia("(prefers-contrast: more), (forced-colors: active)");
+const forced = matchMedia("(forced-colors: active)");
+const sticky = matchMedia("(min-width: 62rem) and (min-height: 36rem)");
 
-function decode({ layers, squash, lastSquash }) {
-  const floats = (text) => new Float32Array(bytes(text).buffer);
-  const arrays = layers.map((layer) => ({
-    weights: floats(layer.weights),
-    biases: floats(layer.biases),
-  }));
-  return { layers: arrays, squash, lastSquash };
-}
-const networks = Object.fromEntries(given.networks.map(([name, , net]) => [name, decode(net)]));
 const { trained } = networks;
-const digits = bytes(given.digits);
-const samples = Array.from({ length: digits.length / PIXELS }, (_, k) => ({
-  label: k % 10,
-  image: Float32Array.from(digits.subarray(PIXELS * k, PIXELS * (k + 1)), (v) => v / 255),
-}));
+const past = history({ ...beginning, safe: contrast.matches }, ({ net }) =>
+  count(net) > LARGE ? 12 : 100,
+);
+const now = () => past.now;
+let image = toImage(now().drawing, true);
+/** @type {Run} */
+let layers = run(now().net, image);
+/** @type {{ net: Network, runs: Run[] } | null} */
+let marked = null; // the digits of the wall, by that network
+/** @type {Map<string, number>} */
+let losses = new Map();
+/** @type {Sums | null} */
+let push = null; // the gradients of the last single step
+let slowly = 0; // when the pulse began; 0 for none
+let printing = false;
+let drawing = false; // whether a pen is down
 
-// Of the dials, `start` is the network that they were set to before they were turned.
-const first = networks[given.networks[0][0]];
-const drawing = history(over(samples[3].image));
-const dials = history({ net: first, start: first });
-let latest = drawing; // which of the two changed last
-let gesture = null; // of the last turn of a dial: what belongs to it is undone with it
-let chosen = null; // [layer, neuron]
-let image = toImage(drawing.now, true);
-let layers = run(first, image);
-const now = () => dials.now.net;
-const colors = () => given.pairs[byId("safe").checked ? "safe" : "video"];
-const against = () => (byId("compare").checked ? trained : null);
+const marks = () => now().safe || printing || forced.matches;
+const colors = () => given.pairs[now().safe || printing ? "safe" : "video"];
+const against = () => (now().compare ? trained : null);
 
-/** The name of a neuron whose purpose is known, and that purpose as a sentence. */
-function reason(layer, n) {
-  const name = Object.keys(networks).find((known) => networks[known] === dials.now.start);
-  return given.reasons[name]?.[layer - 1]?.[n];
-}
-function names(layer, n) {
-  if (layer === now().layers.length) return `output ${n}`;
-  const made = reason(layer, n);
+/** The name of a neuron whose purpose is known, and that purpose as a sentence.
+ *  @param {Neuron} neuron
+ *  @returns {[string, string] | undefined} */
+const purpose = ([layer, n]) => given.reasons[now().start.name]?.[layer - 1]?.[n];
+/** @param {Neuron} neuron */
+function names(neuron) {
+  const [layer, n] = neuron;
+  if (layer === now().net.layers.length) return `output ${n}`;
+  const made = purpose(neuron);
   return `neuron ${n + 1} of hidden layer ${layer}${made ? `, “${made[0]}”` : ""}`;
+}
+/** @param {string} sentence */
+const say = (sentence) => (byId("said").textContent = sentence);
+/** Says something for a while, at the bottom of the window. @param {string} sentence */
+function report(sentence) {
+  byId("status").textContent = sentence;
+  clearTimeout(reporting);
+  reporting = setTimeout(() => (byId("status").textContent = ""), 8000);
+}
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let reporting;
+
+/** The next state; steps with the same gesture are undone as one.
+ *  @param {Partial<State>} change
+ *  @param {unknown} [gesture] */
+function set(change, gesture = null) {
+  past.push({ ...now(), ...change }, gesture);
+  changed();
+}
+/** @param {"undo" | "redo"} way */
+function step(way) {
+  liftPen();
+  school.pause();
+  past[way]();
+  changed();
+}
+
+/** @type {Partial<State>} */
+let shown = {}; // the state that the page shows
+/** Brings everything up to date with the state. */
+function changed() {
+  const { net, chosen, safe, scene } = now();
+  const before = shown;
+  shown = now();
+  if (chosen && !(chosen[1] < (net.layers[chosen[0] - 1]?.biases.length ?? 0))) {
+    past.replace({ ...now(), chosen: null });
+    return changed();
+  }
+  byId("neuron").hidden = !chosen;
+  setOff(byId, "undo", !past.canUndo);
+  setOff(byId, "redo", !past.canRedo);
+  dialing.show(now());
+  if (scene !== before.scene) tours.show(scene);
+  if (safe !== before.safe) paint();
+  if (net !== before.net) {
+    push = null;
+    if (!before.net || String(sizes(net)) !== String(sizes(before.net))) {
+      dialing.fit(net);
+      lay();
+    }
+    if (!school.playing || !scorer.busy) scoring ??= setTimeout(score, 40);
+  }
+  if (String(chosen) !== String(before.chosen)) {
+    picture.describe(names, layers, chosen);
+    tellOfWall();
+  }
+  keep();
+  show();
 }
 
 // What changes is shown once a frame, however often it changes.
@@ -57,288 +131,293 @@ let waiting = false;
 function show() {
   if (waiting) return;
   waiting = true;
-  requestAnimationFrame(() => {
+  requestAnimationFrame((time) => {
     waiting = false;
-    image = toImage(drawing.now, byId("framed").checked);
-    layers = run(now(), image);
-    showPad();
-    picture.draw(now(), layers, chosen, colors());
-    showAnswer();
-    if (chosen) showNeuron(now(), layers, chosen, against(), colors());
-    clearTimeout(telling);
-    telling = setTimeout(tell, 250);
+    render(time);
   });
 }
+/** @param {number} time */
+function render(time) {
+  const { net, chosen } = now();
+  image = toImage(now().drawing, now().framed);
+  layers = run(net, image);
+  if (slowly && (time - slowly) / A_LAYER > net.layers.length + 0.5) slowly = 0;
+  const passed = slowly ? Math.max(0, (time - slowly) / A_LAYER) : Infinity;
+  const at = motionless.matches ? Math.floor(2 * passed) / 2 + 0.5 : passed;
+  gray(byId("pad"), toImage(now().drawing, false));
+  byId("pad-hint").hidden = !isBlank(now().drawing);
+  setOff(byId, "clear", isBlank(now().drawing));
+  const scene = { net, layers, chosen, pair: colors(), marks: marks(), losses, push, at };
+  picture.draw({ ...scene, answer: read() });
+  if (slowly) show();
+  else showAnswer();
+  if (chosen)
+    looking.draw({ net, layers, chosen, against: against(), pair: colors(), marks: marks() });
+  if (pointed) showCard(pointed);
+  clearTimeout(telling);
+  telling = setTimeout(tell, 250);
+}
 
-/** What need not be said sixty times a second. */
+/** What need not be said sixty times a second. @type {ReturnType<typeof setTimeout> | undefined} */
 let telling;
 function tell() {
-  const { a } = layers.at(-1);
+  if (school.playing) return;
+  const { a } = layers[layers.length - 1];
   const answer = read();
-  byId("said").textContent =
-    answer === null ? "Nothing is read." : `Read as ${answer}, with an activation of ${number(a[Math.min(answer, a.length - 1)])}.`;
-  picture.describe(names, layers, chosen);
+  say(
+    answer === null ? whyNot() : `Read as ${answer}, with an activation of ${number(a[answer])}.`,
+  );
+  picture.describe(names, layers, now().chosen);
+  answering.describe(a);
 }
-const say = (sentence) => (byId("said").textContent = sentence);
-
-/** The digit that is read; null where nothing is drawn, or all outputs are the same. */
-function read() {
-  const { z } = layers.at(-1);
-  const tie = z.length > 1 && z.every((v) => v === z[0]);
-  return isBlank(drawing.now) || tie ? null : predicted(z);
+/** The digit that is read; null where nothing is drawn, or two outputs tie. */
+const read = () => (isBlank(now().drawing) ? null : answered(layers[layers.length - 1].z));
+function whyNot() {
+  const { z } = layers[layers.length - 1];
+  if (isBlank(now().drawing)) return "Nothing is drawn, so nothing is read.";
+  return z.every((v) => v === z[0])
+    ? "All ten outputs are equal: this network has no answer."
+    : "Two outputs tie: this network has no answer.";
 }
-
-/** A button that does nothing now keeps the focus. */
-const setOff = (id, off) => (byId(id).ariaDisabled = String(off));
 
 // The pad.
-function showPad() {
-  gray(byId("pad"), toImage(drawing.now, false));
-  byId("pad-hint").hidden = !isBlank(drawing.now);
-  setOff("undo", !drawing.canUndo);
-  setOff("redo", !drawing.canRedo);
-  setOff("clear", isBlank(drawing.now));
-}
-function draw(next) {
-  latest = drawing;
-  drawing.push(next);
-  show();
-}
+/** @type {object | null} */
+let stroke = null;
 pen(byId("pad"), byId("pad-cursor"), {
   begin(at) {
-    draw({ ...drawing.now, strokes: [...drawing.now.strokes, [at]] });
+    [stroke, drawing] = [{}, true];
+    set({ drawing: begun(now().drawing, at) }, stroke);
   },
   move(at) {
-    const { base, strokes } = drawing.now;
-    drawing.replace({ base, strokes: strokes.with(-1, [...strokes.at(-1), at]) });
+    const { base, strokes } = now().drawing;
+    const last = strokes[strokes.length - 1];
+    set({ drawing: { base, strokes: strokes.with(-1, [...last, at]) } }, stroke);
+  },
+  end() {
+    drawing = false;
     show();
   },
-  end: show,
-  say,
+  say: ([x, y], down) => say(`row ${y + 1}, column ${x + 1}, ${down ? "down" : "lifted"}`),
 });
-/** Something else in place of the drawing: a pen that is down is lifted first. */
+/** Something else in place of the drawing: a pen that is down is lifted first.
+ *  @param {State["drawing"]} next */
 function drawInstead(next) {
   liftPen();
-  draw(next);
+  set({ drawing: next });
 }
-byId("undo").addEventListener("click", () => step(drawing, "undo"));
-byId("redo").addEventListener("click", () => step(drawing, "redo"));
-byId("clear").addEventListener("click", () => isBlank(drawing.now) || drawInstead(BLANK));
-byId("framed").addEventListener("change", show);
+/** @param {Example} example */
+const put = (example) => drawInstead(over(example.image, digits.indexOf(example)));
+byId("undo").addEventListener("click", () => step("undo"));
+byId("redo").addEventListener("click", () => step("redo"));
+byId("clear").addEventListener("click", () => isBlank(now().drawing) || drawInstead(BLANK));
+let samples = sample;
+byId("another").addEventListener("click", () => {
+  samples += 1 + PER_DIGIT; // of the next digit
+  put(digits[samples % digits.length]);
+});
 
-for (let digit = 0; digit < 10; digit++) {
-  const ones = samples.filter(({ label }) => label === digit);
-  const [button, canvas] = ["button", "canvas"].map((tag) => document.createElement(tag));
-  let next = 0;
-  gray(canvas, ones[0].image);
-  button.type = "button";
-  button.ariaLabel = `a sample of ${digit}`;
-  button.append(canvas);
-  button.addEventListener("click", () => {
-    drawInstead(over(ones[next].image));
-    next = (next + 1) % ones.length;
-    gray(canvas, ones[next].image);
-  });
-  byId("samples").append(button);
-}
-
-// The answer.
-const bars = Array.from({ length: 10 }, (_, digit) => {
-  const line = document.createElement("li");
-  line.innerHTML = `<b>${digit}</b><span class="bar"><i></i><em></em></span><span class="value"></span>`;
-  byId("bars").append(line);
-  return line;
+// The answer, which can be taught.
+const answering = answers(byId, (digit) => {
+  if (isBlank(now().drawing))
+    return report("Draw something first: then it can be taught what that is.");
+  liftPen();
+  school.step([{ image, label: digit }]);
+  say(`One step towards ${digit} for this drawing.`);
 });
 function showAnswer() {
-  const { a } = layers.at(-1);
-  const most = Math.max(1, ...a);
   const answer = read();
-  const theirs = against() && run(trained, image).at(-1).a;
-  byId("answer").textContent = answer ?? "–";
-  bars.forEach((line, digit) => {
-    const width = (v) => `${100 * Math.min(Math.max(v / most, 0), 1)}%`;
-    line.classList.toggle("brightest", digit === answer);
-    line.querySelector("i").style.width = width(a[digit]);
-    line.querySelector("em").style.left = theirs ? width(theirs[digit]) : "-100%";
-    line.querySelector(".value").textContent = number(a[digit]);
-  });
+  const [own, other] = [layers[layers.length - 1].a, against()];
+  const theirs = other && run(other, image)[other.layers.length].a;
+  answering.show(own, answer, answer === null ? whyNot() : "", theirs);
 }
 
-// The network, one of its neurons, and all the dials.
-const picture = diagram(byId("network"), byId("neurons"), choose);
-const showNeuron = inspector(byId("neuron"), { now, turn, choose, names, reason, say });
+// The network, a card on one of its neurons, and one neuron by itself.
+const cards = card(byId("card"), names);
+/** @type {Neuron | null} */
+let pointed = null; // the neuron that has a card
+const picture = diagram(byId("network"), byId("neurons"), trained, (neuron, by) => {
+  choose(neuron);
+  const touched = by !== null && by.pointerType === "touch";
+  if (touched) point(now().chosen);
+  byId("card").classList.toggle("touched", touched);
+});
+const looking = inspector(byId("neuron"), {
+  now: () => now().net,
+  turn,
+  choose,
+  names,
+  reason: (neuron) => purpose(neuron)?.[1] ?? "",
+  say,
+  put,
+});
+/** @param {Neuron} neuron */
 function choose(neuron) {
   liftPen();
-  const opens = !chosen;
-  chosen = String(neuron) === String(chosen) ? null : neuron;
-  byId("neuron").hidden = !chosen;
-  setOff("reset-neuron", !chosen);
-  picture.describe(names, layers, chosen);
-  show();
-  if (chosen && opens) byId("neuron").scrollIntoView({ block: "nearest", behavior: "smooth" });
+  const same = String(neuron) === String(now().chosen);
+  set({ chosen: same ? null : neuron });
+  if (!now().chosen || !sticky.matches) return;
+  const { top } = byId("neuron").getBoundingClientRect();
+  const { bottom } = byId("stage").getBoundingClientRect();
+  if (top < bottom - 1 || top > 0.85 * innerHeight) byId("neuron").scrollIntoView();
 }
-byId("close").addEventListener("click", () => {
-  const [layer, n] = chosen;
+function close() {
+  const { chosen } = now();
+  if (!chosen) return;
   choose(chosen);
-  byId("neurons").querySelector(`[data-at="${layer}-${n}"]`)?.focus();
+  point(null);
+  picture.button(chosen.join("-"))?.focus({ preventScroll: true });
+}
+/** @param {Neuron | null} neuron */
+function point(neuron) {
+  pointed = neuron;
+  if (neuron) showCard(neuron);
+  else cards.hide();
+}
+/** @param {Neuron} neuron */
+function showCard(neuron) {
+  const place = picture.where(neuron);
+  if (!place) return point(null);
+  cards.show({ net: now().net, layers, neuron, place, pair: colors(), marks: marks() });
+}
+byId("neurons").addEventListener("pointerover", (/** @type {PointerEvent} */ event) => {
+  if (event.pointerType !== "touch") point(picture.under(event));
+});
+byId("neurons").addEventListener("pointerleave", (/** @type {PointerEvent} */ event) => {
+  if (event.pointerType !== "touch") point(null);
+});
+byId("look-inside").addEventListener("click", () => {
+  point(null);
+  byId("neuron").scrollIntoView({ behavior: motionless.matches ? "auto" : "smooth" });
+});
+byId("close").addEventListener("click", close);
+byId("slowly").addEventListener("click", () => {
+  slowly = performance.now();
+  say("The image passes through the network, layer by layer.");
+  show();
 });
 
-/** The dials are now those of this network; turns of one gesture are one step back. */
-function turn(net, by = null) {
-  const next = { ...dials.now, net };
-  if (by !== null && by === gesture) dials.replace(next);
-  else dials.push(next);
-  [latest, gesture] = [dials, by];
-  turned();
+/** The dials are now those of this network; turns of one gesture are one step back.
+ *  @param {Network} net
+ *  @param {unknown} [gesture] */
+function turn(net, gesture = null) {
+  school.pause();
+  set({ net }, gesture);
 }
-/** Begins anew from a network, which may have other sizes. */
-function begin(net) {
+/** Begins anew from a network, which may have other sizes. @param {State["start"]} start */
+function begin(start) {
   liftPen();
-  dials.push({ net, start: net });
-  [latest, gesture] = [dials, null];
-  fit();
+  school.anew();
+  set({ net: start.net, start });
 }
-function step(which, way) {
-  liftPen();
-  which[way]();
-  [latest, gesture] = [which, null];
-  if (which === dials) fit();
-  else show();
-}
+const school = lessons(byId, given.strokes, {
+  now: () => now().net,
+  begin(net) {
+    liftPen();
+    past.push({ ...now(), net });
+    changed();
+  },
+  learned(net, gradients) {
+    past.replace({ ...now(), net });
+    changed();
+    push = gradients;
+  },
+  busy: () => drawing,
+  say,
+});
 
-/** Shows what does not change with every drawing. */
-function turned() {
-  const { net, start } = dials.now;
-  const known = Object.keys(networks).find((name) => networks[name] === net);
-  byId("start").value = known ?? "";
-  if (![...byId("squash").options].some(({ value }) => value === net.squash)) {
-    byId("squash").append(new Option(net.squash.replace("relu", "ReLU"), net.squash));
+// The wall, and what it says of each neuron.
+const hung = wall(byId("walling"), digits, put);
+const scorer = marker(digits, (net, runs) => {
+  marked = { net, runs };
+  const readOff = readings(runs);
+  hung.show(readOff);
+  for (const place of document.querySelectorAll(".right")) {
+    place.textContent = `${rightOnes(digits, readOff)} of ${digits.length}`;
   }
-  byId("squash").value = net.squash;
-  setOff("undo-dials", !dials.canUndo);
-  setOff("redo-dials", !dials.canRedo);
-  setOff("reset", net === start);
-  setOff("reset-neuron", !chosen || net === start);
-  show();
-  scoring ??= setTimeout(score, 40);
-}
-function fit() {
-  const net = now();
-  if (chosen && !(chosen[1] < net.layers[chosen[0] - 1]?.biases.length)) chosen = null;
-  byId("neuron").hidden = !chosen;
-  const dialsOf = count(net).toLocaleString("en");
-  byId("about").textContent = `${sizes(net).join(" → ")} neurons, ${dialsOf} dials`;
-  lay();
-  turned();
-}
-function lay() {
-  layers = run(now(), image);
-  picture.lay(now());
-  picture.describe(names, layers, chosen);
-  show();
-}
-
-const reads = (net) => samples.filter(({ label, image: x }) => predict(net, x) === label).length;
-const ofTrained = reads(trained);
+  if (now().chosen) tellOfWall();
+  const wait = school.playing ? 1000 : 200;
+  costing ??= setTimeout(cost, wait);
+});
+/** @type {ReturnType<typeof setTimeout> | undefined} */
 let scoring;
 function score() {
   scoring = undefined;
-  const right = reads(now());
-  for (const place of document.querySelectorAll(".right")) {
-    place.textContent = `${right} of ${samples.length}`;
-  }
-  byId("score-bar").value = right / samples.length;
-  byId("score-trained").textContent = `The trained network reads ${ofTrained}.`;
+  scorer.mark(now().net);
+}
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let costing;
+function cost() {
+  costing = undefined;
+  if (!marked) return;
+  losses = lossesOf(marked.net, digits, marked.runs, picture.shown());
+  tellOfWall();
+  show();
+}
+function tellOfWall() {
+  const { chosen } = now();
+  if (
+    !chosen ||
+    !marked?.runs[0][chosen[0]] ||
+    marked.runs[0].length !== now().net.layers.length + 1
+  )
+    return;
+  if (!(chosen[1] < marked.runs[0][chosen[0]].a.length)) return;
+  looking.compare(now().net, digits, marked.runs, chosen, losses.get(chosen.join("-")));
 }
 
-byId("undo-dials").addEventListener("click", () => step(dials, "undo"));
-byId("redo-dials").addEventListener("click", () => step(dials, "redo"));
-byId("reset").addEventListener("click", () => now() === dials.now.start || begin(dials.now.start));
-byId("reset-neuron").addEventListener("click", () => {
-  const { net, start } = dials.now;
-  if (!chosen || net === start) return;
-  const [layer, n] = chosen;
-  const to = unshared(net, layer - 1);
-  row(to.layers[layer - 1], n).set(row(start.layers[layer - 1], n));
-  to.layers[layer - 1].biases[n] = start.layers[layer - 1].biases[n];
-  turn(to);
-});
-const made = { zero, random };
-for (const [name, title] of given.networks) byId("start").append(new Option(title, name));
-byId("start").append(
-  new Option("all dials at zero", "zero"),
-  new Option("random dials", "random"),
-  new Option("dials turned since", ""),
-);
-byId("start").addEventListener("change", ({ target: { value } }) => {
-  if (value) begin(networks[value] ?? made[value](now()));
-  else turned();
-});
-for (const name of ["sigmoid", "relu"]) {
-  byId("squash").append(new Option(name.replace("relu", "ReLU"), name));
-}
-byId("squash").addEventListener("change", ({ target: { value } }) => turn({ ...now(), squash: value }));
-for (const id of ["compare", "safe"]) {
-  byId(id).addEventListener("change", () => {
-    paint();
-    show();
-  });
-}
+// The dials, and how all is shown.
+const dialing = dials(byId, { now, turn, begin, set, changed, report });
 function paint() {
   const [positive, negative] = colors();
   document.documentElement.style.setProperty("--positive", positive);
   document.documentElement.style.setProperty("--negative", negative);
 }
+contrast.addEventListener("change", () => set({ safe: contrast.matches }));
+for (const [event, on] of /** @type {const} */ ([
+  ["beforeprint", true],
+  ["afterprint", false],
+])) {
+  addEventListener(event, () => {
+    printing = on;
+    paint();
+    render(performance.now());
+  });
+}
 
 // What is kept, and what comes from elsewhere.
-const report = (sentence) => (byId("status").textContent = sentence);
-byId("save").addEventListener("click", () => {
-  const notes = { made: "by hand, on the page of jaxnet" };
-  download("network.safetensors", new Blob([toSafetensors(now(), notes)]));
-  report("Saved. In Python: params, info = jaxnet.load('network.safetensors')");
-});
-byId("load").addEventListener("click", () => byId("file").click());
-byId("file").addEventListener("change", async ({ target }) => {
-  const [file] = target.files;
-  if (!file) return;
-  try {
-    const net = fromSafetensors(await file.arrayBuffer(), PIXELS);
-    begin(net);
-    report(`${file.name}: ${count(net).toLocaleString("en")} dials are set as in this file.`);
-  } catch (error) {
-    report(`${file.name}: ${error.message}`);
-  }
-  target.value = "";
-});
-byId("link").addEventListener("click", async () => {
-  try {
-    window.history.replaceState(null, "", toFragment(image));
-  } catch {
-    return report("There is no link to a page in a notebook: write it to a file by jaxnet page.");
-  }
-  try {
-    await navigator.clipboard.writeText(location.href);
-    report("The link is copied; who opens it sees this drawing.");
-  } catch {
-    report("The link is in the address bar now; who opens it sees this drawing.");
-  }
-});
-byId("picture").addEventListener("click", () => {
-  const from = byId("network");
-  const copy = document.createElement("canvas");
-  [copy.width, copy.height] = [from.width, from.height];
-  const context = copy.getContext("2d");
-  context.fillStyle = getComputedStyle(from.parentElement).backgroundColor;
-  context.fillRect(0, 0, copy.width, copy.height);
-  context.drawImage(from, 0, 0);
-  copy.toBlob((blob) => download("network.png", blob));
-  report("The picture is saved as network.png.");
+/** @type {Network | null} */
+let saved = null; // that the reader has elsewhere
+keepers(byId, {
+  now,
+  image: () => image,
+  begin,
+  saved: (net) => (saved = net),
+  report,
 });
 function fromLink() {
-  const linked = fromFragment(location.hash, PIXELS);
-  if (linked) drawInstead(over(linked));
+  liftPen();
+  school.anew();
+  past.push(fromFragment(location.hash, now(), networks, digits));
+  changed();
 }
 addEventListener("hashchange", fromLink);
+
+// Nothing is lost by a reload, and leaving with dials that are nowhere else asks first.
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let keeping;
+function keep() {
+  keeping ??= setTimeout(keepNow, 400);
+}
+function keepNow() {
+  clearTimeout(keeping);
+  keeping = undefined;
+  shelve(now(), image);
+}
+addEventListener("pagehide", keepNow);
+addEventListener("beforeunload", (event) => {
+  const { net, start } = now();
+  if (net !== start.net && net !== saved) event.preventDefault();
+});
 
 byId("theme").addEventListener("click", () => {
   const dark = matchMedia("(prefers-color-scheme: dark)").matches;
@@ -346,27 +425,35 @@ byId("theme").addEventListener("click", () => {
   document.documentElement.dataset.theme = theme === "dark" ? "light" : "dark";
 });
 addEventListener("keydown", (event) => {
-  if (!(event.ctrlKey || event.metaKey) || event.target.matches("input[type=number]")) return;
+  const target = /** @type {HTMLElement} */ (event.target);
+  if (event.key === "Escape" && !event.defaultPrevented) {
+    point(null);
+    return close();
+  }
+  if (!(event.ctrlKey || event.metaKey) || target.matches("input[type=number], input[type=text]"))
+    return;
   const key = event.key.toLowerCase();
   const way = key === "y" || (key === "z" && event.shiftKey) ? "redo" : key === "z" ? "undo" : null;
   if (!way) return;
   event.preventDefault();
-  step(latest, way);
+  step(way);
 });
+function lay() {
+  layers = run(now().net, image);
+  picture.lay(now().net);
+  picture.describe(names, layers, now().chosen);
+  show();
+}
 new ResizeObserver(lay).observe(byId("network"));
 
-paint();
-fit();
-fromLink();
-
-// For the console: jaxnet.activations(image) of any 784 numbers, jaxnet.show(image), jaxnet.params.
-globalThis.jaxnet = {
-  activations: (x) => run(now(), x).map(({ a }) => Array.from(a)),
-  show: (x) => drawInstead(over(Float32Array.from(x))),
-  get image() {
-    return Array.from(image);
-  },
-  get params() {
-    return now();
-  },
-};
+const tours = tour(byId);
+const kept = unshelve(now(), networks, digits);
+const linked = location.hash ? fromFragment(location.hash, now(), networks, digits) : now();
+past.replace(kept ?? linked);
+changed();
+offer({
+  now,
+  image: () => image,
+  show: (x) => drawInstead(over(x)),
+  strokes: given.strokes,
+});

@@ -1,41 +1,86 @@
 // One neuron by itself: its weights, what comes in, its equation with the numbers, its dials.
 
 import { SIDE, edge, ink } from "./drawing.js";
-import { number, pen, scale, signed } from "./grids.js";
-import { inputs, row, sizes, unshared } from "./network.js";
+import { gray, number, scale, signed } from "./grids.js";
+import { inputs, largest, sizes, squashOf, total, unshared } from "./network.js";
+import { pen } from "./pen.js";
+import { excitement } from "./wall.js";
+/** @typedef {import("./network.js").Network} Network */
+/** @typedef {import("./network.js").Neuron} Neuron */
+/** @typedef {import("./network.js").Numbers} Numbers */
+/** @typedef {import("./network.js").Run} Run */
+/** @typedef {import("./drawing.js").Point} Point */
+/** @typedef {import("./digits.js").Example} Example */
+/**
+ * What to show of it.
+ * @typedef {object} View
+ * @property {Network} net
+ * @property {Run} layers
+ * @property {Neuron} chosen
+ * @property {Network | null} against  a network to compare with
+ * @property {import("./grids.js").Pair} pair
+ * @property {boolean} marks
+ */
 
 const DIAL_LIMIT = 1e6; // what a dial can be set to
 const SAME_TURN = 700; // milliseconds within which a slider goes on with the turn that it began
+const MOST = 8; // of the digits that excite it most, and least
 
-/** The part of the page on one neuron; returns draw(net, layers, chosen, against, colors).
- *  now() is the network; turn(net, gesture) changes it, and what has the same gesture is undone
- *  as one; names(layer, n) and reason(layer, n) say what a neuron is. */
-export function inspector(part, { now, turn, choose, names, reason, say }) {
+/** @type {Record<string, string>} */
+const FORMULAS = {
+  sigmoid: "σ(z) = 1 / (1 + e⁻ᶻ)",
+  relu: "ReLU(z) = max(0, z)",
+  tanh: "tanh(z) = (eᶻ − e⁻ᶻ) / (eᶻ + e⁻ᶻ)",
+  leaky_relu: "leaky ReLU(z) = z where z ≥ 0, otherwise z / 100",
+  elu: "ELU(z) = z where z > 0, otherwise eᶻ − 1",
+  gelu: "GELU(z) = z/2 · (1 + tanh(√(2/π) · (z + 0.044715 z³)))",
+  silu: "SiLU(z) = z / (1 + e⁻ᶻ)",
+  softplus: "softplus(z) = ln(1 + eᶻ)",
+  softmax: "softmax(z) = eᶻ / Σ eᶻ, the sum over all neurons of the layer",
+  identity: "identity(z) = z",
+};
+
+/** The part of the page on one neuron. `now()` is the network; `turn(net, gesture)` changes it,
+ *  and what has the same gesture is undone as one.
+ *  @param {HTMLElement} part
+ *  @param {{ now: () => Network, turn: (net: Network, gesture?: unknown) => void, choose: (neuron: Neuron) => void, names: (neuron: Neuron) => string, reason: (neuron: Neuron) => string, say: (sentence: string) => void, put: (example: Example) => void }} page */
+export function inspector(part, { now, turn, choose, names, reason, say, put }) {
+  /** @param {string} name  @returns {any} */
   const find = (name) => part.querySelector(`[data-is="${name}"]`);
   const weights = find("weights");
-  let [layer, n, cell] = [1, 0, 0];
-  const here = () => now().layers[layer - 1];
+  /** @type {Neuron} */
+  let here = [1, 0];
+  let cell = 0;
+  const layer = () => now().layers[here[0] - 1];
+  const row = () => layer().weights[here[1]];
+  const tool = () => part.querySelector("[name=tool]:checked")?.getAttribute("value");
 
   // Painting: what the brush has covered since it came down, over the row as it was then.
-  let [points, before, waiting] = [[], null, false];
+  /** @type {Point[]} */
+  let points = [];
+  /** @type {Network | null} */
+  let before = null;
+  let waiting = false;
   function brush() {
     waiting = false;
-    if (!before) return;
-    const tool = part.querySelector("[name=tool]:checked").value;
-    if (tool === "look") return;
+    if (!before || tool() === "look") return;
     const [width, strength] = ["width", "strength"].map((name) => find(name).valueAsNumber);
-    const side = weights.width;
-    const by = tool === "edge" ? edge(points[0], points.at(-1), width, side) : ink([points], width, side);
-    const most = tool === "less" ? -strength : strength;
-    const net = unshared(before, layer - 1);
-    const w = row(net.layers[layer - 1], n);
+    const side = Number(weights.dataset.columns);
+    const edged = tool() === "edge";
+    const by = edged
+      ? edge(points[0], points[points.length - 1], width, side)
+      : ink([points], width, side);
+    const most = tool() === "less" ? -strength : strength;
+    const net = unshared(before, here);
+    const w = net.layers[here[0] - 1].weights[here[1]];
     w.forEach((v, i) => {
-      const next = tool === "zero" ? v * (1 - by[i]) : v + most * by[i];
+      const next = tool() === "zero" ? v * (1 - by[i]) : v + most * by[i];
       w[i] = Math.min(Math.max(next, -DIAL_LIMIT), DIAL_LIMIT);
     });
     turn(net, points);
   }
   const hand = pen(weights, find("cursor"), {
+    scrolls: () => tool() === "look",
     begin(at) {
       [before, points] = [now(), [at]];
       brush();
@@ -50,34 +95,48 @@ export function inspector(part, { now, turn, choose, names, reason, say }) {
       before = null;
     },
     at([x, y]) {
-      cell = Math.min(y * weights.width + x, inputs(here()) - 1);
-      showDial("weight", row(here(), n)[cell]);
+      cell = Math.min(y * Number(weights.dataset.columns) + x, inputs(layer()) - 1);
+      showDial("weight", row()[cell]);
       find("weight-name").textContent = `Weight from ${input(cell)}`;
     },
-    say,
+    say(_, down) {
+      say(`Weight from ${input(cell)}: ${number(row()[cell], 3)}${down ? ", brush down" : ""}`);
+    },
   });
+  part.addEventListener("change", () => (weights.dataset.tool = tool()));
 
   // Sliders and numbers.
-  let [gesture, until] = [null, 0];
-  for (const [name, write] of [
-    ["bias", (to, v) => (to.biases[n] = v)],
-    ["weight", (to, v) => (row(to, n)[cell] = v)],
-  ]) {
+  /** @type {{ control: unknown } | null} */
+  let gesture = null;
+  let until = 0;
+  /** @type {Record<string, [() => number, (to: Network, v: number) => void]>} */
+  const dials = {
+    bias: [() => layer().biases[here[1]], (to, v) => (to.layers[here[0] - 1].biases[here[1]] = v)],
+    weight: [() => row()[cell], (to, v) => (to.layers[here[0] - 1].weights[here[1]][cell] = v)],
+  };
+  for (const [name, [read, write]] of Object.entries(dials)) {
     for (const control of [find(name), find(`${name}-number`)]) {
-      control.addEventListener("input", (event) => {
+      control.addEventListener("input", (/** @type {Event} */ event) => {
         const v = control.valueAsNumber;
         if (!(Math.abs(v) <= DIAL_LIMIT)) return;
         if (gesture?.control !== control || event.timeStamp > until) gesture = { control };
         until = event.timeStamp + SAME_TURN;
-        const net = unshared(now(), layer - 1);
-        write(net.layers[layer - 1], v);
+        const net = unshared(now(), here);
+        write(net, v);
         turn(net, gesture);
       });
-      control.addEventListener("change", () => showDial(name, name === "bias" ? here().biases[n] : row(here(), n)[cell]));
+      control.addEventListener("change", () => showDial(name, read()));
     }
   }
+  find("off").addEventListener("change", () => {
+    const [off, name] = [new Set(now().off), here.join("-")];
+    if (!off.delete(name)) off.add(name);
+    turn({ ...now(), off });
+  });
 
-  /** A dial's slider and number; what is being typed is left alone. */
+  /** A dial's slider and number; what is being typed is left alone.
+   *  @param {string} name
+   *  @param {number} v */
   function showDial(name, v) {
     const [slider, field] = [find(name), find(`${name}-number`)];
     const reach = Math.max(10, 2 ** Math.ceil(Math.log2(Math.abs(v) + 1e-9)));
@@ -88,30 +147,54 @@ export function inspector(part, { now, turn, choose, names, reason, say }) {
     if (document.activeElement !== field) field.value = Number(v.toPrecision(6));
   }
 
+  /** @param {number} i */
   function input(i) {
-    if (layer > 1) return names(layer - 1, i);
+    if (here[0] > 1) return names([here[0] - 1, i]);
     return `the pixel in row ${Math.floor(i / SIDE) + 1}, column ${(i % SIDE) + 1}`;
   }
 
   // What feeds it most: five lines that are there from the start, so that the focus stays.
   const feeds = Array.from({ length: 5 }, () => {
-    const [item, what, much] = ["li", "button", "span"].map((tag) => document.createElement(tag));
+    const item = document.createElement("li");
+    const what = document.createElement("button");
+    const much = document.createElement("span");
     what.type = "button";
-    what.addEventListener("click", () => layer > 1 && choose([layer - 1, Number(what.value)]));
+    what.addEventListener("click", () => here[0] > 1 && choose([here[0] - 1, Number(what.value)]));
     item.append(what, much);
     find("feeds").append(item);
     return { item, what, much };
   });
 
-  function grid(name, values, colors) {
+  // Which digits excite it: buttons that put them on the pad, and a bar for each digit's mean.
+  /** @type {Example[]} */
+  let exciting = [];
+  const pictures = ["most", "least"].map((which) =>
+    Array.from({ length: MOST }, () => {
+      const button = document.createElement("button");
+      const canvas = document.createElement("canvas");
+      button.type = "button";
+      button.append(canvas);
+      button.addEventListener("click", () => put(exciting[Number(button.value)]));
+      find(which).append(button);
+      return { button, canvas };
+    }),
+  );
+  const means = Array.from({ length: 10 }, (_, digit) => {
+    const item = document.createElement("li");
+    item.innerHTML = `<b>${digit}</b><span class="bar"><i></i></span><span></span>`;
+    find("means").append(item);
+    return item;
+  });
+
+  /** @param {string} name  @param {Numbers} values  @param {View} view */
+  function grid(name, values, { pair, marks }) {
     const most = scale(values);
-    const largest = values.reduce((m, v) => Math.max(m, Math.abs(v)), 0);
-    signed(find(name), values, most, colors);
+    signed(find(name), values, most, pair, marks);
     find(`${name}-scale`).textContent =
-      `full color: ±${number(most).replace(/\.?0+$/, "")}; the largest: ${number(largest)}`;
+      `full color: ±${number(most).replace(/\.?0+$/, "")}; the largest: ${number(largest(values.map(Math.abs)))}`;
   }
 
-  /** Where the squashing function turns, in words. */
+  /** Where the squashing function turns, in words. @param {string} squash  @param {number} bias */
   function threshold(squash, bias) {
     const passes = `where the sum passes ${number(-bias)}`;
     if (squash === "sigmoid") return `With its bias of ${number(bias)} it is half lit ${passes}.`;
@@ -119,35 +202,40 @@ export function inspector(part, { now, turn, choose, names, reason, say }) {
     return `Its bias is ${number(bias)}.`;
   }
 
-  return function draw(net, layers, chosen, against, colors) {
-    const another = layer !== chosen[0] || n !== chosen[1];
-    [layer, n] = chosen;
-    const w = row(here(), n);
-    const b = here().biases[n];
-    const { a } = layers[layer - 1];
-    const { z, a: out } = layers[layer];
+  /** @param {View} view */
+  function draw(view) {
+    const { net, layers, chosen, against } = view;
+    const another = String(here) !== String(chosen);
+    here = chosen;
+    const [k, n] = chosen;
+    const [w, b] = [row(), layer().biases[n]];
+    const { a } = layers[k - 1];
+    const { z, a: out } = layers[k];
     const contributions = Float64Array.from(w, (v, i) => v * a[i]);
 
-    find("name").textContent = names(layer, n);
-    const made = reason(layer, n);
-    find("reason").textContent = made?.[1] ?? "";
-    grid("weights", w, colors);
-    grid("contributions", contributions, colors);
-    const comparable = against && String(sizes(against)) === String(sizes(net));
+    find("name").textContent = names(chosen);
+    find("reason").textContent = reason(chosen);
+    grid("weights", w, view);
+    grid("contributions", contributions, view);
+    const comparable = against !== null && String(sizes(against)) === String(sizes(net));
     find("other-figure").hidden = !comparable;
     if (comparable) {
-      const theirs = against.layers[layer - 1];
-      grid("other", row(theirs, n), colors);
+      const theirs = against.layers[k - 1];
+      grid("other", theirs.weights[n], view);
       find("other-bias").textContent = `, bias ${number(theirs.biases[n])}`;
     }
 
-    const sum = contributions.reduce((p, q) => p + q, 0);
-    const squash = layer === net.layers.length ? net.lastSquash : net.squash;
-    const name = squash === "sigmoid" ? "σ" : squash.replace("relu", "ReLU");
+    const sum = total(contributions);
+    const squash = squashOf(net, k);
+    const name = FORMULAS[squash].split("(")[0];
+    const above = (/** @type {number} */ v) =>
+      `⁽${[...String(v)].map((d) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[Number(d)]).join("")}⁾`;
     find("equation").textContent =
-      `a = ${name}(w·a + b) = ${name}(${number(sum)} ${b < 0 ? "−" : "+"} ${number(Math.abs(b))}) ` +
-      `= ${name}(${number(z[n])}) = ${number(out[n], 3)}`;
-    const up = contributions.reduce((s, v) => s + Math.max(v, 0), 0);
+      `a${above(k)} = ${name}(w · a${above(k - 1)} + b) = ` +
+      `${name}(${number(sum)} ${b < 0 ? "−" : "+"} ${number(Math.abs(b))}) = ` +
+      `${name}(${number(z[n])}) = ${number(out[n], 3)}`;
+    find("formula").textContent = `where ${FORMULAS[squash]}`;
+    const up = total(contributions.filter((v) => v > 0));
     find("sum").textContent =
       `What comes in adds ${number(up)} and takes away ${number(up - sum)}: a weighted sum of ` +
       `${number(sum)}. ${threshold(squash, b)}`;
@@ -155,17 +243,64 @@ export function inspector(part, { now, turn, choose, names, reason, say }) {
     const strongest = Array.from(contributions.keys())
       .filter((i) => contributions[i])
       .sort((i, j) => Math.abs(contributions[j]) - Math.abs(contributions[i]));
-    feeds.forEach(({ item, what, much }, k) => {
-      const i = strongest[k];
+    feeds.forEach(({ item, what, much }, m) => {
+      const i = strongest[m];
       item.hidden = i === undefined;
       if (item.hidden) return;
-      [what.value, what.textContent, what.disabled] = [i, input(i), layer === 1];
-      much.textContent = `: ${number(a[i])} × ${number(w[i])} = ${number(contributions[i])}`;
+      [what.value, what.textContent, what.disabled] = [
+        String(i),
+        input(i).replace("the pixel in ", ""),
+        k === 1,
+      ];
+      much.textContent = `${number(a[i])} × ${number(w[i])} = ${number(contributions[i])}`;
     });
     find("nothing").hidden = strongest.length > 0;
 
+    const last = k === net.layers.length;
+    find("off-label").hidden = last;
+    find("off").checked = net.off.has(chosen.join("-"));
     showDial("bias", b);
     if (another) hand.toMiddle();
     else hand.show();
-  };
+  }
+
+  /** What the neuron does among all the digits of the wall.
+   *  @param {Network} net
+   *  @param {Example[]} digits
+   *  @param {Run[]} runs
+   *  @param {Neuron} chosen
+   *  @param {number | undefined} loss */
+  function compare(net, digits, runs, chosen, loss) {
+    const { means: each, order } = excitement(digits, runs, chosen);
+    exciting = digits;
+    [order.slice(0, MOST), order.slice(-MOST).reverse()].forEach((ones, which) => {
+      ones.forEach((i, m) => {
+        const { button, canvas } = pictures[which][m];
+        const a = runs[i][chosen[0]].a[chosen[1]];
+        button.value = String(i);
+        button.ariaLabel = `a ${digits[i].label}: activation ${number(a)}`;
+        button.title = button.ariaLabel;
+        gray(canvas, digits[i].image);
+      });
+    });
+    const white = largest(each, 1);
+    means.forEach((item, digit) => {
+      const [bar, value] = [item.querySelector("i"), item.lastElementChild];
+      if (bar) bar.style.width = `${(100 * Math.min(Math.max(each[digit], 0), white)) / white}%`;
+      if (value) value.textContent = number(each[digit]);
+    });
+    const n = Math.round((loss ?? 0) * digits.length);
+    const off = net.off.has(chosen.join("-"));
+    const changed =
+      n < 0
+        ? `${-n} more of the ${digits.length} digits are read right`
+        : `${n || "none"} more of the ${digits.length} digits ${n === 1 ? "is" : "are"} misread`;
+    find("loss").textContent =
+      loss === undefined
+        ? ""
+        : off
+          ? "It is switched off: its activation is 0."
+          : `Without it, ${changed}.`;
+  }
+  return { draw, compare };
 }

@@ -1,0 +1,40 @@
+// For the browser's console: `jaxnet.params`, `jaxnet.activations(image)`, and what else there is.
+
+import { anyDigit, drawDigit } from "./digits.js";
+import { gradient } from "./learning.js";
+import { answered, run, seeded } from "./network.js";
+import { rightOnes } from "./wall.js";
+/** @typedef {import("./digits.js").Example} Example */
+
+/** @param {{ now: () => import("./links.js").State, image: () => Float32Array, show: (x: Float32Array) => void, strokes: import("./digits.js").Strokes }} page */
+export function offer({ now, image, show, strokes }) {
+  const net = () => now().net;
+  /** @type {any} */ (globalThis).jaxnet = {
+    get params() {
+      return net();
+    },
+    get image() {
+      return Array.from(image());
+    },
+    /** Draws 784 numbers on the pad. @param {number[]} x */
+    show: (x) => show(Float32Array.from(x)),
+    /** Every layer's, the image first. @param {Float32Array} x */
+    activations: (x) => run(net(), x).map(({ a }) => Array.from(a)),
+    /** The mean cost and its gradient. @param {Example[]} examples  @param {string} cost */
+    gradient: (examples, cost) => gradient(net(), examples, cost),
+    /** The share that is read right. @param {Example[]} examples */
+    accuracy(examples) {
+      const read = examples.map(({ image: x }) => answered(run(net(), x)[net().layers.length].z));
+      return rightOnes(examples, read) / examples.length;
+    },
+    /** New digits, drawn as those that it learns from. @param {number} n  @param {number} seed */
+    digits(n, seed) {
+      const uniform = seeded(seed);
+      return Array.from({ length: n }, () => anyDigit(strokes, uniform));
+    },
+    /** A digit by a hand: fourteen numbers from 0 to 1.
+     *  @param {number[]} hand
+     *  @param {number} digit */
+    draw: (hand, digit) => Array.from(drawDigit(strokes, hand, digit)),
+  };
+}

@@ -1,0 +1,199 @@
+// The part of the page where the network learns: play, one step, what it has cost so far.
+
+import { anyDigit } from "./digits.js";
+import { number } from "./grids.js";
+import { COSTS, OPTIMIZERS, gradient, trainer } from "./learning.js";
+import { copied, sizes } from "./network.js";
+/** @typedef {import("./network.js").Network} Network */
+/** @typedef {import("./digits.js").Example} Example */
+/** @typedef {import("./learning.js").Sums} Sums */
+/** @typedef {{ seen: number, cost: number, accuracy: number }} Mark */
+
+const BUDGET = 8; // milliseconds of a frame
+const LITTLE = 3; // of a frame in which the reader draws
+const RATES = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3];
+const BATCHES = [1, 10, 30, 100, 1000];
+const POINTS = 240; // of the curve
+
+/** Curve of the cost and accuracy so far; neighbors are merged when there are too many. */
+function curveOf() {
+  /** @type {Mark[]} */
+  let marks = [];
+  let every = 1; // batches for each mark
+  /** @type {Mark[]} */
+  let gathered = [];
+  /** @param {Mark[]} some  @returns {Mark} */
+  const mean = (some) => ({
+    seen: some[some.length - 1].seen,
+    cost: some.reduce((sum, { cost }) => sum + cost, 0) / some.length,
+    accuracy: some.reduce((sum, { accuracy }) => sum + accuracy, 0) / some.length,
+  });
+  return {
+    /** @param {Mark} mark */
+    add(mark) {
+      gathered.push(mark);
+      if (gathered.length < every) return;
+      marks.push(mean(gathered));
+      gathered = [];
+      if (marks.length < POINTS) return;
+      marks = Array.from({ length: POINTS / 2 }, (_, k) => mean(marks.slice(2 * k, 2 * k + 2)));
+      every *= 2;
+    },
+    clear() {
+      [marks, gathered, every] = [[], [], 1];
+    },
+    get marks() {
+      return marks;
+    },
+  };
+}
+
+/** @param {HTMLCanvasElement} canvas  @param {Mark[]} marks */
+function drawCurve(canvas, marks) {
+  const density = Math.min(window.devicePixelRatio || 1, 2);
+  const [width, height] = [canvas.clientWidth, canvas.clientHeight];
+  [canvas.width, canvas.height] = [width * density, height * density].map(Math.round);
+  const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+  context.scale(density, density);
+  context.font = "11px system-ui, sans-serif";
+  context.fillStyle = context.strokeStyle = "#8b93a3";
+  const [left, top, bottom] = [34, 10, height - 18];
+  context.strokeRect(left, top, width - left - 34, bottom - top);
+  const most = marks.reduce((m, { cost }) => Math.max(m, cost), 0) || 1;
+  const end = marks.length ? marks[marks.length - 1].seen : 1;
+  context.textAlign = "right";
+  context.fillText(number(most), left - 4, top + 8);
+  context.fillText("0", left - 4, bottom);
+  context.fillText(`${end.toLocaleString("en")} examples`, width - 34, height - 4);
+  context.textAlign = "left";
+  context.fillText("100 %", width - 31, top + 8);
+  context.fillText("0", width - 30, bottom);
+  /** @param {string} color  @param {(mark: Mark) => number} share  @param {number[]} dash */
+  const line = (color, share, dash) => {
+    context.strokeStyle = color;
+    context.lineWidth = 2;
+    context.setLineDash(dash);
+    context.beginPath();
+    for (const mark of marks) {
+      const x = left + ((width - left - 34) * mark.seen) / end;
+      context.lineTo(x, bottom - (bottom - top) * share(mark));
+    }
+    context.stroke();
+  };
+  line("#ffd84a", ({ cost }) => cost / most, []);
+  line("#7cc6f2", ({ accuracy }) => accuracy, [5, 3]);
+}
+
+/** The part of the page; `page.begin(net)` is told of a network that is about to learn, and
+ *  `page.learned(net, push)` what it has become, with the gradients of a single step.
+ *  @param {(id: string) => any} byId
+ *  @param {import("./digits.js").Strokes} strokes
+ *  @param {{ now: () => Network, begin: (net: Network) => void, learned: (net: Network, push: Sums | null) => void, busy: () => boolean, say: (sentence: string) => void }} page */
+export function lessons(byId, strokes, page) {
+  for (const name of Object.keys(OPTIMIZERS)) byId("optimizer").append(new Option(name, name));
+  for (const name of Object.keys(COSTS)) byId("cost").append(new Option(name, name));
+  for (const rate of RATES) byId("rate").append(new Option(String(rate)));
+  for (const batch of BATCHES)
+    byId("batch").append(new Option(batch.toLocaleString("en"), String(batch)));
+  const settings = () => ({
+    optimizer: byId("optimizer").value,
+    cost: byId("cost").value,
+    rate: Number(byId("rate").value),
+    batch: Number(byId("batch").value),
+  });
+  const setRate = () => (byId("rate").value = OPTIMIZERS[byId("optimizer").value].rate);
+  byId("optimizer").addEventListener("change", setRate);
+  byId("cost").addEventListener("change", () => curve.clear());
+  byId("optimizer").value = "gradient descent";
+  byId("cost").value = "squares";
+  byId("batch").value = "10";
+  setRate();
+
+  const curve = curveOf();
+  let [playing, seen, shown, fitting] = [false, 0, 0, ""];
+  /** @type {ReturnType<typeof trainer> | null} */
+  let teacher = null;
+
+  /** The trainer of the network's sizes; another one forgets what it had learned about steps.
+   *  @param {Network} net */
+  function teacherOf(net) {
+    if (!teacher || fitting !== String(sizes(net))) {
+      [teacher, fitting] = [trainer(net), String(sizes(net))];
+    }
+    return teacher;
+  }
+  /** @param {Network} net  @param {Example} example */
+  function learn(net, example, how = settings()) {
+    const found = teacherOf(net).learn(net, example, how);
+    seen += 1;
+    if (found) curve.add({ seen, ...found });
+  }
+  function show() {
+    const { marks } = curve;
+    const last = marks[marks.length - 1];
+    byId("seen").textContent = seen.toLocaleString("en");
+    byId("paid").textContent = last ? number(last.cost, 3) : "–";
+    drawCurve(byId("curve"), marks);
+  }
+
+  /** @param {number} time */
+  function tick(time) {
+    if (!playing) return;
+    const net = { ...page.now() };
+    const until = performance.now() + (page.busy() ? LITTLE : BUDGET);
+    do learn(net, anyDigit(strokes, Math.random));
+    while (performance.now() < until);
+    page.learned(net, null);
+    if (time - shown > 250) {
+      shown = time;
+      show();
+    }
+    requestAnimationFrame(tick);
+  }
+  /** @param {boolean} on */
+  function play(on) {
+    if (playing === on) return;
+    playing = on;
+    byId("play").textContent = on ? "❚❚ Pause" : "▶ Learn";
+    byId("play").ariaPressed = String(on);
+    if (on) {
+      page.begin(copied(page.now()));
+      page.say("It is learning from drawn digits.");
+      requestAnimationFrame(tick);
+    } else show();
+  }
+  /** One step from these examples. @param {Example[]} examples */
+  function step(examples) {
+    play(false);
+    const net = copied(page.now());
+    page.begin(net);
+    const how = { ...settings(), batch: examples.length };
+    const { gradient: push } = gradient(net, examples, how.cost);
+    teacherOf(net).drop();
+    for (const example of examples) learn(net, example, how);
+    page.learned(net, push);
+    show();
+  }
+  byId("play").addEventListener("click", () => play(!playing));
+  byId("step").addEventListener("click", () => {
+    const n = settings().batch;
+    step(Array.from({ length: n }, () => anyDigit(strokes, Math.random)));
+    page.say(`One step, from ${n} drawn ${n === 1 ? "digit" : "digits"}.`);
+  });
+  new ResizeObserver(show).observe(byId("curve"));
+
+  return {
+    pause: () => play(false),
+    step,
+    /** Begins to count anew, with a network that has learned nothing here. */
+    anew() {
+      play(false);
+      [teacher, seen] = [null, 0];
+      curve.clear();
+      show();
+    },
+    get playing() {
+      return playing;
+    },
+  };
+}
