@@ -89,7 +89,8 @@ def answer(tab):
 
 def params_of(tab):
     layers = tab.evaluate(
-        "jaxnet.params.layers.map((l) => [l.weights.flatMap((w) => Array.from(w)), Array.from(l.biases)])"
+        """jaxnet.params.layers.map(({ weights, biases }) =>
+            [weights.flatMap((row) => Array.from(row)), Array.from(biases)])"""
     )
     return tuple(
         jaxnet.Layer(jnp.array(w, jnp.float32).reshape(len(b), -1), jnp.array(b, jnp.float32))

@@ -111,8 +111,11 @@ def test_keyboard(opened):
         before = tab.evaluate("jaxnet.params.layers[1].biases[1]")
         tab.keyboard.press("ArrowRight")
         assert tab.evaluate("jaxnet.params.layers[1].biases[1]") > before
+        tab.check("[name=tool][value=more]")
         tab.focus("[data-is=weights]")
         tab.keyboard.press("ArrowLeft")
+        said = re.compile(r"Weight from neuron \d+ of hidden layer 1: −?\d+\.\d+")
+        expect(tab.locator("#said")).to_have_text(said)
         tab.keyboard.press("Space")
         tab.keyboard.press("Space")
         change = params_of(tab)[1].weights - jaxnet.pretrained()[1].weights
@@ -131,7 +134,7 @@ def test_link(opened, framed):
         tab.click("#link")
         tab.wait_for_url(re.compile("#drawing="))
         fragment = tab.evaluate("location.hash")
-        assert "link" in tab.inner_text("#status")
+        expect(tab.locator("#status")).to_contain_text("link")
     with opened(text_of(), fragment) as tab:
         frame(tab)
         np.testing.assert_allclose(tab.evaluate("jaxnet.image"), drawn, atol=0.5 / 255 + 1e-6)

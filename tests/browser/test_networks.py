@@ -125,8 +125,11 @@ def test_weight_colors(opened):
         assert (np.diff(green[w > 0][order]) >= 0).all()  # brighter where larger
         tab.check("#safe")
         frame(tab)
-        red, _, blue = np.moveaxis(colors(tab, "[data-is=weights]"), -1, 0)
+        cells = colors(tab, "[data-is=weights]").reshape(28, 6, 28, 6, 3).swapaxes(1, 2)
+        red, _, blue = np.moveaxis(cells[:, :, 0, 0], -1, 0)
         assert ((blue > red) == (w > 0))[strong].all()
+        # And a mark in the middle tells negative weights without any color.
+        assert ((cells[:, :, 3, 3].sum(-1) == 0) == (w < 0))[strong].all()
 
 
 def test_save_network(opened, tmp_path):

@@ -98,12 +98,12 @@ let shown = {}; // the state that the page shows
 /** Brings everything up to date with the state. */
 function changed() {
   const { net, chosen, safe, scene } = now();
-  const before = shown;
-  shown = now();
   if (chosen && !(chosen[1] < (net.layers[chosen[0] - 1]?.biases.length ?? 0))) {
     past.replace({ ...now(), chosen: null });
     return changed();
   }
+  const before = shown;
+  shown = now();
   byId("neuron").hidden = !chosen;
   setOff(byId, "undo", !past.canUndo);
   setOff(byId, "redo", !past.canRedo);
@@ -160,13 +160,14 @@ function render(time) {
 
 /** What need not be said sixty times a second. @type {ReturnType<typeof setTimeout> | undefined} */
 let telling;
+let told = "";
 function tell() {
   if (school.playing) return;
   const { a } = layers[layers.length - 1];
   const answer = read();
-  say(
-    answer === null ? whyNot() : `Read as ${answer}, with an activation of ${number(a[answer])}.`,
-  );
+  const sentence =
+    answer === null ? whyNot() : `Read as ${answer}, with an activation of ${number(a[answer])}.`;
+  if (told !== (told = sentence)) say(sentence);
   picture.describe(names, layers, now().chosen);
   answering.describe(a);
 }
