@@ -1,13 +1,15 @@
 // For the browser's console: `jaxnet.params`, `jaxnet.activations(image)`, and what else there is.
 
 import { anyDigit, drawDigit } from "./digits.js";
+import { digits, given } from "./embedded.js";
 import { gradient } from "./learning.js";
 import { answered, run, seeded } from "./network.js";
 import { rightOnes } from "./wall.js";
 /** @typedef {import("./digits.js").Example} Example */
+/** @typedef {import("./links.js").State} State */
 
-/** @param {{ now: () => import("./links.js").State, image: () => Float32Array, show: (x: Float32Array) => void, strokes: import("./digits.js").Strokes }} page */
-export function offer({ now, image, show, strokes }) {
+/** @param {{ now: () => State, image: () => Float32Array, show: (x: Float32Array) => void }} page */
+export function offer({ now, image, show }) {
   const net = () => now().net;
   /** @type {any} */ (globalThis).jaxnet = {
     get params() {
@@ -27,14 +29,16 @@ export function offer({ now, image, show, strokes }) {
       const read = examples.map(({ image: x }) => answered(run(net(), x)[net().layers.length].z));
       return rightOnes(examples, read) / examples.length;
     },
+    /** The 200 digits of the wall. */
+    wall: () => digits,
     /** New digits, drawn as those that it learns from. @param {number} n  @param {number} seed */
     digits(n, seed) {
       const uniform = seeded(seed);
-      return Array.from({ length: n }, () => anyDigit(strokes, uniform));
+      return Array.from({ length: n }, () => anyDigit(given.strokes, uniform));
     },
     /** A digit by a hand: fourteen numbers from 0 to 1.
      *  @param {number[]} hand
      *  @param {number} digit */
-    draw: (hand, digit) => Array.from(drawDigit(strokes, hand, digit)),
+    draw: (hand, digit) => Array.from(drawDigit(given.strokes, hand, digit)),
   };
 }

@@ -456,5 +456,4 @@ offer({
   now,
   image: () => image,
   show: (x) => drawInstead(over(x)),
-  strokes: given.strokes,
 });
