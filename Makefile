@@ -59,6 +59,7 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff check
 	$(BIN)/pyright
 	$(NPX) --yes @biomejs/biome@2.3.8 lint --skip=suspicious/noAssignInExpressions jaxnet/_page/web
+	$(NPX) --yes --package typescript@5.9.3 tsc --project tests/page
 
 check: lint
 	$(BIN)/python -m pytest

@@ -7,9 +7,10 @@ import base64
 import io
 import itertools
 import json
-import re
 import shutil
 import subprocess
+import time
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -117,24 +118,25 @@ def firefox(tmp_path_factory):
     folder = tmp_path_factory.mktemp("firefox")
     (folder / "page.html").write_text(text_of(), encoding="utf-8")
     command = [path, "--headless", "--no-remote", "--remote-debugging-port", "0"]
-    process = subprocess.Popen(
-        [*command, "--profile", str(folder)],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-    )
-    try:
-        for line in process.stderr:
-            if found := re.search(r"WebDriver BiDi listening on (ws://\S+)", line):
-                break
-        with connect(found[1] + "/session", max_size=None, proxy=None) as socket:
-            tab = Firefox(socket)
-            tab.page = (folder / "page.html").as_uri()
-            yield tab
-            tab.send("browser.close")
-    finally:
-        process.terminate()
-        process.wait(20)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen([*command, "--profile", str(folder)], **quiet) as process:
+        try:
+            with connect(f"{address(folder)}/session", max_size=None, proxy=None) as socket:
+                tab = Firefox(socket)
+                tab.page = (folder / "page.html").as_uri()
+                yield tab
+        finally:
+            process.terminate()
+
+
+def address(profile):
+    """Where a Firefox that has just begun listens, as it writes in its profile."""
+    place = profile / "WebDriverBiDiServer.json"
+    for _ in range(600):
+        with suppress(OSError, ValueError):  # not written yet, or half
+            return "ws://{ws_host}:{ws_port}".format(**json.loads(place.read_text()))
+        time.sleep(0.1)
+    raise TimeoutError("Firefox has not begun to listen within a minute.")
 
 
 @pytest.mark.parametrize(("width", "height"), [(375, 812), (768, 1024), (1366, 768), (1920, 1080)])
