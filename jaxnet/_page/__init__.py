@@ -64,7 +64,7 @@ def page(
     Example:
         >>> import jax, jaxnet
         >>> text = jaxnet.page(jaxnet.init(jax.random.key(0), (784, 20, 10))).html
-        >>> text.startswith("<!doctype html>"), len(text) < 700_000
+        >>> text.startswith("<!doctype html>"), len(text) < 600_000
         (True, True)
     """
     networks: list[tuple[str, str, Any]] = [

@@ -37,6 +37,7 @@ def main(folder: Path, picture: Path) -> None:
                 tab.click('#neurons [data-at="1-3"]')
                 tab.check("#compare")
                 tab.mouse.move(1, 1)
+                tab.evaluate("scrollTo(0, 0)")
                 tab.wait_for_timeout(500)
                 tab.screenshot(path=folder / f"{name}-{scheme}-whole.png", full_page=True)
                 tab.close()

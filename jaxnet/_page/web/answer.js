@@ -4,6 +4,13 @@ import { largest } from "./network.js";
 import { number } from "./grids.js";
 /** @typedef {import("./network.js").Numbers} Numbers */
 
+/** Writes a text where it is not there yet: else the browser would lay out the page anew.
+ *  @param {HTMLElement} part
+ *  @param {string} text */
+function write(part, text) {
+  if (part.textContent !== text) part.textContent = text;
+}
+
 /** @param {(id: string) => any} byId  @param {(digit: number) => void} teach */
 export function answers(byId, teach) {
   const bars = Array.from({ length: 10 }, (_, digit) => {
@@ -28,13 +35,13 @@ export function answers(byId, teach) {
       const most = largest(a, 1);
       /** @param {number} v */
       const width = (v) => `${100 * Math.min(Math.max(v / most, 0), 1)}%`;
-      byId("answer").textContent = answer ?? "–";
-      byId("why").textContent = why;
+      write(byId("answer"), String(answer ?? "–"));
+      write(byId("why"), why);
       bars.forEach(({ line, own, other, value }, digit) => {
         line.classList.toggle("brightest", digit === answer);
         own.style.width = width(a[digit]);
         other.style.left = theirs ? width(theirs[digit]) : "-100%";
-        value.textContent = number(a[digit]);
+        write(value, number(a[digit]));
       });
     },
     /** What need not be said sixty times a second. @param {Numbers} a */

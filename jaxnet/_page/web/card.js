@@ -18,8 +18,10 @@ export function card(part, names) {
       find("card-bias").textContent = number(net.layers[layer - 1].biases[n]);
       signed(find("card-weights"), weights, scale(weights), pair, marks);
       part.hidden = false;
-      part.style.left = place.x < 0.55 ? `calc(${100 * place.x}% + 2rem)` : "auto";
-      part.style.right = place.x < 0.55 ? "auto" : `calc(${100 * (1 - place.x)}% + 2rem)`;
+      const room = "calc(100% - min(11rem, 45%) - 0.3rem)";
+      const beside = (/** @type {number} */ share) => `min(calc(${100 * share}% + 2rem), ${room})`;
+      part.style.left = place.x < 0.55 ? beside(place.x) : "auto";
+      part.style.right = place.x < 0.55 ? "auto" : beside(1 - place.x);
       part.style.top = place.y < 0.5 ? `${100 * place.y * 0.6}%` : "auto";
       part.style.bottom = place.y < 0.5 ? "auto" : `${100 * (1 - place.y) * 0.6}%`;
     },

@@ -80,6 +80,10 @@ function drawCurve(canvas, marks) {
     }
     context.stroke();
   };
+  if (!marks.length) {
+    context.textAlign = "center";
+    context.fillText("Nothing is learned yet: press Learn.", width / 2, (top + bottom) / 2);
+  }
   line("#ffd84a", ({ cost }) => cost / most, []);
   line("#7cc6f2", ({ accuracy }) => accuracy, [5, 3]);
 }

@@ -13,6 +13,7 @@ import { keepers } from "./keep.js";
 import { lessons } from "./lessons.js";
 import { fromFragment } from "./links.js";
 import { answered, count, run, sizes } from "./network.js";
+import { looks, wantsContrast } from "./looks.js";
 import { inspector } from "./neuron.js";
 import { liftPen, pen } from "./pen.js";
 import { tour } from "./scenes.js";
@@ -30,12 +31,10 @@ const LARGE = 200_000; // dials of a network whose past is not kept as long
 /** @param {string} id  @returns {any} */
 const byId = (id) => document.getElementById(id);
 const motionless = matchMedia("(prefers-reduced-motion: reduce)");
-const contrast = matchMedia("(prefers-contrast: more), (forced-colors: active)");
-const forced = matchMedia("(forced-colors: active)");
 const sticky = matchMedia("(min-width: 62rem) and (min-height: 36rem)");
 
 const { trained } = networks;
-const past = history({ ...beginning, safe: contrast.matches }, ({ net }) =>
+const past = history({ ...beginning, safe: wantsContrast() }, ({ net }) =>
   count(net) > LARGE ? 12 : 100,
 );
 const now = () => past.now;
@@ -49,11 +48,13 @@ let losses = new Map();
 /** @type {Sums | null} */
 let push = null; // the gradients of the last single step
 let slowly = 0; // when the pulse began; 0 for none
-let printing = false;
 let drawing = false; // whether a pen is down
 
-const marks = () => now().safe || printing || forced.matches;
-const colors = () => given.pairs[now().safe || printing ? "safe" : "video"];
+const look = looks(byId, {
+  safe: () => now().safe,
+  wish: (safe) => set({ safe }),
+  render: () => render(performance.now()),
+});
 const against = () => (now().compare ? trained : null);
 
 /** The name of a neuron whose purpose is known, and that purpose as a sentence.
@@ -109,7 +110,7 @@ function changed() {
   setOff(byId, "redo", !past.canRedo);
   dialing.show(now());
   if (scene !== before.scene) tours.show(scene);
-  if (safe !== before.safe) paint();
+  if (safe !== before.safe) look.paint();
   if (net !== before.net) {
     push = null;
     if (!before.net || String(sizes(net)) !== String(sizes(before.net))) {
@@ -147,12 +148,29 @@ function render(time) {
   gray(byId("pad"), toImage(now().drawing, false));
   byId("pad-hint").hidden = !isBlank(now().drawing);
   setOff(byId, "clear", isBlank(now().drawing));
-  const scene = { net, layers, chosen, pair: colors(), marks: marks(), losses, push, at };
+  const rings = slowly ? new Map() : losses;
+  const scene = {
+    net,
+    layers,
+    chosen,
+    pair: look.pair(),
+    marks: look.marks(),
+    losses: rings,
+    push,
+    at,
+  };
   picture.draw({ ...scene, answer: read() });
   if (slowly) show();
-  else showAnswer();
+  showAnswer();
   if (chosen)
-    looking.draw({ net, layers, chosen, against: against(), pair: colors(), marks: marks() });
+    looking.draw({
+      net,
+      layers,
+      chosen,
+      against: against(),
+      pair: look.pair(),
+      marks: look.marks(),
+    });
   if (pointed) showCard(pointed);
   clearTimeout(telling);
   telling = setTimeout(tell, 250);
@@ -226,8 +244,9 @@ const answering = answers(byId, (digit) => {
   say(`One step towards ${digit} for this drawing.`);
 });
 function showAnswer() {
-  const answer = read();
   const [own, other] = [layers[layers.length - 1].a, against()];
+  if (slowly) return answering.show(new Float32Array(own.length), null, "on its way", null);
+  const answer = read();
   const theirs = other && run(other, image)[other.layers.length].a;
   answering.show(own, answer, answer === null ? whyNot() : "", theirs);
 }
@@ -278,7 +297,7 @@ function point(neuron) {
 function showCard(neuron) {
   const place = picture.where(neuron);
   if (!place) return point(null);
-  cards.show({ net: now().net, layers, neuron, place, pair: colors(), marks: marks() });
+  cards.show({ net: now().net, layers, neuron, place, pair: look.pair(), marks: look.marks() });
 }
 byId("neurons").addEventListener("pointerover", (/** @type {PointerEvent} */ event) => {
   if (event.pointerType !== "touch") point(picture.under(event));
@@ -366,25 +385,8 @@ function tellOfWall() {
   looking.compare(now().net, digits, marked.runs, chosen, losses.get(chosen.join("-")));
 }
 
-// The dials, and how all is shown.
+// The dials.
 const dialing = dials(byId, { now, turn, begin, set, changed, report });
-function paint() {
-  const [positive, negative] = colors();
-  document.documentElement.style.setProperty("--positive", positive);
-  document.documentElement.style.setProperty("--negative", negative);
-}
-contrast.addEventListener("change", () => set({ safe: contrast.matches }));
-for (const [event, on] of /** @type {const} */ ([
-  ["beforeprint", true],
-  ["afterprint", false],
-])) {
-  addEventListener(event, () => {
-    printing = on;
-    paint();
-    render(performance.now());
-  });
-}
-
 // What is kept, and what comes from elsewhere.
 /** @type {Network | null} */
 let saved = null; // that the reader has elsewhere
@@ -420,11 +422,6 @@ addEventListener("beforeunload", (event) => {
   if (net !== start.net && net !== saved) event.preventDefault();
 });
 
-byId("theme").addEventListener("click", () => {
-  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
-  const theme = document.documentElement.dataset.theme ?? (dark ? "dark" : "light");
-  document.documentElement.dataset.theme = theme === "dark" ? "light" : "dark";
-});
 addEventListener("keydown", (event) => {
   const target = /** @type {HTMLElement} */ (event.target);
   if (event.key === "Escape" && !event.defaultPrevented) {

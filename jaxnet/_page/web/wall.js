@@ -119,11 +119,12 @@ export function wall(part, digits, put) {
   [canvas.width, canvas.height] = [CELL * columns, CELL * 10];
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
   const ends = Array.from({ length: 10 }, (_, digit) => {
-    const [row, name, end] = ["li", "b", "span"].map((tag) => document.createElement(tag));
+    const tags = ["li", "b", "span", "small"];
+    const [row, name, right, others] = tags.map((tag) => document.createElement(tag));
     name.textContent = String(digit);
-    row.append(name, end);
+    row.append(name, right, others);
     rows.append(row);
-    return end;
+    return [right, others];
   });
   /** @type {(number | null)[]} */
   let read = [];
@@ -181,14 +182,15 @@ export function wall(part, digits, put) {
         const how = { read: read[k], right: read[k] === label };
         thumbnail(context, image, CELL * (k % columns), CELL * Math.floor(k / columns), how);
       });
-      ends.forEach((end, digit) => {
+      ends.forEach(([right, rest], digit) => {
         const own = read.filter((_, k) => digits[k].label === digit);
         const wrong = own.filter((v) => v !== digit);
         /** @param {number | null} v */
         const times = (v) => wrong.filter((other) => other === v).length;
         const others = [...new Set(wrong)].sort((p, q) => times(q) - times(p)).slice(0, 3);
         const as = others.map((v) => `${v ?? "?"}${times(v) > 1 ? ` ×${times(v)}` : ""}`);
-        end.textContent = `${own.length - wrong.length}${as.length ? `, else ${as.join(" ")}` : ""}`;
+        right.textContent = String(own.length - wrong.length);
+        rest.textContent = as.length ? `, else ${as.join(" ")}` : "";
       });
     },
   };
