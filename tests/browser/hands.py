@@ -103,3 +103,11 @@ def colors(tab, canvas):
     url = tab.locator(canvas).evaluate("canvas => canvas.toDataURL()")
     with Image.open(io.BytesIO(base64.b64decode(url.split(",")[1]))) as picture:
         return np.asarray(picture.convert("RGB"), int)
+
+
+def still(tab, canvas="#network"):
+    """The pixels of a canvas once all is drawn, what a neuron's loss costs with it."""
+    before = None
+    while before is None or (before != now).any():
+        before, now = (colors(tab, canvas), tab.wait_for_timeout(600), colors(tab, canvas))[::2]
+    return now

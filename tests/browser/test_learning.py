@@ -14,7 +14,7 @@ import jaxnet
 from jaxnet.data.synthetic import HAND, N_NUMBERS, drawing
 from jaxnet.network import SQUASHES
 from jaxnet.training import cross_entropy, quadratic_cost
-from tests.browser.hands import colors, draw, frame, images_of, params_of, random, text_of
+from tests.browser.hands import colors, draw, frame, images_of, params_of, random, still, text_of
 
 pytestmark = pytest.mark.full
 
@@ -169,8 +169,7 @@ def test_from_random_to_95_percent(opened, tmp_path):
 def test_one_step_shows_where_it_pushes(opened):
     with opened(text_of()) as tab:
         tab.select_option("#batch", "100")
-        frame(tab)
-        before, weights = colors(tab, "#network"), flat(params_of(tab))
+        before, weights = still(tab), flat(params_of(tab))
         tab.click("#step")
         frame(tab)
         expect(tab.locator("#said")).to_contain_text("One step, from 100 drawn digits")

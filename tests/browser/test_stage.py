@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 import jaxnet
 from jaxnet._page import page
-from tests.browser.hands import answer, colors, draw, frame, params_of, pen, text_of
+from tests.browser.hands import answer, colors, draw, frame, params_of, pen, still, text_of
 from tests.browser.screenshots import SIZES
 
 pytestmark = pytest.mark.full
@@ -204,8 +204,7 @@ def test_random_is_not_brighter_than_trained(opened):
         light = {}
         for name in ("trained", "random", "zero"):
             tab.select_option("#start", name)
-            tab.wait_for_timeout(600)
-            light[name] = colors(tab, "#network").sum()
+            light[name] = still(tab).sum()
         assert light["zero"] < light["random"] < light["trained"]
 
 
@@ -213,12 +212,12 @@ def test_random_is_not_brighter_than_trained(opened):
 def test_slowly(opened, motion):
     with opened(text_of(), reduced_motion=motion) as tab:
         draw(tab, 7)
-        whole = colors(tab, "#network")
+        whole = still(tab)
         tab.click("#slowly")
         tab.wait_for_timeout(100)
         early = colors(tab, "#network").astype(float)
-        tab.wait_for_timeout(7000)
-        np.testing.assert_array_equal(colors(tab, "#network"), whole)
+        tab.wait_for_timeout(6000)
+        np.testing.assert_array_equal(still(tab), whole)
         third = whole.shape[1] * 2 // 3
         # At first the outputs, and the edges into them, are dark.
         assert early[:, third:].sum() < 0.5 * whole[:, third:].sum()

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 import jaxnet
-from tests.browser.hands import answer, colors, draw, frame, params_of, pen, random, text_of
+from tests.browser.hands import answer, colors, draw, frame, params_of, pen, random, still, text_of
 
 pytestmark = pytest.mark.full
 
@@ -280,7 +280,7 @@ def test_signs_without_color(opened, how):
         frame(tab)
         if how == "print":
             assert colors(tab, "[data-is=weights]").shape == (28, 28, 3)
-            plain = colors(tab, "#network")
+            plain = still(tab)
             tab.emulate_media(media="print")
             tab.evaluate("dispatchEvent(new Event('beforeprint'))")
             assert (colors(tab, "#network") != plain).any()
@@ -294,4 +294,4 @@ def test_signs_without_color(opened, how):
         assert tab.evaluate(adjust) == "exact"
         if how == "print":
             tab.evaluate("dispatchEvent(new Event('afterprint'))")
-            np.testing.assert_array_equal(colors(tab, "#network"), plain)
+            np.testing.assert_array_equal(still(tab), plain)

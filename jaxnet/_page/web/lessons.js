@@ -164,7 +164,10 @@ export function lessons(byId, strokes, page) {
       page.begin(copied(page.now()));
       page.say("It is learning from drawn digits.");
       requestAnimationFrame(tick);
-    } else show();
+    } else {
+      show();
+      page.learned(page.now(), null);
+    }
   }
   /** One step from these examples. @param {Example[]} examples */
   function step(examples) {

@@ -21,7 +21,7 @@ import { SQUASHES, copied, random, sizes, zero } from "./network.js";
  * @property {string} scene  of the tour, or ""
  */
 
-const LONGEST = 30_000; // letters, which the browsers' address bars take
+const MOST = 2800; // changed dials, which make 30,000 letters: browsers take as long a link
 export const WIDEST = 500; // neurons of a hidden layer that a reader or a link can ask for
 export const DEEPEST = 5; // hidden layers
 
@@ -43,19 +43,23 @@ export function startFrom(networks, name, widths, seed) {
  *  @param {Network} net */
 const rowsOf = (net) => net.layers.flatMap(({ weights, biases }) => [...weights, biases]);
 
-/** What differs from the start: pairs of an index and a value, eight bytes each.
+/** What differs from the start, pairs of an index and a value, eight bytes each; null if that is
+ *  more than a link holds.
  *  @param {Network} net
  *  @param {Network} start */
 function changes(net, start) {
+  if (String(sizes(net)) !== String(sizes(start))) return null;
   const [rows, before] = [rowsOf(net), rowsOf(start)];
   /** @type {[number, number][]} */
   const found = [];
   let first = 0;
-  rows.forEach((row, k) => {
-    if (row !== before[k])
-      row.forEach((v, i) => void (v !== before[k][i] && found.push([first + i, v])));
+  for (const [k, row] of rows.entries()) {
+    for (let i = 0; row !== before[k] && i < row.length; i++) {
+      if (row[i] !== before[k][i]) found.push([first + i, row[i]]);
+      if (found.length > MOST) return null;
+    }
     first += row.length;
-  });
+  }
   const view = new DataView(new ArrayBuffer(8 * found.length));
   found.forEach(([i, v], k) => {
     view.setUint32(8 * k, i, true);
@@ -91,10 +95,8 @@ export function toFragment({ drawing, net, start, chosen, framed, compare, safe,
   if (linkable) parts.set("network", start.name);
   if (start.name === "random") parts.set("seed", start.seed);
   if (["random", "zero"].includes(start.name)) parts.set("sizes", sizes(start.net).join("-"));
-  const sameSizes = String(sizes(net)) === String(sizes(start.net));
-  const diff = sameSizes ? base64(changes(net, start.net)) : "";
-  const fits = linkable && diff.length < LONGEST;
-  if (diff && fits) parts.set("dials", diff);
+  const diff = linkable ? changes(net, start.net) : null;
+  if (diff?.length) parts.set("dials", base64(diff));
   if (net.squash !== start.net.squash) parts.set("squash", net.squash);
   if (net.off.size) parts.set("off", [...net.off].join("."));
   if (chosen) parts.set("neuron", chosen.join("-"));
@@ -102,7 +104,7 @@ export function toFragment({ drawing, net, start, chosen, framed, compare, safe,
   if (compare) parts.set("compare", 1);
   if (safe) parts.set("safe", 1);
   const text = [...parts].map(([name, value]) => `${name}=${value}`).join("&");
-  return { fragment: `#${text}`, whole: fits };
+  return { fragment: `#${text}`, whole: diff !== null };
 }
 
 /** The state that a link asks for: what it does not name stays as it is, and what it names in a

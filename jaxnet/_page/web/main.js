@@ -14,6 +14,7 @@ import { lessons } from "./lessons.js";
 import { fromFragment } from "./links.js";
 import { answered, count, run, sizes } from "./network.js";
 import { looks, wantsContrast } from "./looks.js";
+import { later } from "./later.js";
 import { inspector } from "./neuron.js";
 import { liftPen, pen } from "./pen.js";
 import { tour } from "./scenes.js";
@@ -117,13 +118,13 @@ function changed() {
       dialing.fit(net);
       lay();
     }
-    if (!school.playing || !scorer.busy) scoring ??= setTimeout(score, 40);
+    if (!school.playing || !scorer.busy) score();
   }
   if (String(chosen) !== String(before.chosen)) {
     picture.describe(names, layers, chosen);
     tellOfWall();
   }
-  keep();
+  if (!school.playing) keep();
   show();
 }
 
@@ -355,33 +356,19 @@ const scorer = marker(digits, (net, runs) => {
     place.textContent = `${rightOnes(digits, readOff)} of ${digits.length}`;
   }
   if (now().chosen) tellOfWall();
-  const wait = school.playing ? 1000 : 200;
-  costing ??= setTimeout(cost, wait);
+  ring();
+  if (net !== now().net) score(); // it has learned meanwhile
 });
-/** @type {ReturnType<typeof setTimeout> | undefined} */
-let scoring;
-function score() {
-  scoring = undefined;
-  scorer.mark(now().net);
-}
-/** @type {ReturnType<typeof setTimeout> | undefined} */
-let costing;
-function cost() {
-  costing = undefined;
+const score = later(() => scorer.mark(now().net), 40);
+const ring = later(() => {
   if (!marked) return;
   losses = lossesOf(marked.net, digits, marked.runs, picture.shown());
   tellOfWall();
   show();
-}
+}, 300);
 function tellOfWall() {
   const { chosen } = now();
-  if (
-    !chosen ||
-    !marked?.runs[0][chosen[0]] ||
-    marked.runs[0].length !== now().net.layers.length + 1
-  )
-    return;
-  if (!(chosen[1] < marked.runs[0][chosen[0]].a.length)) return;
+  if (!chosen || !marked || String(sizes(marked.net)) !== String(sizes(now().net))) return;
   looking.compare(now().net, digits, marked.runs, chosen, losses.get(chosen.join("-")));
 }
 
@@ -406,16 +393,8 @@ function fromLink() {
 addEventListener("hashchange", fromLink);
 
 // Nothing is lost by a reload, and leaving with dials that are nowhere else asks first.
-/** @type {ReturnType<typeof setTimeout> | undefined} */
-let keeping;
-function keep() {
-  keeping ??= setTimeout(keepNow, 400);
-}
-function keepNow() {
-  clearTimeout(keeping);
-  keeping = undefined;
-  shelve(now(), image);
-}
+const keepNow = () => shelve(now(), image);
+const keep = later(keepNow, 400);
 addEventListener("pagehide", keepNow);
 addEventListener("beforeunload", (event) => {
   const { net, start } = now();

@@ -24,7 +24,7 @@ import { excitement } from "./wall.js";
 
 const DIAL_LIMIT = 1e6; // what a dial can be set to
 const SAME_TURN = 700; // milliseconds within which a slider goes on with the turn that it began
-const MOST = 8; // of the digits that excite it most, and least
+const EXAMPLES = 8; // of the digits that excite it most, and least
 
 /** @type {Record<string, string>} */
 const FORMULAS = {
@@ -169,7 +169,7 @@ export function inspector(part, { now, turn, choose, names, reason, say, put }) 
   /** @type {Example[]} */
   let exciting = [];
   const pictures = ["most", "least"].map((which) =>
-    Array.from({ length: MOST }, () => {
+    Array.from({ length: EXAMPLES }, () => {
       const button = document.createElement("button");
       const canvas = document.createElement("canvas");
       button.type = "button";
@@ -273,7 +273,7 @@ export function inspector(part, { now, turn, choose, names, reason, say, put }) 
   function compare(net, digits, runs, chosen, loss) {
     const { means: each, order } = excitement(digits, runs, chosen);
     exciting = digits;
-    [order.slice(0, MOST), order.slice(-MOST).reverse()].forEach((ones, which) => {
+    [order.slice(0, EXAMPLES), order.slice(-EXAMPLES).reverse()].forEach((ones, which) => {
       ones.forEach((i, m) => {
         const { button, canvas } = pictures[which][m];
         const a = runs[i][chosen[0]].a[chosen[1]];

@@ -6,7 +6,7 @@ import { fromFragment, toFragment } from "./links.js";
 import { count, sizes } from "./network.js";
 /** @typedef {import("./links.js").State} State */
 
-const ROOM = 1_000_000; // dials that there is room for
+const ROOM = 500_000; // dials that there is room for
 const shelf = `jaxnet ${location.pathname}`;
 
 /** Keeps what a link can hold, the strokes, and the dials where they are too many for a link.
