@@ -107,7 +107,9 @@ def colors(tab, canvas):
 
 def still(tab, canvas="#network"):
     """The pixels of a canvas once all is drawn, what a neuron's loss costs with it."""
-    before = None
-    while before is None or (before != now).any():
-        before, now = (colors(tab, canvas), tab.wait_for_timeout(600), colors(tab, canvas))[::2]
-    return now
+    now = colors(tab, canvas)
+    while True:
+        tab.wait_for_timeout(600)
+        before, now = now, colors(tab, canvas)
+        if np.array_equal(before, now):
+            return now

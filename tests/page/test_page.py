@@ -13,7 +13,6 @@ import jaxnet
 from jaxnet._page import page
 from tests.subprocesses import refused, run, run_here
 
-
 VIDEO = "https://www.3blue1brown.com/lessons/neural-networks"
 
 

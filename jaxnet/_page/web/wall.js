@@ -112,7 +112,7 @@ function thumbnail(context, image, x, y, { read, right }) {
  *  @param {(example: Example) => void} put */
 export function wall(part, digits, put) {
   const canvas = /** @type {HTMLCanvasElement} */ (part.querySelector("canvas"));
-  const [cursor, tells, rows] = ["cursor", "tells", "rows"].map(
+  const [cursor, tells, rows] = ["wall-cursor", "tells", "rows"].map(
     (name) => /** @type {HTMLElement} */ (part.querySelector(`[data-is="${name}"]`)),
   );
   const columns = digits.length / 10;
