@@ -2,6 +2,7 @@
 
 import re
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -200,3 +201,34 @@ def test_save_picture(opened, tmp_path):
         with Image.open(tmp_path / "network.png") as picture:
             assert picture.width == tab.evaluate("document.querySelector('#network').width")
             assert len(picture.convert("RGB").getcolors(10**6)) > 100
+
+
+def photo_of(digit, seed):
+    """A dark digit, enlarged, somewhere on light paper that is darker to one side."""
+    draw_ = np.random.default_rng(seed)
+    image = np.asarray(jaxnet.data.synthetic.draw(jax.random.key(seed), digit)).reshape(28, 28)
+    size = int(draw_.integers(140, 260))
+    ink = np.asarray(Image.fromarray(np.uint8(255 * image)).resize((size, size))) / 255
+    paper = 0.9 - 0.1 * np.linspace(0, 1, 480)[None, :] + draw_.normal(0, 0.01, (400, 480))
+    top, left = draw_.integers(0, 400 - size), draw_.integers(0, 480 - size)
+    paper[top : top + size, left : left + size] *= 1 - 0.75 * ink
+    return Image.fromarray(np.uint8(255 * paper.clip(0, 1)))
+
+
+def test_photos(opened, tmp_path):
+    right = 0
+    with opened(text_of()) as tab:
+        for k in range(30):
+            path = tmp_path / f"{k}.{'png' if k % 2 else 'jpg'}"
+            photo_of(k % 10, k).save(path)
+            tab.set_input_files("#file", path)
+            expect(tab.locator("#status")).to_contain_text(f"{path.name} is on the pad")
+            frame(tab)
+            right += answer(tab) == str(k % 10)
+        assert right >= 28
+        Image.new("L", (50, 50), 200).save(tmp_path / "empty.png")
+        tab.set_input_files("#file", tmp_path / "empty.png")
+        expect(tab.locator("#status")).to_contain_text("empty.png: no digit is found")
+        (tmp_path / "broken.png").write_bytes(b"\x89PNG and no more")
+        tab.set_input_files("#file", tmp_path / "broken.png")
+        expect(tab.locator("#status")).to_contain_text("broken.png: no digit is found")

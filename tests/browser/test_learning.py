@@ -11,10 +11,21 @@ import pytest
 from playwright.sync_api import expect
 
 import jaxnet
+from jaxnet._page import page
 from jaxnet.data.synthetic import HAND, N_NUMBERS, drawing
 from jaxnet.network import SQUASHES
 from jaxnet.training import cross_entropy, quadratic_cost
-from tests.browser.hands import colors, draw, frame, images_of, params_of, random, still, text_of
+from tests.browser.hands import (
+    answer,
+    colors,
+    draw,
+    frame,
+    images_of,
+    params_of,
+    random,
+    still,
+    text_of,
+)
 
 pytestmark = pytest.mark.full
 
@@ -201,3 +212,31 @@ def test_teaching_nothing(opened):
         tab.click("#bars button >> nth=3")
         expect(tab.locator("#status")).to_contain_text("Draw something first")
         np.testing.assert_array_equal(flat(params_of(tab)), flat(jaxnet.pretrained()))
+
+
+def test_weight_decay(opened):
+    """One step of gradient descent with decay, by JAX; biases do not decay."""
+    params = random((784, 16, 16, 10))
+    with opened(text_of((784, 16, 16, 10))) as tab:
+        tab.select_option("#rate", "0.3")
+        tab.select_option("#decay", "0.01")
+        x = jnp.array(tab.evaluate("jaxnet.image"), jnp.float32)
+        tab.click("#bars button >> nth=3")
+        gradient = jax.grad(mean_cost)(params, x[None], jnp.array([3]), "squares", "sigmoid")
+        expected = [
+            jaxnet.Layer(w - 0.3 * (gw + 0.01 * w), b - 0.3 * gb)
+            for (w, b), (gw, gb) in zip(params, gradient, strict=True)
+        ]
+        np.testing.assert_allclose(flat(params_of(tab)), flat(expected), rtol=1e-4, atol=1e-6)
+
+
+def test_divergence_is_told(opened):
+    huge = jax.tree.map(lambda leaf: 1e30 * leaf, random((784, 16, 16, 10)))
+    with opened(page(huge, squash="identity").html) as tab:
+        tab.select_option("#cost", "cross-entropy")
+        tab.click("#play")
+        expect(tab.locator("#status")).to_contain_text("smaller learning rate")
+        assert tab.inner_text("#play").endswith("Learn")
+        assert answer(tab) == "–"
+        tab.click("#undo")
+        np.testing.assert_array_equal(flat(params_of(tab)), flat(huge))

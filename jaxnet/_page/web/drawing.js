@@ -107,7 +107,7 @@ function asMnist(strokes) {
 
 /** The image moved by whole pixels, so that its middle of mass is nearest to the middle.
  *  @param {Float32Array} image */
-function centered(image) {
+export function centered(image) {
   let [mass, middleX, middleY] = [0, 0, 0];
   image.forEach((v, i) => {
     mass += v;

@@ -1,13 +1,14 @@
-// Saving and loading a network, a link to what one sees, and a picture of the network.
+// Saving and loading a network, a photo of a digit, a link to what one sees, and a picture of the network.
 
 import { SIDE } from "./drawing.js";
 import { download, fromSafetensors, toSafetensors } from "./files.js";
 import { toFragment } from "./links.js";
 import { count } from "./network.js";
+import { imageOf } from "./photo.js";
 /** @typedef {import("./links.js").State} State */
 
 /** @param {(id: string) => any} byId
- *  @param {{ now: () => State, image: () => Float32Array, begin: (start: State["start"]) => void, saved: (net: State["net"]) => void, report: (sentence: string) => void }} page */
+ *  @param {{ now: () => State, image: () => Float32Array, begin: (start: State["start"]) => void, draw: (image: Float32Array) => void, saved: (net: State["net"]) => void, report: (sentence: string) => void }} page */
 export function keepers(byId, page) {
   byId("save").addEventListener("click", () => {
     const notes = { made: "on the page of jaxnet" };
@@ -19,6 +20,7 @@ export function keepers(byId, page) {
   /** @param {File | undefined} file */
   async function open(file) {
     if (!file) return;
+    if (file.type.startsWith("image/")) return draw(file);
     try {
       const net = fromSafetensors(await file.arrayBuffer(), SIDE * SIDE);
       page.saved(net);
@@ -29,6 +31,16 @@ export function keepers(byId, page) {
     } catch (error) {
       page.report(`${file.name}: ${error instanceof Error ? error.message : error}`);
     }
+  }
+  /** @param {File} file */
+  async function draw(file) {
+    const image = await imageOf(file).catch(() => null);
+    if (image) page.draw(image);
+    page.report(
+      image
+        ? `${file.name} is on the pad, framed as the network saw digits.`
+        : `${file.name}: no digit is found in this picture.`,
+    );
   }
   byId("file").addEventListener("change", async () => {
     await open(byId("file").files[0]);

@@ -14,6 +14,14 @@ import {
 /** @typedef {import("./network.js").Network} Network */
 /** @typedef {import("./network.js").Numbers} Numbers */
 /** @typedef {import("./digits.js").Example} Example */
+/**
+ * @typedef {object} Settings
+ * @property {string} optimizer
+ * @property {string} cost
+ * @property {number} rate
+ * @property {number} batch  examples a step
+ * @property {number} decay  how much of a weight is added to its gradient: L2 regularization
+ */
 /** @typedef {{ weights: Float64Array[], biases: Float64Array }[]} Sums  of gradients, shaped as the layers */
 
 const sigma = SQUASHES.sigmoid;
@@ -136,7 +144,7 @@ export function trainer(like) {
   /** @type {Float64Array[][]} */
   let memories = [];
   let optimizer = "";
-  let [steps, seen, inBatch, paid, right] = [0, 0, 0, 0, 0];
+  let [steps, inBatch, paid, right] = [0, 0, 0, 0];
 
   /** Forgets the batch that has begun. */
   function drop() {
@@ -153,10 +161,12 @@ export function trainer(like) {
     }
     steps += 1;
     const by = OPTIMIZERS[optimizer].step;
+    const biases = new Set(net.layers.map((layer) => layer.biases));
     arrays(net.layers).forEach((w, k) => {
       const [g, m, v] = [flat[k], memories[0][k], memories[1][k]];
+      const decay = biases.has(w) ? 0 : settings.decay;
       for (let i = 0; i < w.length; i++) {
-        w[i] -= settings.rate * by(g[i] / inBatch, m, v, i, steps);
+        w[i] -= settings.rate * by(g[i] / inBatch + decay * w[i], m, v, i, steps);
       }
     });
     const done = { cost: paid / inBatch, accuracy: right / inBatch };
@@ -171,13 +181,9 @@ export function trainer(like) {
     learn(net, example, settings) {
       const found = addGradient(net, example, settings.cost, sums);
       [paid, right] = [paid + found.cost, right + Number(found.right)];
-      [seen, inBatch] = [seen + 1, inBatch + 1];
+      inBatch += 1;
       return inBatch >= settings.batch ? step(net, settings) : null;
     },
     drop,
-    get seen() {
-      return seen;
-    },
   };
 }
-/** @typedef {{ optimizer: string, rate: number, batch: number, cost: string }} Settings */

@@ -13,6 +13,7 @@ const BUDGET = 8; // milliseconds of a frame
 const LITTLE = 3; // of a frame in which the reader draws
 const RATES = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3];
 const BATCHES = [1, 10, 30, 100, 1000];
+const DECAYS = [0, 0.0001, 0.001, 0.01];
 const POINTS = 240; // of the curve
 
 /** Curve of the cost and accuracy so far; neighbors are merged when there are too many. */
@@ -92,18 +93,20 @@ function drawCurve(canvas, marks) {
  *  `page.learned(net, push)` what it has become, with the gradients of a single step.
  *  @param {(id: string) => any} byId
  *  @param {import("./digits.js").Strokes} strokes
- *  @param {{ now: () => Network, begin: (net: Network) => void, learned: (net: Network, push: Sums | null) => void, busy: () => boolean, say: (sentence: string) => void }} page */
+ *  @param {{ now: () => Network, begin: (net: Network) => void, learned: (net: Network, push: Sums | null) => void, busy: () => boolean, say: (sentence: string) => void, report: (sentence: string) => void }} page */
 export function lessons(byId, strokes, page) {
   for (const name of Object.keys(OPTIMIZERS)) byId("optimizer").append(new Option(name, name));
   for (const name of Object.keys(COSTS)) byId("cost").append(new Option(name, name));
   for (const rate of RATES) byId("rate").append(new Option(String(rate)));
   for (const batch of BATCHES)
     byId("batch").append(new Option(batch.toLocaleString("en"), String(batch)));
+  for (const decay of DECAYS) byId("decay").append(new Option(String(decay)));
   const settings = () => ({
     optimizer: byId("optimizer").value,
     cost: byId("cost").value,
     rate: Number(byId("rate").value),
     batch: Number(byId("batch").value),
+    decay: Number(byId("decay").value),
   });
   const setRate = () => (byId("rate").value = OPTIMIZERS[byId("optimizer").value].rate);
   byId("optimizer").addEventListener("change", setRate);
@@ -130,7 +133,10 @@ export function lessons(byId, strokes, page) {
   function learn(net, example, how = settings()) {
     const found = teacherOf(net).learn(net, example, how);
     seen += 1;
-    if (found) curve.add({ seen, ...found });
+    if (!found) return;
+    if (Number.isFinite(found.cost)) return curve.add({ seen, ...found });
+    play(false);
+    page.report("The cost has gone beyond all numbers. Undo, and try a smaller learning rate.");
   }
   function show() {
     const { marks } = curve;
@@ -146,7 +152,7 @@ export function lessons(byId, strokes, page) {
     const net = { ...page.now() };
     const until = performance.now() + (page.busy() ? LITTLE : BUDGET);
     do learn(net, anyDigit(strokes, Math.random));
-    while (performance.now() < until);
+    while (playing && performance.now() < until);
     page.learned(net, null);
     if (time - shown > 250) {
       shown = time;

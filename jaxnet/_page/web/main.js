@@ -344,6 +344,7 @@ const school = lessons(byId, given.strokes, {
   },
   busy: () => drawing,
   say,
+  report,
 });
 
 // The wall, and what it says of each neuron.
@@ -381,6 +382,7 @@ keepers(byId, {
   now,
   image: () => image,
   begin,
+  draw: (x) => drawInstead(over(x)),
   saved: (net) => (saved = net),
   report,
 });

@@ -117,6 +117,7 @@ export const brightest = (z) => z.indexOf(largest(z));
  *  @param {Numbers} z */
 export function answered(z) {
   const best = brightest(z);
+  if (best < 0) return null; // none is a number
   return z.every((v, n) => n === best || v !== z[best]) ? best : null;
 }
 
