@@ -29,7 +29,7 @@ from tests.browser.hands import (
 
 pytestmark = pytest.mark.full
 
-COSTS = {"cross-entropy": cross_entropy, "squares": quadratic_cost}
+COSTS = {"cross-entropy": cross_entropy, "squared error": quadratic_cost}
 
 
 def digits_drawn(tab, n, seed):
@@ -222,7 +222,7 @@ def test_weight_decay(opened):
         tab.select_option("#decay", "0.01")
         x = jnp.array(tab.evaluate("jaxnet.image"), jnp.float32)
         tab.click("#bars button >> nth=3")
-        gradient = jax.grad(mean_cost)(params, x[None], jnp.array([3]), "squares", "sigmoid")
+        gradient = jax.grad(mean_cost)(params, x[None], jnp.array([3]), "squared error", "sigmoid")
         expected = [
             jaxnet.Layer(w - 0.3 * (gw + 0.01 * w), b - 0.3 * gb)
             for (w, b), (gw, gb) in zip(params, gradient, strict=True)

@@ -10,17 +10,19 @@ from axe_playwright_python.sync_playwright import Axe
 from jaxnet._page import page
 from jaxnet._util import palette
 from tests.browser.hands import frame, text_of
+from tests.browser.screenshots import SIZES
 
 pytestmark = pytest.mark.full
 
 
-@pytest.mark.parametrize(
-    ("width", "height", "scheme"), [(375, 812, "dark"), (1440, 900, "light"), (3840, 2160, "dark")]
-)
-def test_layout_and_accessibility(opened, width, height, scheme):
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+@pytest.mark.parametrize("size", SIZES)
+def test_layout_and_accessibility(opened, size, scheme):
+    width, height = SIZES[size]
     with opened(text_of(), width=width, height=height, color_scheme=scheme) as tab:
         tab.click('[data-at="1-3"]')
         tab.check("#compare")
+        tab.click("#step")
         frame(tab)
         assert tab.evaluate("document.documentElement.scrollWidth") <= width
         cut = tab.evaluate(

@@ -36,7 +36,7 @@ export const COSTS = {
     slope[label] -= 1;
     return [cost, slope];
   },
-  squares: (z, label) => {
+  "squared error": (z, label) => {
     const a = sigma(Float64Array.from(z));
     const off = a.map((v, n) => v - Number(n === label));
     return [total(off.map((v) => v * v)), a.map((v, n) => 2 * off[n] * v * (1 - v))];

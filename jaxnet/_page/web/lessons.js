@@ -83,7 +83,7 @@ function drawCurve(canvas, marks) {
   };
   if (!marks.length) {
     context.textAlign = "center";
-    context.fillText("Nothing is learned yet: press Learn.", width / 2, (top + bottom) / 2);
+    context.fillText("Nothing learned yet: press Learn.", width / 2, (top + bottom) / 2);
   }
   line("#ffd84a", ({ cost }) => cost / most, []);
   line("#7cc6f2", ({ accuracy }) => accuracy, [5, 3]);
@@ -112,7 +112,7 @@ export function lessons(byId, strokes, page) {
   byId("optimizer").addEventListener("change", setRate);
   byId("cost").addEventListener("change", () => curve.clear());
   byId("optimizer").value = "gradient descent";
-  byId("cost").value = "squares";
+  byId("cost").value = "squared error";
   byId("batch").value = "10";
   setRate();
 
