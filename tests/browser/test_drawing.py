@@ -25,7 +25,7 @@ def test_drawing(opened, digit):
         assert bright.locator("b").inner_text() == str(digit)
         a = float(jaxnet.forward(jaxnet.pretrained(), x)[digit])
         assert bright.locator(".value").inner_text() == f"{a:.2f}"
-        expect(tab.locator("#said")).to_contain_text(f"Read as {digit}")
+        expect(tab.locator("#said")).to_contain_text(f"Classified as {digit}")
 
 
 def test_mnist_frame(opened):
@@ -100,7 +100,7 @@ def test_keyboard(opened):
             tab.keyboard.press(key)
         frame(tab)
         assert answer(tab) == "1"
-        expect(tab.locator("#said")).to_contain_text("Read as 1")
+        expect(tab.locator("#said")).to_contain_text("Classified as 1")
         reached = "document.activeElement.dataset.at"
         tab.focus("#neurons button[tabindex='0']")
         for key in ("ArrowDown", "ArrowDown", "ArrowRight", "ArrowUp"):

@@ -10,11 +10,11 @@ import { PER_DIGIT, beginning, digits, given, networks, sample } from "./embedde
 import { gray, number } from "./grids.js";
 import { history } from "./history.js";
 import { keepers } from "./keep.js";
+import { later } from "./later.js";
 import { lessons } from "./lessons.js";
 import { fromFragment } from "./links.js";
-import { answered, count, run, sizes } from "./network.js";
 import { looks, wantsContrast } from "./looks.js";
-import { later } from "./later.js";
+import { answered, count, run, sizes } from "./network.js";
 import { inspector } from "./neuron.js";
 import { liftPen, pen } from "./pen.js";
 import { tour } from "./scenes.js";
@@ -149,29 +149,12 @@ function render(time) {
   gray(byId("pad"), toImage(now().drawing, false));
   byId("pad-hint").hidden = !isBlank(now().drawing);
   setOff(byId, "clear", isBlank(now().drawing));
+  const view = { net, layers, pair: look.pair(), marks: look.marks() };
   const rings = slowly ? new Map() : losses;
-  const scene = {
-    net,
-    layers,
-    chosen,
-    pair: look.pair(),
-    marks: look.marks(),
-    losses: rings,
-    push,
-    at,
-  };
-  picture.draw({ ...scene, answer: read() });
+  picture.draw({ ...view, chosen, answer: read(), losses: rings, push, at });
   if (slowly) show();
   showAnswer();
-  if (chosen)
-    looking.draw({
-      net,
-      layers,
-      chosen,
-      against: against(),
-      pair: look.pair(),
-      marks: look.marks(),
-    });
+  if (chosen) looking.draw({ ...view, chosen, against: against() });
   if (pointed) showCard(pointed);
   clearTimeout(telling);
   telling = setTimeout(tell, 250);
@@ -185,16 +168,18 @@ function tell() {
   const { a } = layers[layers.length - 1];
   const answer = read();
   const sentence =
-    answer === null ? whyNot() : `Read as ${answer}, with an activation of ${number(a[answer])}.`;
+    answer === null
+      ? whyNot()
+      : `Classified as ${answer}, with an activation of ${number(a[answer])}.`;
   if (told !== (told = sentence)) say(sentence);
   picture.describe(names, layers, now().chosen);
   answering.describe(a);
 }
-/** The digit that is read; null where nothing is drawn, or two outputs tie. */
+/** The answer; null where nothing is drawn, or two outputs tie. */
 const read = () => (isBlank(now().drawing) ? null : answered(layers[layers.length - 1].z));
 function whyNot() {
   const { z } = layers[layers.length - 1];
-  if (isBlank(now().drawing)) return "Nothing is drawn, so nothing is read.";
+  if (isBlank(now().drawing)) return "Nothing is drawn, so there is no answer.";
   return z.every((v) => v === z[0])
     ? "All ten outputs are equal: this network has no answer."
     : "Two outputs tie: this network has no answer.";
@@ -239,7 +224,7 @@ byId("another").addEventListener("click", () => {
 // The answer, which can be taught.
 const answering = answers(byId, (digit) => {
   if (isBlank(now().drawing))
-    return report("Draw something first: then it can be taught what that is.");
+    return report("Draw something first; then you can teach it what that is.");
   liftPen();
   school.step([{ image, label: digit }]);
   say(`One step towards ${digit} for this drawing.`);
@@ -351,10 +336,10 @@ const school = lessons(byId, given.strokes, {
 const hung = wall(byId("walling"), digits, put);
 const scorer = marker(digits, (net, runs) => {
   marked = { net, runs };
-  const readOff = readings(runs);
-  hung.show(readOff);
+  const answersThere = readings(runs);
+  hung.show(answersThere);
   for (const place of document.querySelectorAll(".right")) {
-    place.textContent = `${rightOnes(digits, readOff)} of ${digits.length}`;
+    place.textContent = `${rightOnes(digits, answersThere)} of ${digits.length}`;
   }
   if (now().chosen) tellOfWall();
   ring();
@@ -375,6 +360,7 @@ function tellOfWall() {
 
 // The dials.
 const dialing = dials(byId, { now, turn, begin, set, changed, report });
+
 // What is kept, and what comes from elsewhere.
 /** @type {Network | null} */
 let saved = null; // that the reader has elsewhere

@@ -293,8 +293,8 @@ export function inspector(part, { now, turn, choose, names, reason, say, put }) 
     const off = net.off.has(chosen.join("-"));
     const changed =
       n < 0
-        ? `${-n} more of the ${digits.length} digits are read right`
-        : `${n || "none"} more of the ${digits.length} digits ${n === 1 ? "is" : "are"} misread`;
+        ? `${-n} more of the ${digits.length} digits are right`
+        : `${n || "none"} more of the ${digits.length} digits ${n === 1 ? "is" : "are"} misclassified`;
     find("loss").textContent =
       loss === undefined
         ? ""

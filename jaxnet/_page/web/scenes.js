@@ -18,7 +18,7 @@ export const SCENES = [
   {
     name: "layers",
     title: "Layers",
-    text: "A neuron holds a number, its activation; the brighter the circle, the higher. The activations of one layer bring about those of the next, and the brightest of the last ten is the answer.",
+    text: "A neuron holds a number, its activation; the brighter the circle, the higher. The activations of one layer determine those of the next, and the brightest of the last ten is the answer.",
     attempt: "Press Slowly, and follow the pulse.",
     link: `network=trained&${firstOf(7)}`,
   },
@@ -54,22 +54,21 @@ export const SCENES = [
   {
     name: "sigmoid",
     title: "The squashing function",
-    text: "The sum may be any number, and the sigmoid squashes it between 0 and 1. Many networks use ReLU today, which leaves positive sums as they are.",
-    attempt:
-      "Under “Turn the dials”, let this network squash with ReLU, which it never learned with.",
+    text: "The sum may be any number, and the sigmoid squashes it into the range from 0 to 1. Many networks use ReLU today, which leaves positive sums as they are.",
+    attempt: "Under “Turn the dials”, switch to ReLU: this network was never trained with it.",
     link: `network=trained&neuron=2-5&${firstOf(2)}`,
   },
   {
     name: "dials",
     title: "13,002 dials",
     text: "784 × 16 + 16 × 16 + 16 × 10 weights and 16 + 16 + 10 biases: 13,002 numbers decide what this network answers. Learning means to find a good setting for all of them.",
-    attempt: "Paint over some weights, and see on the wall which digits are misread from then on.",
+    attempt: "Paint over some weights, and see on the wall which digits it now gets wrong.",
     link: "network=trained&neuron=1-7",
   },
   {
     name: "hand",
     title: "Made by hand",
-    text: "Nobody has to learn anything: all dials of this network were set by reason, edges first, then parts of digits, then digits. It reads about two digits of three.",
+    text: "Nobody has to learn anything: all dials of this network were set by reason, edges first, then parts of digits, then digits. It gets about two digits in three right.",
     attempt: "Choose neurons, and read what each is there for.",
     link: `network=handmade&neuron=1-1&${firstOf(7)}`,
   },
@@ -90,7 +89,7 @@ export const SCENES = [
   {
     name: "learning",
     title: "Learning",
-    text: "All dials are random here, and so are the answers. The cost says how bad they are, and each step turns every dial a little in the direction that lowers the cost most.",
+    text: "All dials are random here, and so are the answers. The cost says how bad they are, and each step nudges every dial in the direction that lowers the cost most.",
     attempt: "Press Learn, and watch the wall, and this neuron's noise turn into strokes.",
     link: `network=random&seed=7&neuron=1-4&${firstOf(8)}`,
   },

@@ -135,7 +135,7 @@ export function wall(part, digits, put) {
   function tell(k) {
     const { label } = digits[k];
     const right = read[k] === label;
-    const how = read[k] === null ? "two outputs tie" : right ? "read right" : `read as ${read[k]}`;
+    const how = read[k] === null ? "no answer" : right ? "read right" : `read as ${read[k]}`;
     tells.textContent = `a ${label}, ${how}`;
   }
   function point() {
@@ -190,7 +190,7 @@ export function wall(part, digits, put) {
         const others = [...new Set(wrong)].sort((p, q) => times(q) - times(p)).slice(0, 3);
         const as = others.map((v) => `${v ?? "?"}${times(v) > 1 ? ` ×${times(v)}` : ""}`);
         right.textContent = String(own.length - wrong.length);
-        rest.textContent = as.length ? `, else ${as.join(" ")}` : "";
+        rest.textContent = as.length ? ` · as ${as.join(", ")}` : "";
       });
     },
   };
