@@ -46,7 +46,7 @@ class Page(NamedTuple):
 def page(
     params: Params | None = None, *, squash: str = "sigmoid", last_squash: str = "sigmoid"
 ) -> Page:
-    """Builds the interactive page: draw a digit, see every neuron, turn every dial.
+    """Builds the interactive page: draw a digit, see every neuron, turn every dial, watch it learn.
 
     Args:
         params: a network with 784 inputs, ten outputs and hidden layers of any size; by default,

@@ -87,7 +87,7 @@ def main() -> None:
                 executable_path=path_of_chromium(), args=SWITCHES + switches
             )
             for slowed, learning in ((1, False), (1, True), (4, False), (4, True)):
-                traces = (stroke(browser, folder, slowed, learning) for _ in range(5))
+                traces = (stroke(browser, folder, slowed, learning) for _ in range(3))
                 found = sorted(v for trace in traces for v in latencies(trace))
                 p95 = round(found[round(0.95 * (len(found) - 1))], 2)
                 kind = f"page, a stroke, the display's clock {clock}"

@@ -44,7 +44,7 @@ def main(folder: Path, picture: Path) -> None:
         browser.close()
     with Image.open(folder / "laptop-dark.png") as image:
         top = image.crop((0, 0, 1366, 528)).resize((1080, 417), Image.Resampling.LANCZOS)
-        top.convert("RGB").quantize(96).save(picture, optimize=True)
+        top.convert("RGB").quantize(192).save(picture, optimize=True)
     print(*sorted(map(str, folder.glob("*.png"))), sep="\n")
 
 

@@ -61,7 +61,7 @@ function drawCurve(canvas, marks) {
   const [left, top, bottom] = [34, 10, height - 18];
   context.strokeRect(left, top, width - left - 34, bottom - top);
   const most = marks.reduce((m, { cost }) => Math.max(m, cost), 0) || 1;
-  const end = marks.length ? marks[marks.length - 1].seen : 1;
+  const end = marks.length ? marks[marks.length - 1].seen : 0;
   context.textAlign = "right";
   context.fillText(number(most), left - 4, top + 8);
   context.fillText("0", left - 4, bottom);
