@@ -11,7 +11,7 @@ import pytest
 from jaxnet._util.files import FileError
 from jaxnet.data import load_mnist
 
-NEEDED = {"browser": "playwright", "test_peers.py": "equinox"}
+NEEDED = {"browser": "axe_playwright_python", "test_peers.py": "equinox"}
 collect_ignore = [path for path, package in NEEDED.items() if not find_spec(package)]
 
 jax.config.update("jax_num_cpu_devices", 4)
