@@ -144,7 +144,7 @@ export function inspector(part, { now, turn, choose, names, reason, say, put }) 
       [slider.min, slider.max, slider.step] = [-reach, reach, reach / 1000];
     }
     slider.value = v;
-    if (document.activeElement !== field) field.value = Number(v.toPrecision(6));
+    if (document.activeElement !== field) field.value = Number(v.toPrecision(5));
   }
 
   /** @param {number} i */
