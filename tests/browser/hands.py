@@ -7,6 +7,7 @@ from functools import cache
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 from PIL import Image
 
 import jaxnet
@@ -96,6 +97,11 @@ def params_of(tab):
         jaxnet.Layer(jnp.array(w, jnp.float32).reshape(len(b), -1), jnp.array(b, jnp.float32))
         for w, b in layers
     )
+
+
+def flat(tree):
+    """All numbers of a network, in the order of its tree."""
+    return np.asarray(ravel_pytree(tree)[0])
 
 
 def colors(tab, canvas):

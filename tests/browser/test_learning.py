@@ -19,6 +19,7 @@ from tests.browser.hands import (
     answer,
     colors,
     draw,
+    flat,
     frame,
     images_of,
     params_of,
@@ -66,10 +67,6 @@ def mean_cost(params, images, labels, cost, squash):
         return COSTS[cost](jaxnet.logits(params, x, squash=SQUASHES[squash]), y)
 
     return jax.vmap(of_one)(images, labels).mean()
-
-
-def flat(tree):
-    return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)])
 
 
 @pytest.mark.parametrize("cost", COSTS)

@@ -3,13 +3,23 @@
 import re
 from importlib.resources import files
 
-import jax
 import numpy as np
 import pytest
 from playwright.sync_api import expect
 
 import jaxnet
-from tests.browser.hands import answer, colors, draw, frame, params_of, pen, random, still, text_of
+from tests.browser.hands import (
+    answer,
+    colors,
+    draw,
+    flat,
+    frame,
+    params_of,
+    pen,
+    random,
+    still,
+    text_of,
+)
 
 pytestmark = pytest.mark.full
 
@@ -21,10 +31,9 @@ SCENES = re.findall(
 def state(tab):
     """All that a reader can change."""
     frame(tab)
-    params = params_of(tab)
     return {
         "image": tab.evaluate("jaxnet.image"),
-        "dials": np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(params)]).tolist(),
+        "dials": flat(params_of(tab)).tolist(),
         "squash": tab.input_value("#squash"),
         "off": tab.evaluate("[...jaxnet.params.off]"),
         "neuron": tab.inner_text("#neuron-title") if tab.is_visible("#neuron") else None,

@@ -3,8 +3,8 @@
 import { anyDigit, drawDigit } from "./digits.js";
 import { digits, given } from "./embedded.js";
 import { gradient } from "./learning.js";
-import { answered, run, seeded } from "./network.js";
-import { rightOnes } from "./wall.js";
+import { run, seeded } from "./network.js";
+import { readings, rightOnes } from "./wall.js";
 /** @typedef {import("./digits.js").Example} Example */
 /** @typedef {import("./links.js").State} State */
 
@@ -26,8 +26,8 @@ export function offer({ now, image, show }) {
     gradient: (examples, cost) => gradient(net(), examples, cost),
     /** The share that is read right. @param {Example[]} examples */
     accuracy(examples) {
-      const read = examples.map(({ image: x }) => answered(run(net(), x)[net().layers.length].z));
-      return rightOnes(examples, read) / examples.length;
+      const runs = examples.map(({ image: x }) => run(net(), x));
+      return rightOnes(examples, readings(runs)) / examples.length;
     },
     /** The 200 digits of the wall. */
     wall: () => digits,

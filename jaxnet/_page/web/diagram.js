@@ -1,5 +1,6 @@
 // The network as the video draws it: the image, the neurons as circles, the edges between them.
 
+import { BLUE, LIT, sharp } from "./canvas.js";
 import { gray, number, scale } from "./grids.js";
 import { SIDE } from "./drawing.js";
 import { largest } from "./network.js";
@@ -27,8 +28,6 @@ import { largest } from "./network.js";
 const SHOWN = 18; // neurons of a longer layer are left out in its middle
 const LEVELS = [0.14, 0.3, 0.5, 0.75, 1]; // brightness of edges: a few strokes are quick to draw
 const FROM_PIXELS = 30; // edges into one neuron, the strongest
-const LIT = "#ffd84a";
-const RING = "#7cc6f2";
 
 /** Draws into a canvas, and lays a button over each neuron.
  *  @param {HTMLCanvasElement} canvas
@@ -48,10 +47,7 @@ export function diagram(canvas, buttons, reference, choose) {
 
   /** @param {Network} net */
   function lay(net) {
-    const density = Math.min(window.devicePixelRatio || 1, 2);
-    [width, height] = [canvas.clientWidth, canvas.clientHeight];
-    [canvas.width, canvas.height] = [width * density, height * density].map(Math.round);
-    context.setTransform(density, 0, 0, density, 0, 0);
+    ({ width, height } = sharp(canvas));
     const side = Math.min(0.3 * width, 0.62 * height);
     box = { x: 0.015 * width, y: (height - side) / 2, side };
     const rows = Math.min(SHOWN, Math.max(...net.layers.map((layer) => layer.biases.length)));
@@ -229,7 +225,7 @@ export function diagram(canvas, buttons, reference, choose) {
         const loss = losses.get(`${k + 1}-${n}`) ?? 0;
         if (loss > 0 && !off) {
           const wide = Math.min(0.6, loss) * radius;
-          circle(x, y, radius + 1 + wide / 2, RING, wide);
+          circle(x, y, radius + 1 + wide / 2, BLUE, wide);
         }
         if (off) {
           const reach = 0.7 * radius;

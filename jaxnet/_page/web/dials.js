@@ -1,6 +1,7 @@
 // Where the dials begin and how they go back, the squashing function, and how all is shown.
 
-import { given, networks } from "./embedded.js";
+import { PIXELS } from "./drawing.js";
+import { given } from "./embedded.js";
 import { DEEPEST, WIDEST, startFrom } from "./links.js";
 import { count, sizes } from "./network.js";
 /** @typedef {import("./network.js").Network} Network */
@@ -55,7 +56,7 @@ export function dials(byId, { now, turn, begin, set, changed, report }) {
       return report(`Hidden layers: ${limits}, such as 16, 16.`);
     }
     const seed = Math.floor(2 ** 32 * Math.random());
-    const start = startFrom(networks, name, [784, ...hidden, 10], seed);
+    const start = startFrom(name, [PIXELS, ...hidden, 10], seed);
     if (start) begin(start);
   }
   byId("start").addEventListener("change", () => {

@@ -1,11 +1,11 @@
 // Digits drawn from pen strokes, as jaxnet/data/synthetic.py draws them: a change there wants one
 // here. The strokes and the ranges of hands come from there with the page.
 
-import { SIDE, ink } from "./drawing.js";
+import { SIDE, ink, measured, placed } from "./drawing.js";
 
 const PIECES = 32; // straight pieces that a digit is drawn with
 
-/** @typedef {[x: number, y: number]} Point */
+/** @typedef {import("./drawing.js").Point} Point */
 /**
  * @typedef {object} Strokes
  * @property {[name: string, low: number, high: number][]} hand  what differs from hand to hand
@@ -26,29 +26,10 @@ export function drawDigit({ hand, ways, often }, numbers, digit) {
   const own = ways[digit];
   const way = own[Math.min(Math.floor(is.way * often), often - 1) % own.length];
   const lines = way.map((points) => curve(points, PIECES / way.length).map((p) => bent(p, is)));
-  const all = lines.flat();
-  const extent = Math.max(
-    ...[0, 1].map((axis) => {
-      const along = all.map((p) => p[axis]);
-      return Math.max(...along) - Math.min(...along);
-    }),
-  );
+  const { extent, middle } = measured(lines);
   const size = (is.size * (20 - is.pen)) / extent;
-  let [mass, x, y] = [0, 0, 0];
-  for (const line of lines) {
-    for (let k = 1; k < line.length; k++) {
-      const [[x0, y0], [x1, y1]] = [line[k - 1], line[k]];
-      const length = Math.hypot(x1 - x0, y1 - y0);
-      mass += length;
-      x += (length * (x0 + x1)) / 2;
-      y += (length * (y0 + y1)) / 2;
-    }
-  }
-  const [right, down] = [14 + is.right - (size * x) / mass, 14 + is.down - (size * y) / mass];
-  const placed = lines.map((line) =>
-    line.map(([px, py]) => /** @type {Point} */ ([size * px + right, size * py + down])),
-  );
-  return ink(placed, is.pen, SIDE);
+  const [right, down] = [14 + is.right - size * middle[0], 14 + is.down - size * middle[1]];
+  return ink(placed(lines, size, right, down), is.pen, SIDE);
 }
 
 /** Places on the Catmull-Rom spline through a stroke's points, from -0.5 to 0.5.

@@ -9,6 +9,7 @@
  */
 
 export const SIDE = 28;
+export const PIXELS = SIDE * SIDE;
 const PEN = 2.8; // pixels, the middle of what people's pens are in MNIST
 const LARGEST = 1.6; // a small drawing is not enlarged more, else the first touch would fill it all
 
@@ -76,34 +77,47 @@ export function toImage({ base, strokes }, framed) {
 /** The strokes, 20 pixels along the longest side, their middle of mass in the image's middle.
  *  @param {Point[][]} strokes */
 function asMnist(strokes) {
+  if (!strokes.length) return strokes;
+  const { box, extent, middle } = measured(strokes);
+  const scale = Math.min((20 - PEN) / extent, LARGEST);
+  const [right, down] = box.map(([low, high], axis) => {
+    const wanted = SIDE / 2 - scale * middle[axis];
+    const margin = PEN / 2 - 0.5; // nothing is pushed over the edge
+    return Math.min(Math.max(wanted, margin - scale * low), SIDE - 1 - margin - scale * high);
+  });
+  return placed(strokes, scale, right, down);
+}
+
+/** The box around strokes, its longer side, and their middle of mass.
+ *  @param {Point[][]} strokes */
+export function measured(strokes) {
   const points = strokes.flat();
-  if (!points.length) return strokes;
   const box = [0, 1].map((axis) => {
     const along = points.map((p) => p[axis]);
     return [Math.min(...along), Math.max(...along)];
   });
   const extent = Math.max(...box.map(([low, high]) => high - low));
-  const scale = Math.min((20 - PEN) / extent, LARGEST);
-  let mass = 0;
-  const middle = [0, 0];
+  let [mass, x, y] = [0, 0, 0];
   for (const stroke of strokes) {
     stroke.forEach(([x1, y1], k) => {
       const [x0, y0] = stroke[Math.max(k - 1, 0)];
       const length = Math.hypot(x1 - x0, y1 - y0) + 1e-6; // so that a dot has mass too
       mass += length;
-      middle[0] += (length * (x0 + x1)) / 2;
-      middle[1] += (length * (y0 + y1)) / 2;
+      x += (length * (x0 + x1)) / 2;
+      y += (length * (y0 + y1)) / 2;
     });
   }
-  const shift = box.map(([low, high], axis) => {
-    const wanted = SIDE / 2 - (scale * middle[axis]) / mass;
-    const margin = PEN / 2 - 0.5; // nothing is pushed over the edge
-    return Math.min(Math.max(wanted, margin - scale * low), SIDE - 1 - margin - scale * high);
-  });
-  return strokes.map((stroke) =>
-    stroke.map(([x, y]) => /** @type {Point} */ ([scale * x + shift[0], scale * y + shift[1]])),
-  );
+  return { box, extent, middle: [x / mass, y / mass] };
 }
+
+/** Strokes scaled, then moved.
+ *  @param {Point[][]} strokes
+ *  @param {number} scale
+ *  @param {number} right
+ *  @param {number} down
+ *  @returns {Point[][]} */
+export const placed = (strokes, scale, right, down) =>
+  strokes.map((stroke) => stroke.map(([x, y]) => [scale * x + right, scale * y + down]));
 
 /** The image moved by whole pixels, so that its middle of mass is nearest to the middle.
  *  @param {Float32Array} image */

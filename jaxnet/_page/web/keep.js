@@ -1,6 +1,6 @@
-// Saving and loading a network, a photo of a digit, a link to what one sees, and a picture of the network.
+// Saving and loading a network, a photo of a digit, a link to what one sees, and a picture of it.
 
-import { SIDE } from "./drawing.js";
+import { PIXELS } from "./drawing.js";
 import { download, fromSafetensors, toSafetensors } from "./files.js";
 import { toFragment } from "./links.js";
 import { count } from "./network.js";
@@ -22,7 +22,7 @@ export function keepers(byId, page) {
     if (!file) return;
     if (file.type.startsWith("image/")) return draw(file);
     try {
-      const net = fromSafetensors(await file.arrayBuffer(), SIDE * SIDE);
+      const net = fromSafetensors(await file.arrayBuffer(), PIXELS);
       page.saved(net);
       page.begin({ name: "file", seed: 0, net });
       page.report(

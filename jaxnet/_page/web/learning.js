@@ -1,16 +1,6 @@
 // Learning, as jaxnet.training does it: costs, gradients by backpropagation, optimizers of optax.
 
-import {
-  SQUASHES,
-  brightest,
-  inputs,
-  largest,
-  lit,
-  run,
-  softmax,
-  squashOf,
-  total,
-} from "./network.js";
+import { SQUASHES, brightest, inputs, largest, lit, run, squashOf, total } from "./network.js";
 /** @typedef {import("./network.js").Network} Network */
 /** @typedef {import("./network.js").Numbers} Numbers */
 /** @typedef {import("./digits.js").Example} Example */
@@ -30,11 +20,9 @@ const sigma = SQUASHES.sigmoid;
  *  @type {Record<string, (z: Numbers, label: number) => [cost: number, slope: Numbers]>} */
 export const COSTS = {
   "cross-entropy": (z, label) => {
-    const slope = softmax(Float64Array.from(z));
     const most = largest(z);
-    const cost = Math.log(total(z.map((v) => Math.exp(v - most)))) + most - z[label];
-    slope[label] -= 1;
-    return [cost, slope];
+    const all = most + Math.log(total(z.map((v) => Math.exp(v - most))));
+    return [all - z[label], z.map((v, n) => Math.exp(v - all) - Number(n === label))];
   },
   "squared error": (z, label) => {
     const a = sigma(Float64Array.from(z));
@@ -43,18 +31,21 @@ export const COSTS = {
   },
 };
 
-/** What a step does with the sum of a weight's gradients; m and v are the optimizer's memory.
- *  @type {Record<string, { rate: number, memories: number, step: (g: number, m: Float64Array, v: Float64Array, i: number, t: number) => number }>} */
+/** How far step `t` goes for weight `i` of a gradient `g`; m and v are the optimizer's memories.
+ *  @type {Record<string, { rate: number, memories: number, step: (m: Float64Array, v: Float64Array, t: number) => (g: number, i: number) => number }>} */
 export const OPTIMIZERS = {
-  "gradient descent": { rate: 1, memories: 0, step: (g) => g },
-  momentum: { rate: 0.1, memories: 1, step: (g, m, _, i) => (m[i] = 0.9 * m[i] + g) },
+  "gradient descent": { rate: 1, memories: 0, step: () => (g) => g },
+  momentum: { rate: 0.1, memories: 1, step: (m) => (g, i) => (m[i] = 0.9 * m[i] + g) },
   Adam: {
     rate: 0.01,
     memories: 2,
-    step: (g, m, v, i, t) => {
-      m[i] = 0.9 * m[i] + 0.1 * g;
-      v[i] = 0.999 * v[i] + 0.001 * g * g;
-      return m[i] / (1 - 0.9 ** t) / (Math.sqrt(v[i] / (1 - 0.999 ** t)) + 1e-8);
+    step: (m, v, t) => {
+      const [known1, known2] = [1 - 0.9 ** t, 1 - 0.999 ** t];
+      return (g, i) => {
+        m[i] = 0.9 * m[i] + 0.1 * g;
+        v[i] = 0.999 * v[i] + 0.001 * g * g;
+        return m[i] / known1 / (Math.sqrt(v[i] / known2) + 1e-8);
+      };
     },
   },
 };
@@ -103,7 +94,9 @@ function addGradient(net, { image, label }, cost, sums) {
       const row = net.layers[k - 1].weights[n];
       for (let j = 0; j < back.length; j++) back[j] += slope[n] * row[j];
     }
-    for (let j = 0; j < back.length; j++) if (net.off.has(`${k - 1}-${j}`)) back[j] = 0;
+    if (net.off.size) {
+      for (let j = 0; j < back.length; j++) if (net.off.has(`${k - 1}-${j}`)) back[j] = 0;
+    }
     slope = throughSquash(squashOf(net, k - 1), layers[k - 1].z, a, back);
   }
   return { cost: paid, right: brightest(z) === label };
@@ -160,13 +153,13 @@ export function trainer(like) {
       memories = [0, 1].map((k) => flat.map(({ length }) => new Float64Array(k < n ? length : 0)));
     }
     steps += 1;
-    const by = OPTIMIZERS[optimizer].step;
     const biases = new Set(net.layers.map((layer) => layer.biases));
     arrays(net.layers).forEach((w, k) => {
-      const [g, m, v] = [flat[k], memories[0][k], memories[1][k]];
+      const g = flat[k];
+      const by = OPTIMIZERS[optimizer].step(memories[0][k], memories[1][k], steps);
       const decay = biases.has(w) ? 0 : settings.decay;
       for (let i = 0; i < w.length; i++) {
-        w[i] -= settings.rate * by(g[i] / inBatch + decay * w[i], m, v, i, steps);
+        w[i] -= settings.rate * by(g[i] / inBatch + decay * w[i], i);
       }
     });
     const done = { cost: paid / inBatch, accuracy: right / inBatch };

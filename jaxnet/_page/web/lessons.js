@@ -1,9 +1,11 @@
 // The part of the page where the network learns: play, one step, what it has cost so far.
 
+import { BLUE, LIT, sharp } from "./canvas.js";
 import { anyDigit } from "./digits.js";
+import { given } from "./embedded.js";
 import { number } from "./grids.js";
 import { COSTS, OPTIMIZERS, gradient, trainer } from "./learning.js";
-import { copied, sizes } from "./network.js";
+import { copied, largest, sizes, total } from "./network.js";
 /** @typedef {import("./network.js").Network} Network */
 /** @typedef {import("./digits.js").Example} Example */
 /** @typedef {import("./learning.js").Sums} Sums */
@@ -26,8 +28,8 @@ function curveOf() {
   /** @param {Mark[]} some  @returns {Mark} */
   const mean = (some) => ({
     seen: some[some.length - 1].seen,
-    cost: some.reduce((sum, { cost }) => sum + cost, 0) / some.length,
-    accuracy: some.reduce((sum, { accuracy }) => sum + accuracy, 0) / some.length,
+    cost: total(some.map(({ cost }) => cost)) / some.length,
+    accuracy: total(some.map(({ accuracy }) => accuracy)) / some.length,
   });
   return {
     /** @param {Mark} mark */
@@ -51,16 +53,16 @@ function curveOf() {
 
 /** @param {HTMLCanvasElement} canvas  @param {Mark[]} marks */
 function drawCurve(canvas, marks) {
-  const density = Math.min(window.devicePixelRatio || 1, 2);
-  const [width, height] = [canvas.clientWidth, canvas.clientHeight];
-  [canvas.width, canvas.height] = [width * density, height * density].map(Math.round);
-  const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
-  context.scale(density, density);
+  const { context, width, height } = sharp(canvas);
   context.font = "11px system-ui, sans-serif";
   context.fillStyle = context.strokeStyle = "#8b93a3";
   const [left, top, bottom] = [34, 10, height - 18];
   context.strokeRect(left, top, width - left - 34, bottom - top);
-  const most = marks.reduce((m, { cost }) => Math.max(m, cost), 0) || 1;
+  const most =
+    largest(
+      marks.map(({ cost }) => cost),
+      0,
+    ) || 1;
   const end = marks.length ? marks[marks.length - 1].seen : 0;
   context.textAlign = "right";
   context.fillText(number(most), left - 4, top + 8);
@@ -85,16 +87,15 @@ function drawCurve(canvas, marks) {
     context.textAlign = "center";
     context.fillText("Nothing learned yet: press Learn.", width / 2, (top + bottom) / 2);
   }
-  line("#ffd84a", ({ cost }) => cost / most, []);
-  line("#7cc6f2", ({ accuracy }) => accuracy, [5, 3]);
+  line(LIT, ({ cost }) => cost / most, []);
+  line(BLUE, ({ accuracy }) => accuracy, [5, 3]);
 }
 
 /** The part of the page; `page.begin(net)` is told of a network that is about to learn, and
  *  `page.learned(net, push)` what it has become, with the gradients of a single step.
  *  @param {(id: string) => any} byId
- *  @param {import("./digits.js").Strokes} strokes
  *  @param {{ now: () => Network, begin: (net: Network) => void, learned: (net: Network, push: Sums | null) => void, busy: () => boolean, say: (sentence: string) => void, report: (sentence: string) => void }} page */
-export function lessons(byId, strokes, page) {
+export function lessons(byId, page) {
   for (const name of Object.keys(OPTIMIZERS)) byId("optimizer").append(new Option(name, name));
   for (const name of Object.keys(COSTS)) byId("cost").append(new Option(name, name));
   for (const rate of RATES) byId("rate").append(new Option(String(rate)));
@@ -129,8 +130,10 @@ export function lessons(byId, strokes, page) {
     }
     return teacher;
   }
-  /** @param {Network} net  @param {Example} example */
-  function learn(net, example, how = settings()) {
+  /** @param {Network} net
+   *  @param {Example} example
+   *  @param {import("./learning.js").Settings} how */
+  function learn(net, example, how) {
     const found = teacherOf(net).learn(net, example, how);
     seen += 1;
     if (!found) return;
@@ -149,9 +152,9 @@ export function lessons(byId, strokes, page) {
   /** @param {number} time */
   function tick(time) {
     if (!playing) return;
-    const net = { ...page.now() };
+    const [net, how] = [{ ...page.now() }, settings()];
     const until = performance.now() + (page.busy() ? LITTLE : BUDGET);
-    do learn(net, anyDigit(strokes, Math.random));
+    do learn(net, anyDigit(given.strokes, Math.random), how);
     while (playing && performance.now() < until);
     page.learned(net, null);
     if (time - shown > 250) {
@@ -190,7 +193,7 @@ export function lessons(byId, strokes, page) {
   byId("play").addEventListener("click", () => play(!playing));
   byId("step").addEventListener("click", () => {
     const n = settings().batch;
-    step(Array.from({ length: n }, () => anyDigit(strokes, Math.random)));
+    step(Array.from({ length: n }, () => anyDigit(given.strokes, Math.random)));
     page.say(`One step, from ${n} drawn ${n === 1 ? "digit" : "digits"}.`);
   });
   new ResizeObserver(show).observe(byId("curve"));

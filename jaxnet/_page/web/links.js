@@ -1,12 +1,12 @@
 // The state of the page as the fragment of a link, and back.
 
-import { BLANK, isBlank, over } from "./drawing.js";
+import { BLANK, PIXELS, isBlank, over } from "./drawing.js";
+import { digits, networks } from "./embedded.js";
 import { base64, bytes } from "./files.js";
-import { SQUASHES, copied, random, sizes, zero } from "./network.js";
+import { SQUASHES, copied, hasNeuron, random, sameSizes, sizes, zero } from "./network.js";
 /** @typedef {import("./network.js").Network} Network */
 /** @typedef {import("./network.js").Neuron} Neuron */
 /** @typedef {import("./drawing.js").Drawing} Drawing */
-/** @typedef {import("./digits.js").Example} Example */
 /** @typedef {{ name: string, seed: number, net: Network }} Start  where the dials were before they were turned */
 /**
  * All that a reader has done.
@@ -26,12 +26,11 @@ export const WIDEST = 500; // neurons of a hidden layer that a reader or a link 
 export const DEEPEST = 5; // hidden layers
 
 /** A network to start from, by its name.
- *  @param {Record<string, Network>} networks
  *  @param {string} name
  *  @param {number[]} widths
  *  @param {number} seed
  *  @returns {Start | null} */
-export function startFrom(networks, name, widths, seed) {
+export function startFrom(name, widths, seed) {
   if (Object.hasOwn(networks, name)) return { name, seed, net: networks[name] };
   const made = random(widths, seed, { ...networks.trained, squash: "sigmoid" });
   if (name === "random") return { name, seed, net: made };
@@ -48,7 +47,7 @@ const rowsOf = (net) => net.layers.flatMap(({ weights, biases }) => [...weights,
  *  @param {Network} net
  *  @param {Network} start */
 function changes(net, start) {
-  if (String(sizes(net)) !== String(sizes(start))) return null;
+  if (!sameSizes(net, start)) return null;
   const [rows, before] = [rowsOf(net), rowsOf(start)];
   /** @type {[number, number][]} */
   const found = [];
@@ -111,27 +110,25 @@ export function toFragment({ drawing, net, start, chosen, framed, compare, safe,
  *  way that makes no sense.
  *  @param {string} fragment
  *  @param {State} state
- *  @param {Record<string, Network>} networks
- *  @param {Example[]} digits
  *  @returns {State} */
-export function fromFragment(fragment, state, networks, digits) {
+export function fromFragment(fragment, state) {
   const parts = new URLSearchParams(fragment.slice(1));
   /** @param {string} name */
   const flag = (name) =>
     ["0", "1"].includes(parts.get(name) ?? "") ? parts.get(name) === "1" : null;
   const next = { ...state, scene: parts.get("scene") ?? state.scene };
-  next.drawing = drawingIn(parts, digits) ?? state.drawing;
+  next.drawing = drawingIn(parts) ?? state.drawing;
 
   const named = parts.get("network");
   if (named !== null) {
     const widths = (parts.get("sizes") ?? "784-16-16-10").split("-").map(Number);
     const hidden = widths.slice(1, -1);
     const sound =
-      widths[0] === 784 &&
+      widths[0] === PIXELS &&
       widths[widths.length - 1] === 10 &&
       hidden.length <= DEEPEST &&
       hidden.every((n) => Number.isInteger(n) && n > 0 && n <= WIDEST);
-    const start = sound && startFrom(networks, named, widths, Number(parts.get("seed")) >>> 0);
+    const start = sound && startFrom(named, widths, Number(parts.get("seed")) >>> 0);
     if (start) Object.assign(next, { start, net: start.net, chosen: null });
     const diff = unwritten(parts.get("dials"));
     if (start && diff) next.net = withChanges(start.net, diff) ?? start.net;
@@ -141,14 +138,13 @@ export function fromFragment(fragment, state, networks, digits) {
   /** @param {string} text  @returns {Neuron | null} */
   const neuron = (text) => {
     const [layer, n] = text.split("-").map(Number);
-    return n >= 0 && n < (next.net.layers[layer - 1]?.biases.length ?? 0) && n % 1 === 0
-      ? [layer, n]
-      : null;
+    return hasNeuron(next.net, [layer, n]) ? [layer, n] : null;
   };
-  const off = (parts.get("off") ?? "").split(".").map(neuron);
-  const hidden = off.filter((one) => one !== null && one[0] < next.net.layers.length);
-  if (hidden.length)
-    next.net = { ...next.net, off: new Set(hidden.map(String).map((s) => s.replace(",", "-"))) };
+  const off = (parts.get("off") ?? "").split(".").flatMap((text) => {
+    const one = neuron(text);
+    return one && one[0] < next.net.layers.length ? [one.join("-")] : [];
+  });
+  if (off.length) next.net = { ...next.net, off: new Set(off) };
   if (parts.has("neuron")) next.chosen = neuron(parts.get("neuron") ?? "");
   next.framed = flag("framed") ?? (named === null ? state.framed : true);
   next.compare = flag("compare") ?? state.compare;
@@ -156,13 +152,13 @@ export function fromFragment(fragment, state, networks, digits) {
   return next;
 }
 
-/** @param {URLSearchParams} parts  @param {Example[]} digits */
-function drawingIn(parts, digits) {
-  const digit = digits[Number(parts.get("digit") ?? NaN)];
-  if (digit) return over(digit.image, digits.indexOf(digit));
+/** @param {URLSearchParams} parts */
+function drawingIn(parts) {
+  const k = Number(parts.get("digit") ?? NaN);
+  if (digits[k]) return over(digits[k].image, k);
   if (parts.get("drawing") === "") return BLANK;
   const image = unwritten(parts.get("drawing"));
-  return image?.length === 784 ? over(Float32Array.from(image, (v) => v / 255)) : null;
+  return image?.length === PIXELS ? over(Float32Array.from(image, (v) => v / 255)) : null;
 }
 
 /** @param {string | null} letters */

@@ -14,7 +14,7 @@ import { later } from "./later.js";
 import { lessons } from "./lessons.js";
 import { fromFragment } from "./links.js";
 import { looks, wantsContrast } from "./looks.js";
-import { answered, count, run, sizes } from "./network.js";
+import { answered, count, hasNeuron, outputs, run, sameSizes } from "./network.js";
 import { inspector } from "./neuron.js";
 import { liftPen, pen } from "./pen.js";
 import { tour } from "./scenes.js";
@@ -100,7 +100,7 @@ let shown = {}; // the state that the page shows
 /** Brings everything up to date with the state. */
 function changed() {
   const { net, chosen, safe, scene } = now();
-  if (chosen && !(chosen[1] < (net.layers[chosen[0] - 1]?.biases.length ?? 0))) {
+  if (chosen && !hasNeuron(net, chosen)) {
     past.replace({ ...now(), chosen: null });
     return changed();
   }
@@ -114,7 +114,7 @@ function changed() {
   if (safe !== before.safe) look.paint();
   if (net !== before.net) {
     push = null;
-    if (!before.net || String(sizes(net)) !== String(sizes(before.net))) {
+    if (!before.net || !sameSizes(net, before.net)) {
       dialing.fit(net);
       lay();
     }
@@ -165,7 +165,7 @@ let telling;
 let told = "";
 function tell() {
   if (school.playing) return;
-  const { a } = layers[layers.length - 1];
+  const { a } = outputs(layers);
   const answer = read();
   const sentence =
     answer === null
@@ -176,9 +176,9 @@ function tell() {
   answering.describe(a);
 }
 /** The answer; null where nothing is drawn, or two outputs tie. */
-const read = () => (isBlank(now().drawing) ? null : answered(layers[layers.length - 1].z));
+const read = () => (isBlank(now().drawing) ? null : answered(outputs(layers).z));
 function whyNot() {
-  const { z } = layers[layers.length - 1];
+  const { z } = outputs(layers);
   if (isBlank(now().drawing)) return "Nothing is drawn, so there is no answer.";
   return z.every((v) => v === z[0])
     ? "All ten outputs are equal: this network has no answer."
@@ -230,10 +230,10 @@ const answering = answers(byId, (digit) => {
   say(`One step towards ${digit} for this drawing.`);
 });
 function showAnswer() {
-  const [own, other] = [layers[layers.length - 1].a, against()];
+  const [own, other] = [outputs(layers).a, against()];
   if (slowly) return answering.show(new Float32Array(own.length), null, "on its way", null);
   const answer = read();
-  const theirs = other && run(other, image)[other.layers.length].a;
+  const theirs = other && outputs(run(other, image)).a;
   answering.show(own, answer, answer === null ? whyNot() : "", theirs);
 }
 
@@ -315,7 +315,7 @@ function begin(start) {
   school.anew();
   set({ net: start.net, start });
 }
-const school = lessons(byId, given.strokes, {
+const school = lessons(byId, {
   now: () => now().net,
   begin(net) {
     liftPen();
@@ -354,8 +354,8 @@ const ring = later(() => {
 }, 300);
 function tellOfWall() {
   const { chosen } = now();
-  if (!chosen || !marked || String(sizes(marked.net)) !== String(sizes(now().net))) return;
-  looking.compare(now().net, digits, marked.runs, chosen, losses.get(chosen.join("-")));
+  if (!chosen || !marked || !sameSizes(marked.net, now().net)) return;
+  looking.compare(now().net, marked.runs, chosen, losses.get(chosen.join("-")));
 }
 
 // The dials.
@@ -375,7 +375,7 @@ keepers(byId, {
 function fromLink() {
   liftPen();
   school.anew();
-  past.push(fromFragment(location.hash, now(), networks, digits));
+  past.push(fromFragment(location.hash, now()));
   changed();
 }
 addEventListener("hashchange", fromLink);
@@ -412,8 +412,8 @@ function lay() {
 new ResizeObserver(lay).observe(byId("network"));
 
 const tours = tour(byId);
-const kept = unshelve(now(), networks, digits);
-const linked = location.hash ? fromFragment(location.hash, now(), networks, digits) : now();
+const kept = unshelve(now());
+const linked = location.hash ? fromFragment(location.hash, now()) : now();
 past.replace(kept ?? linked);
 changed();
 offer({

@@ -47,6 +47,13 @@ export const SQUASHES = { sigmoid: each(sigmoid) };
 export const inputs = (layer) => layer.weights[0].length;
 /** @param {Network} net */
 export const sizes = (net) => [inputs(net.layers[0]), ...net.layers.map((l) => l.biases.length)];
+/** Whether all layers are as wide.
+ *  @param {Network} net
+ *  @param {Network} other */
+export const sameSizes = (net, other) => String(sizes(net)) === String(sizes(other));
+/** @param {Network} net  @param {Neuron} neuron */
+export const hasNeuron = (net, [layer, n]) =>
+  Number.isInteger(n) && n >= 0 && n < (net.layers[layer - 1]?.biases.length ?? 0);
 /** @param {Network} net */
 export const count = (net) =>
   net.layers.reduce((sum, l) => sum + l.biases.length * (inputs(l) + 1), 0);
@@ -95,6 +102,9 @@ export function run(net, image) {
   });
   return layers;
 }
+
+/** The sums and activations of the last layer. @param {Run} layers */
+export const outputs = (layers) => layers[layers.length - 1];
 
 /** The last sums as they would be without a hidden neuron.
  *  @param {Network} net

@@ -1,8 +1,9 @@
 // One neuron by itself: its weights, what comes in, its equation with the numbers, its dials.
 
 import { SIDE, edge, ink } from "./drawing.js";
+import { digits } from "./embedded.js";
 import { gray, number, scale, signed } from "./grids.js";
-import { inputs, largest, sizes, squashOf, total, unshared } from "./network.js";
+import { inputs, largest, sameSizes, squashOf, total, unshared } from "./network.js";
 import { pen } from "./pen.js";
 import { excitement } from "./wall.js";
 /** @typedef {import("./network.js").Network} Network */
@@ -166,15 +167,13 @@ export function inspector(part, { now, turn, choose, names, reason, say, put }) 
   });
 
   // Which digits excite it: buttons that put them on the pad, and a bar for each digit's mean.
-  /** @type {Example[]} */
-  let exciting = [];
   const pictures = ["most", "least"].map((which) =>
     Array.from({ length: EXAMPLES }, () => {
       const button = document.createElement("button");
       const canvas = document.createElement("canvas");
       button.type = "button";
       button.append(canvas);
-      button.addEventListener("click", () => put(exciting[Number(button.value)]));
+      button.addEventListener("click", () => put(digits[Number(button.value)]));
       find(which).append(button);
       return { button, canvas };
     }),
@@ -217,7 +216,7 @@ export function inspector(part, { now, turn, choose, names, reason, say, put }) 
     find("reason").textContent = reason(chosen);
     grid("weights", w, view);
     grid("contributions", contributions, view);
-    const comparable = against !== null && String(sizes(against)) === String(sizes(net));
+    const comparable = against !== null && sameSizes(against, net);
     find("other-figure").hidden = !comparable;
     if (comparable) {
       const theirs = against.layers[k - 1];
@@ -266,13 +265,11 @@ export function inspector(part, { now, turn, choose, names, reason, say, put }) 
 
   /** What the neuron does among all the digits of the wall.
    *  @param {Network} net
-   *  @param {Example[]} digits
    *  @param {Run[]} runs
    *  @param {Neuron} chosen
    *  @param {number | undefined} loss */
-  function compare(net, digits, runs, chosen, loss) {
+  function compare(net, runs, chosen, loss) {
     const { means: each, order } = excitement(digits, runs, chosen);
-    exciting = digits;
     [order.slice(0, EXAMPLES), order.slice(-EXAMPLES).reverse()].forEach((ones, which) => {
       ones.forEach((i, m) => {
         const { button, canvas } = pictures[which][m];

@@ -20,6 +20,19 @@ function place(canvas, event) {
   ];
 }
 
+/** Puts a cursor around one cell of a grid.
+ *  @param {HTMLElement} cursor
+ *  @param {number} x
+ *  @param {number} y
+ *  @param {number} columns
+ *  @param {number} rows */
+export function pointAt(cursor, x, y, columns, rows) {
+  cursor.style.left = `${(100 * x) / columns}%`;
+  cursor.style.top = `${(100 * y) / rows}%`;
+  cursor.style.width = `${100 / columns}%`;
+  cursor.style.height = `${100 / rows}%`;
+}
+
 /** @type {(() => void) | null} */
 let lifting = null; // lifts the pen that is down, if one is
 
@@ -54,10 +67,7 @@ export function pen(
     const [columns, rows] = extent(canvas);
     x = Math.min(Math.max(Math.round(x), 0), columns - 1);
     y = Math.min(Math.max(Math.round(y), 0), rows - 1);
-    cursor.style.left = `${(100 * x) / columns}%`;
-    cursor.style.top = `${(100 * y) / rows}%`;
-    cursor.style.width = `${100 / columns}%`;
-    cursor.style.height = `${100 / rows}%`;
+    pointAt(cursor, x, y, columns, rows);
     cursor.classList.toggle("down", down === "keys");
     at([x, y]);
   };

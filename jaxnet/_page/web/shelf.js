@@ -1,9 +1,9 @@
 // What a reload brings back: the browser's storage for this page and this tab, where there is one.
 
-import { SIDE } from "./drawing.js";
+import { PIXELS } from "./drawing.js";
 import { base64, bytes, fromSafetensors, toSafetensors } from "./files.js";
 import { fromFragment, toFragment } from "./links.js";
-import { count, sizes } from "./network.js";
+import { count } from "./network.js";
 /** @typedef {import("./links.js").State} State */
 
 const ROOM = 500_000; // dials that there is room for
@@ -18,8 +18,10 @@ export function shelve(state, image) {
   const net = whole || !fits ? null : base64(toSafetensors(state.net, {}));
   const { base, strokes, ready } = state.drawing;
   const drawn = { base: base && Array.from(base), strokes, ready };
+  const loaded = state.start.name === "file"; // of which the link says nothing
+  const kept = { hash: location.hash, fragment, net, loaded, drawn };
   try {
-    sessionStorage.setItem(shelf, JSON.stringify({ hash: location.hash, fragment, net, drawn }));
+    sessionStorage.setItem(shelf, JSON.stringify(kept));
   } catch {
     // There is no storage here, or it is full: a reload begins anew.
   }
@@ -27,21 +29,17 @@ export function shelve(state, image) {
 
 /** The state that was kept under this very address; null if none was.
  *  @param {State} state
- *  @param {Parameters<typeof fromFragment>[2]} networks
- *  @param {Parameters<typeof fromFragment>[3]} digits
  *  @returns {State | null} */
-export function unshelve(state, networks, digits) {
+export function unshelve(state) {
   try {
     const kept = JSON.parse(sessionStorage.getItem(shelf) ?? "null");
     if (kept?.hash !== location.hash) return null;
-    const found = fromFragment(kept.fragment, state, networks, digits);
+    const found = fromFragment(kept.fragment, state);
     const { base, strokes, ready } = kept.drawn;
     if (ready === undefined) found.drawing = { base: base && Float32Array.from(base), strokes };
     if (!kept.net) return found;
-    const net = { ...fromSafetensors(bytes(kept.net).buffer, SIDE * SIDE), off: found.net.off };
-    const same =
-      kept.fragment.includes("network=") && String(sizes(found.start.net)) === String(sizes(net));
-    const start = same ? found.start : { name: "file", seed: 0, net };
+    const net = { ...fromSafetensors(bytes(kept.net).buffer, PIXELS), off: found.net.off };
+    const start = kept.loaded ? { name: "file", seed: 0, net } : found.start;
     return { ...found, net, start };
   } catch {
     return null;

@@ -1,6 +1,8 @@
 // The wall of test digits, a row for each: how many are read right, and who does what in it.
 
-import { answered, run, without } from "./network.js";
+import { LIT } from "./canvas.js";
+import { answered, outputs, run, without } from "./network.js";
+import { pointAt } from "./pen.js";
 /** @typedef {import("./network.js").Network} Network */
 /** @typedef {import("./network.js").Neuron} Neuron */
 /** @typedef {import("./network.js").Run} Run */
@@ -8,7 +10,6 @@ import { answered, run, without } from "./network.js";
 
 const CELL = 28; // pixels of the canvas for each digit
 const SLICE = 6; // milliseconds of work at a time
-const KNOWN = "#ffd84a";
 
 /** Runs a network on all digits, a few milliseconds at a time; the last network asked for wins.
  *  @param {Example[]} digits
@@ -41,7 +42,7 @@ export function marker(digits, done) {
 }
 
 /** What each digit is read as. @param {Run[]} runs */
-export const readings = (runs) => runs.map((layers) => answered(layers[layers.length - 1].z));
+export const readings = (runs) => runs.map((layers) => answered(outputs(layers).z));
 
 /** @param {Example[]} digits  @param {(number | null)[]} read */
 export const rightOnes = (digits, read) =>
@@ -96,10 +97,10 @@ function thumbnail(context, image, x, y, { read, right }) {
   }
   context.putImageData(picture, x, y);
   if (right) return;
-  context.strokeStyle = KNOWN;
+  context.strokeStyle = LIT;
   context.lineWidth = 2;
   context.strokeRect(x + 1, y + 1, CELL - 2, CELL - 2);
-  context.fillStyle = KNOWN;
+  context.fillStyle = LIT;
   context.fillRect(x + CELL - 11, y, 11, 13);
   context.fillStyle = "#000";
   context.font = "bold 12px system-ui, sans-serif";
@@ -139,10 +140,7 @@ export function wall(part, digits, put) {
     tells.textContent = `a ${label}, ${how}`;
   }
   function point() {
-    cursor.style.left = `${(100 * (at % columns)) / columns}%`;
-    cursor.style.top = `${10 * Math.floor(at / columns)}%`;
-    cursor.style.width = `${100 / columns}%`;
-    cursor.style.height = "10%";
+    pointAt(cursor, at % columns, Math.floor(at / columns), columns, 10);
     tell(at);
   }
   /** @param {MouseEvent} event */
