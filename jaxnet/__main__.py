@@ -1,32 +1,32 @@
 """The command `jaxnet`, also as `python -m jaxnet`."""
 
-import _thread
-import re
-import signal
 import sys
-import threading
-from io import TextIOWrapper
-from types import FrameType
 
-from jaxnet._util.arguments import ArgumentError
+from jaxnet._util import interrupts
 
-# The arguments by which the library's messages name a remedy.
-_REMEDIES = re.compile(r"\b(resume|overwrite|pytorch)=True\b|\b(squash|last_squash)=(?=[\s,])")
+_LONGEST = 280  # characters of a message
 
 
 def main() -> None:
+    """Runs the command line, which a signal may end at any moment."""
+    interrupts.listen()
+    run()
+
+
+def run() -> None:
     """Runs the command line; bad input prints one sentence and exits with status 2."""
+    if sys.argv[1:] == ["--version"]:  # without importing anything else
+        from importlib.metadata import version
+
+        print("jaxnet", version("jaxnet-digits"))
+        return
+    from jaxnet._util.arguments import ArgumentError
+
+    _adapt_output()
     try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, _end)
-        for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, TextIOWrapper):
-                stream.reconfigure(errors="replace")
         from jaxnet.cli import app
 
         app(prog_name="jaxnet")
-    except KeyboardInterrupt:
-        sys.exit(130)
     except ModuleNotFoundError as error:
         if error.name in ("typer", "rich"):
             _fail("the command line needs typer and rich: pip install 'jaxnet-digits[cli]'")
@@ -37,9 +37,34 @@ def main() -> None:
     except ArgumentError as error:
         _fail(f"{_as_option(error.name)}: {error.problem}")
     except (ValueError, RuntimeError) as error:
-        _fail(_REMEDIES.sub(lambda found: _as_option(found[1] or found[2]), str(error)))
+        _fail(_with_options(str(error)))
     except MemoryError:
         _fail("there is not enough memory for all of this at once")
+
+
+def _adapt_output() -> None:
+    """Writes what a terminal's encoding lacks as plain signs; leaves out others' warnings."""
+    import logging
+    import warnings
+    from io import TextIOWrapper
+
+    from jaxnet._util import signs
+
+    errors = signs.register()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors=errors)
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    logging.lastResort = None
+
+
+def _with_options(message: str) -> str:
+    """The message of the library with options for the arguments that name a remedy."""
+    import re
+
+    remedies = r"\b(resume|overwrite|pytorch)=True\b|\b(squash|last_squash)=(?=[\s,])"
+    return re.sub(remedies, lambda found: _as_option(found[1] or found[2]), message)
 
 
 def _as_option(argument: str) -> str:
@@ -48,19 +73,10 @@ def _as_option(argument: str) -> str:
 
 def _fail(sentence: str) -> None:
     seen = "".join(c if c.isprintable() else "�" for c in " ".join(sentence.split()))
+    if len(seen) > _LONGEST:
+        seen = f"{seen[: _LONGEST // 2]} … {seen[3 - _LONGEST // 2 :]}"
     print("jaxnet:", seen, file=sys.stderr)
     sys.exit(2)
-
-
-def _end(number: int, frame: FrameType | None) -> None:
-    """Ends the program at a signal, even during JAX's garbage collection callback.
-
-    Python ignores exceptions raised in that callback.
-    """
-    if frame is not None and frame.f_code.co_name == "_xla_gc_callback":
-        threading.Timer(0.01, _thread.interrupt_main, [number]).start()
-    else:
-        sys.exit(128 + number)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxnet.__main__ import main
+from jaxnet.__main__ import run as run_main
 
 
 def run(*arguments, cwd=None, **environment):
@@ -39,7 +39,7 @@ def run_here(*arguments, cwd):
         now.setattr(sys, "argv", ["jaxnet", *map(str, arguments)])
         now.setenv("COLUMNS", "100")
         try:
-            main()
+            run_main()
         except SystemExit as end:
             code = end.code
         finally:

@@ -1,12 +1,15 @@
 """Safe file I/O: `FileError`, and atomic writes."""
 
 import os
-import secrets
 import stat
+import time
 from collections.abc import Generator, Iterable
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO
+
+from jaxnet._util import interrupts
 
 
 class FileError(ValueError):
@@ -21,8 +24,11 @@ def open_file(path: str | os.PathLike[str]) -> BinaryIO:
     return open(path, "rb")
 
 
-def check_free(path: Path, inputs: Iterable[Path | None] = ()) -> None:
-    """Fails early if the output folder is missing or the output would overwrite an input."""
+def check_free(path: Path, inputs: Iterable[Path | None] = (), *, overwrite: bool = True) -> None:
+    """Fails early if the output folder is missing or the output would replace an input.
+
+    Unless `overwrite` is true, it may replace no file.
+    """
     if not path.parent.is_dir():
         raise FileError(f"{path}: there is no folder {path.parent}; make it first.")
     if path.is_dir():
@@ -31,29 +37,110 @@ def check_free(path: Path, inputs: Iterable[Path | None] = ()) -> None:
         p and p.exists() and (path.samefile(p) or path.parent.samefile(p)) for p in inputs
     ):
         raise FileError(f"{path}: this is one of the inputs; write to another file.")
+    if not overwrite and os.path.lexists(path):
+        raise FileError(
+            f"{path}: exists already; choose another output, or replace it with overwrite=True."
+        )
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Generator[BinaryIO]:
+def replacing(path: str | os.PathLike[str], *, patience: float = 5) -> Generator[BinaryIO]:
     """Opens a temporary file that replaces `path` once it is completely written.
 
     If writing is interrupted (an exception, a full disk, a killed process), `path` keeps its old
-    content.
+    content. One process at a time writes to a path; others wait for `patience` seconds at most.
     """
     path = Path(os.path.realpath(path))  # keep a link, replace its target
-    partial = path.with_name(f".jaxnet-{secrets.token_hex(8)}.partial")
+    partial = _beside(path, "partial")
+    file, entered = None, ExitStack()
     try:
-        with open(partial, "x+b") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        if path.exists():
-            os.chmod(partial, stat.S_IMODE(path.stat().st_mode))
-        os.replace(partial, path)
+        file = _begin(entered, partial, path, patience)
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+        with interrupts.not_now:
+            if not _is_still(file, partial):  # where there are no locks
+                file = None
+                raise _taken(path)
+            if path.exists():
+                os.chmod(partial, stat.S_IMODE(path.stat().st_mode))
+            if os.name == "nt":  # Windows replaces by closed files only
+                file.close()
+            os.replace(partial, path)
+            entered.close()
     except BaseException as error:
-        with suppress(OSError):
-            os.unlink(partial)
+        if file:
+            with suppress(OSError):
+                os.unlink(partial)
         ours = (None, os.fspath(partial))
         if isinstance(error, OSError) and error.errno and error.filename in ours:
             error.filename = os.fspath(path)  # the name the caller knows
         raise
+    finally:
+        entered.close()
+
+
+@contextmanager
+def alone(path: str | os.PathLike[str]) -> Generator[None]:
+    """Keeps this process alone among those that ask for the same path, until the block is left."""
+    path = Path(os.path.realpath(path))
+    held = _beside(path, "lock")
+    with ExitStack() as entered:
+        _begin(entered, held, path, patience=0)
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                os.unlink(held)
+
+
+def _beside(path: Path, ending: str) -> Path:
+    """A hidden file beside a path, for this path alone; the name may be as long as names can be."""
+    return path.with_name(f".jaxnet-{sha256(os.fsencode(path.name)).hexdigest()[:16]}.{ending}")
+
+
+def _begin(entered: ExitStack, partial: Path, path: Path, patience: float) -> BinaryIO:
+    """Creates the temporary file, for one process; replaces one that a killed process left."""
+    until = time.monotonic() + patience
+    while True:
+        with interrupts.not_now:
+            with suppress(FileNotFoundError), open(partial, "r+b") as left:
+                if lock(left.fileno()) and _is_still(left, partial):
+                    os.unlink(partial)
+            with suppress(FileExistsError):
+                file = entered.enter_context(open(partial, "x+b"))  # noqa: SIM115
+                if lock(file.fileno()) and _is_still(file, partial):
+                    entered.enter_context(interrupts.undone(partial.unlink))
+                    return file
+        if time.monotonic() > until:
+            raise _taken(path)
+        time.sleep(0.02)
+
+
+def _taken(path: Path) -> FileError:
+    return FileError(f"{path}: another process is writing here; wait until it has finished.")
+
+
+def lock(descriptor: int) -> bool:
+    """Locks an open file or folder, until it is closed or the process ends; False if another has.
+
+    Windows and some file systems have no such locks; there nothing is locked.
+    """
+    try:
+        import fcntl
+    except ModuleNotFoundError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _is_still(file: BinaryIO, path: Path) -> bool:
+    """Whether a path still leads to an open file."""
+    with suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path, follow_symlinks=False))
+    return False

@@ -4,13 +4,13 @@ import os
 from collections.abc import Generator, Iterable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from numpy.typing import NDArray
 
 from jaxnet._util.arguments import ArgumentError, check_choice
 from jaxnet._util.files import FileError, check_free
-from jaxnet.batch._jobs import Job, Step, Tally, read, write_file
+from jaxnet.batch._jobs import Job, Step, Tally, read, write_file, write_rows
 from jaxnet.batch._shards import write_shards
 from jaxnet.batch._tables import check_ending
 from jaxnet.data import Inputs, expand, open_inputs, read_labels
@@ -35,6 +35,7 @@ def classify_files(
     format: str = ".parquet",
     shard_size: int = 1_000_000,
     resume: bool = False,
+    overwrite: bool = False,
 ) -> Tally:
     """Classifies files of images and writes one row per image, as `jaxnet classify` does.
 
@@ -51,6 +52,7 @@ def classify_files(
         shard_size: rows per shard.
         resume: continue an interrupted job in a folder of shards; its output is byte-identical to
             that of a job that was not interrupted.
+        overwrite: replace an output file that exists.
 
     Returns:
         The number of rows, of images that could not be read, and of right answers.
@@ -69,7 +71,7 @@ def classify_files(
         'image,digit,activa'
     """
     paths = [paths] if isinstance(paths, str | os.PathLike) else [*paths]
-    check_output(output, paths, [labels], format=format, resume=resume)
+    check_output(output, paths, [labels], format=format, resume=resume, overwrite=overwrite)
     network = load() if params is None else with_spec(params, squash, last_squash)
     inputs = open_inputs(paths, without=output if is_folder(output) else None)
     job = open_job(
@@ -136,7 +138,7 @@ def open_job(
 
 def steps(
     job: Job,
-    output: str | os.PathLike[str] | None = None,
+    output: str | os.PathLike[str] | BinaryIO | None = None,
     *,
     format: str = ".parquet",
     shard_size: int = 1_000_000,
@@ -146,8 +148,9 @@ def steps(
 
     Args:
         job: from `open_job`.
-        output, format, shard_size, resume: as for `classify_files`; without an output, the answers
-            are only yielded.
+        output, format, shard_size, resume: as for `classify_files`; or an open file, such as
+            `sys.stdout.buffer`, to write in this format; without an output, the answers are only
+            yielded.
 
     Returns:
         A generator of `Step`; close it to stop early.
@@ -166,6 +169,9 @@ def steps(
     """
     if output is None:
         return read(job)
+    if not isinstance(output, str | os.PathLike):
+        check_ending(f"output{format}")
+        return write_rows(job, output, format, 0, job.inputs.n, Tally())
     if not is_folder(output):
         return write_file(job, Path(output))
     if shard_size < 1:
@@ -197,16 +203,18 @@ def check_output(
     *,
     format: str = ".parquet",
     resume: bool = False,
+    overwrite: bool = False,
 ) -> None:
     """Fails before any work if the output cannot be written or would overwrite an input.
 
     Args:
-        output, paths, format, resume: as for `classify_files`.
+        output, paths, format, resume, overwrite: as for `classify_files`.
         others: other files that are read; what is not a path is ignored.
 
     Raises:
         ValueError: a bad option.
-        FileError: an unknown ending, a missing folder, or a file that is read.
+        FileError: an unknown ending, a missing folder, or a file that is read or may not be
+            replaced.
 
     Example:
         >>> import jaxnet
@@ -220,9 +228,8 @@ def check_output(
         if resume:
             raise ArgumentError("resume", "only a folder of shards can be resumed; got a file.")
         inputs = [Path(file) for path in paths for file in expand(os.fspath(path))]
-        check_free(
-            target, [*inputs, *(Path(p) for p in others if isinstance(p, str | os.PathLike))]
-        )
+        inputs += [Path(p) for p in others if isinstance(p, str | os.PathLike)]
+        check_free(target, inputs, overwrite=overwrite)
         return
     check_ending(target.with_suffix(format))
     if not target.exists():

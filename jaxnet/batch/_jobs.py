@@ -119,8 +119,8 @@ def read(job: Job) -> Generator[Step]:
 
 def write_file(job: Job, path: Path) -> Generator[Step]:
     """Writes all answers to one file, which appears whole or not at all."""
-    with replacing(path) as file:
-        yield from write_rows(job, file, path.suffix, 0, job.inputs.n, Tally())
+    with replacing(path, patience=0) as file:
+        yield from write_rows(job, file, path.suffix.lower(), 0, job.inputs.n, Tally())
 
 
 def write_rows(

@@ -19,7 +19,7 @@ import jax
 import numpy as np
 
 from jaxnet._util.cores import cores
-from jaxnet._util.files import FileError, open_file, replacing
+from jaxnet._util.files import FileError, lock, open_file, replacing
 from jaxnet.batch._jobs import Job, Step, Tally, write_rows
 
 MANIFEST = "manifest.json"
@@ -93,20 +93,15 @@ def _processor() -> str:
 @contextmanager
 def _alone(folder: Path) -> Generator[None]:
     """Locks the folder against other processes; the lock ends with this process."""
-    try:
-        import fcntl
-    except ModuleNotFoundError:  # Windows has no such lock
+    if os.name == "nt":  # Windows cannot open a folder
         yield
         return
     held = os.open(folder, os.O_RDONLY)
     try:
-        with suppress(OSError):  # of file systems without locks
-            try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise FileError(
-                    f"{folder}: another process is writing here; wait until it has finished."
-                ) from error
+        if not lock(held):
+            raise FileError(
+                f"{folder}: another process is writing here; wait until it has finished."
+            )
         yield
     finally:
         os.close(held)

@@ -18,6 +18,7 @@ from jaxnet.data import Numbered
 from jaxnet.inference import Answers
 
 _PARQUET = "pip install 'jaxnet-digits[parquet]'"
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a spreadsheet knows one
 _ROW_GROUP = 131_072  # rows per row group of a Parquet file
 
 
@@ -92,7 +93,7 @@ def check_ending(path: str | os.PathLike[str]) -> None:
         >>> import jaxnet
         >>> jaxnet.batch.check_ending("answers.csv")
     """
-    ending = Path(path).suffix
+    ending = Path(path).suffix.lower()
     if ending not in ENDINGS:
         raise FileError(
             f"{path}: answers are written as {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}, not "
@@ -125,7 +126,7 @@ def write_answers(path: str | os.PathLike[str], table: Table) -> None:
     check_ending(path)
     check_free(Path(path))
     n = len(table.names)
-    with replacing(path) as file, WRITERS[Path(path).suffix](file, n, table) as write:
+    with replacing(path) as file, WRITERS[Path(path).suffix.lower()](file, n, table) as write:
         write(table)
 
 
@@ -205,6 +206,8 @@ def _csv_lines(table: Table) -> Iterator[str]:
 
 
 def _csv_cell(text: str) -> str:
+    """A cell; one that a spreadsheet would run as a formula begins with an apostrophe instead."""
+    text = f"'{text}" if text.startswith(_FORMULA) else text
     return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\r\n') else text
 
 

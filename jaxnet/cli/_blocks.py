@@ -11,12 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 from rich.columns import Columns
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.measure import Measurement
-from rich.table import Table
 from rich.text import Text
 
 from jaxnet import analysis, network
 from jaxnet._util import palette
-from jaxnet.cli._terminal import bar, half_blocks
+from jaxnet.cli._terminal import bar, half_blocks, has_colors
 from jaxnet.network import Image, Params, Squash
 
 _MOST = 20  # neurons shown as bars; more are a grid
@@ -38,7 +37,7 @@ class Blocks(NamedTuple):
     gray: bool = False
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        if console.color_system is None:
+        if not has_colors(console):
             for row in self.grid:
                 yield Text("".join(map(self._signs, row)).rstrip())
             return
@@ -46,7 +45,7 @@ class Blocks(NamedTuple):
         yield from half_blocks(paint(self.grid, self.full, self.colors))
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        width = self.grid.shape[1] * (1 if console.color_system else 2)
+        width = self.grid.shape[1] * (1 if has_colors(console) else 2)
         return Measurement(width, width)
 
     def _signs(self, number: float) -> str:
@@ -150,32 +149,26 @@ def activations(
     squash: Squash = sigmoid,
     last_squash: Squash = sigmoid,
     colors: str = "video",
-) -> Table:
-    """Shows every layer's activations side by side, image first."""
+) -> RenderableType:
+    """Shows every layer's activations, image first, side by side where there is room."""
     layers = network.activations(params, x, squash=squash, last_squash=last_squash)
-    read = int(network.predict(params, x, squash=squash))
-    columns: list[RenderableType] = []
-    for n, layer in enumerate(layers):
+    digit = int(network.predict(params, x, squash=squash))
+    names = ["image", *(f"layer {n}" for n in range(1, len(params))), f"output: {digit}"]
+    groups: list[RenderableType] = []
+    for n, (name, layer) in enumerate(zip(names, layers, strict=True)):
         a = np.asarray(layer, float)
         white = palette.white(a)
-        if len(a) > _MOST:
-            columns.append(grays(a, colors=colors))
-            continue
-        lines = [
-            Text(
-                f"{k:>2} {bar(v / white)} {v:5.2f}".replace("-", "−"),
-                "bold" if n == len(params) and k == read else "",
-            )
-            for k, v in enumerate(a)
-        ]
-        columns.append(Group(*lines))
-    names = ["image", *(f"layer {n}" for n in range(1, len(layers)))]
-    names[-1] = f"output: {read}"
-    table = Table.grid(padding=(0, 3, 0, 0))
-    table.add_row(*(Text(name, "dim") for name in names))
-    table.add_row(*columns)
-    table.add_row()
-    return table
+        shown = [grays(a, colors=colors)]
+        if len(a) <= _MOST:
+            shown = [
+                Text(
+                    f"{k:>2} {bar(v / white)} {v:5.2f}".replace("-", "−"),
+                    "bold" if n == len(params) and k == digit else "",
+                )
+                for k, v in enumerate(a)
+            ]
+        groups.append(Group(Text(name, "dim"), *shown, ""))
+    return Columns(groups, padding=(0, 3))
 
 
 def _scale(full: float, colors: str, largest: float) -> Text:

@@ -1,13 +1,13 @@
 """The benchmark report in the terminal."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from jaxnet.bench import Limits, Rate, Report, Stage, Work
-from jaxnet.cli._terminal import bar, columns
+from jaxnet.cli._terminal import Table, bar
 
 _STAGES = {
     "read": "read from a file that the system has in memory",
@@ -32,8 +32,17 @@ def tables(report: Report) -> Group:
     return Group(*parts)
 
 
+def plain(report: Report) -> dict[str, Any]:
+    """The report as what JSON can hold."""
+    lists = {"limits": report.limits, "rates": report.rates, "stages": report.stages}
+    return {
+        "image": report.work._asdict(),
+        **{name: [part._asdict() for part in parts] for name, parts in lists.items()},
+    }
+
+
 def _limits(limits: Limits, work: Work) -> Table:
-    table = columns("limit", ">measured", ">enough for images a second")
+    table = Table("limit", ">measured", ">enough for images a second")
     for name, rate in (("memory", limits.memory), ("transfer", limits.transfer)):
         if rate is not None:
             table.add_row(name, f"{rate / 1e9:,.1f} GB/s", _rounded(rate / work.bytes))
@@ -44,7 +53,7 @@ def _limits(limits: Limits, work: Work) -> Table:
 
 
 def _rates(rates: Iterable[Rate]) -> Table:
-    table = columns("precision", ">images a call", ">images a second", "share of the least limit")
+    table = Table("precision", ">images a call", ">images a second", "share of the least limit")
     for rate in rates:
         share = f"{bar(rate.share)} {100 * rate.share:.3g} % of {rate.limit}"
         speed = _rounded(rate.images_per_second)
@@ -53,7 +62,7 @@ def _rates(rates: Iterable[Rate]) -> Table:
 
 
 def _stages(stages: Iterable[Stage]) -> Table:
-    table = columns("stage", "precision", ">a million images")
+    table = Table("stage", "precision", ">a million images")
     for stage in stages:
         seconds = f"{1e6 * stage.seconds_per_image:.3f} s"
         table.add_row(_STAGES[stage.name], stage.precision or "", seconds)

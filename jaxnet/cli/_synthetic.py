@@ -1,13 +1,14 @@
 """Synthetic digits, used when no input is given."""
 
 import time
+from threading import Event
 from typing import Any
 
 import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxnet.data import Source
+from jaxnet.data import Inputs, Rows, Source
 from jaxnet.data.synthetic import draw
 
 
@@ -17,3 +18,13 @@ def ten_drawn_digits() -> tuple[Source, NDArray[Any]]:
     keys = jax.random.split(jax.random.key(time.time_ns() % 2**32), 10)
     images = jax.jit(jax.vmap(draw))(keys, digits)
     return Source(np.asarray(images), [f"drawn: {digit}" for digit in digits]), digits
+
+
+def inputs() -> tuple[Inputs, NDArray[Any]]:
+    """The ten digits as a job takes them, and what they show."""
+    source, digits = ten_drawn_digits()
+
+    def read(start: int, stop: int, _: Event | None = None) -> Rows:
+        return Rows(source.images[start:stop], source.names[start:stop], {})
+
+    return Inputs(len(digits), read, [{"drawn": len(digits), "at": time.time_ns()}]), digits

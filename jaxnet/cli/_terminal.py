@@ -1,25 +1,37 @@
 """Images, answers and progress in the terminal."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from numpy.typing import NDArray
+from rich import table as tables
 from rich.columns import Columns
 from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.measure import Measurement
-from rich.table import Table
 from rich.text import Text
 
+from jaxnet import batch
 from jaxnet._util.palette import shades
-from jaxnet.batch import Tally
-from jaxnet.data import Source, to_float32
+from jaxnet.data import Inputs, Numbered, Source, to_float32
 from jaxnet.inference import Answers
+from jaxnet.runs import Progress
 from jaxnet.training import History
 
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Standard output, or standard error, without colors that the user has not asked for."""
+    return Console(stderr=stderr, highlight=False)
+
+
+def has_colors(console: Console) -> bool:
+    """Whether pictures may be drawn in colors; half a block needs two, and its sign."""
+    plain = console.no_color or console.color_system is None
+    return not plain and console.encoding.startswith("utf")
 
 
 class Picture(NamedTuple):
@@ -37,7 +49,7 @@ class Picture(NamedTuple):
         side = math.isqrt(self.image.size)
         grid = np.zeros((side + side % 2, side))
         grid[:side] = np.reshape(self.image, (side, side))
-        if console.color_system is not None:
+        if has_colors(console):
             yield from half_blocks(shades(grid))
             return
         for upper, lower in zip(grid[::2] > 0.5, grid[1::2] > 0.5, strict=True):
@@ -90,12 +102,39 @@ def curve(values: NDArray[Any], *, width: int = 40, height: int = 6) -> str:
     return "\n".join(lines)
 
 
-def columns(*names: str) -> Table:
-    """A table with these columns; > marks numbers."""
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
-    for name in names:
-        table.add_column(name.removeprefix(">"), justify="right" if name[0] == ">" else "left")
-    return table
+class Table:
+    """A table, or where it is wider than the terminal, a paragraph for each row.
+
+    Args:
+        names: of the columns; > marks numbers.
+    """
+
+    def __init__(self, *names: str) -> None:
+        self.names = [name.removeprefix(">") for name in names]
+        self.table = tables.Table(
+            box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim"
+        )
+        self.rows: list[Sequence[str]] = []
+        for name in names:
+            justify = "right" if name[0] == ">" else "left"
+            self.table.add_column(name.removeprefix(">"), justify=justify, no_wrap=True)
+
+    def add_row(self, *cells: str) -> None:
+        """Adds a row of texts."""
+        self.rows.append(cells)
+        self.table.add_row(*map(Text, cells))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if self.table.__rich_measure__(console, options.update(width=10_000)).maximum <= (
+            options.max_width
+        ):
+            yield self.table
+            return
+        for row in self.rows:
+            for name, cell in zip(self.names, row, strict=True):
+                if cell:
+                    yield Text(f"{name}: {cell}")
+            yield Text()
 
 
 def printable(text: str) -> str:
@@ -121,66 +160,104 @@ def cards(
     )
 
 
-def summary(tally: Tally, rate: float, *, labeled: bool) -> Table:
+def cards_of(found: Inputs, table: batch.Table) -> Columns:
+    """The cards of the images that could be read."""
+    good = [n for n in range(found.n) if n not in (table.errors or ())]
+    source = Source(found.read(0, found.n).images[good], [table.names[n] for n in good])
+    answers = Answers(*(part[good] for part in table.answers))
+    return cards(source, answers, None if table.labels is None else table.labels[good])
+
+
+def answer_lines(table: batch.Table) -> Iterator[str]:
+    """A line for each picture: its name and digit, and the label where that is another."""
+    if isinstance(table.names, Numbered):  # images of an array, of which there may be millions
+        return
+    labels = table.answers.digits if table.labels is None else table.labels
+    for n, (name, digit) in enumerate(zip(table.names, table.answers.digits, strict=True)):
+        if n in (table.errors or ()):
+            continue
+        mark = "" if labels[n] == digit else f"  ✗ {labels[n]}"
+        yield f"{printable(name)}  {digit}{mark}"
+
+
+def summary(tally: batch.Tally, rate: float, *, labeled: bool) -> tables.Table:
     """Summarizes many answers: number, accuracy, throughput, device."""
-    table = Table.grid(padding=(0, 2))
+    table = tables.Table.grid(padding=(0, 2))
     table.add_row("images", f"{tally.rows:,}")
     read = tally.rows - tally.unread
     if tally.unread:
         table.add_row("skipped", f"[bold red]{tally.unread:,}[/]")
     if labeled and read:
         share = 100 * tally.right / read
-        table.add_row("read rightly", f"[bold]{share:.2f} %[/] ({tally.right:,})")
+        table.add_row("correct", f"[bold]{share:.2f} %[/] ({tally.right:,})")
     if rate:
         table.add_row("speed", f"{rate:,.0f} images a second")
     table.add_row("device", jax.devices()[0].device_kind)
     return table
 
 
-def learning(history: History, epochs: int, seconds: float) -> Table:
-    """A run's progress: the epoch, the accuracy, and the curves of both scores."""
-    done = len(history.cost)
-    left = seconds / done * (epochs - done)
-    cost, read, what = _means(history)
-    table = Table.grid(padding=(0, 4, 0, 0))
-    table.add_row(
-        f"epoch [bold]{done}[/] of {epochs}", f"{seconds:.0f} s, {left:.0f} s left" if left else ""
-    )
-    table.add_row(
-        f"cost [bold]{cost[-1]:.4f}[/]", f"reads [bold]{100 * read[-1]:.2f} %[/] of {what}"
-    )
-    table.add_row(Text(curve(np.log(np.maximum(cost, 1e-9))), "red"), Text(curve(read), "green"))
-    table.add_row(*(f"[dim]from {a.min():.4f} to {a.max():.4f}" for a in (cost, read)))
-    return table
+class Learning(NamedTuple):
+    """A run's progress: the epoch, the accuracy, and the curves of both scores.
+
+    Attributes:
+        progress: of the run.
+        epochs: how many there will be.
+    """
+
+    progress: Progress
+    epochs: int
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        history, seconds = self.progress.history, self.progress.seconds
+        done = len(history.cost)
+        left = seconds / done * (self.epochs - done)
+        cost, right, what = _means(history)
+        width = min(40, options.max_width)
+        yield Text(f"epoch {done} of {self.epochs}, {seconds:.0f} s, {left:.0f} s left")
+        yield Columns(
+            [
+                Group(
+                    Text.assemble("cost ", (f"{cost[-1]:.4f}", "bold")),
+                    Text(curve(np.log(np.maximum(cost, 1e-9)), width=width), "red"),
+                    Text(f"from {cost.min():.4f} to {cost.max():.4f}", "dim"),
+                ),
+                Group(
+                    Text.assemble((f"{100 * right[-1]:.2f} %", "bold"), f" of {what} correct"),
+                    Text(curve(right, width=width), "green"),
+                    Text(f"from {right.min():.4f} to {right.max():.4f}", "dim"),
+                ),
+            ],
+            padding=(0, 4),
+        )
 
 
 def epoch_line(history: History, epochs: int) -> str:
     """The progress as one line, for a log."""
-    cost, read, what = _means(history)
+    cost, right, what = _means(history)
     so_far = f"epoch {len(cost)} of {epochs}: cost {cost[-1]:.4f}"
-    return f"{so_far}, reads {100 * read[-1]:.2f} % of {what}"
+    return f"{so_far}, {100 * right[-1]:.2f} % of {what} correct"
 
 
 def _means(history: History) -> tuple[NDArray[Any], NDArray[Any], str]:
     """Mean cost and accuracy by epoch, of members that have not diverged, and of which images."""
-    share, what = history.accuracy, "images learned from"
+    share, what = history.accuracy, "training images"
     if history.held_out is not None:
-        share, what = history.held_out.accuracy, "images held out"
+        share, what = history.held_out.accuracy, "validation images"
     alive = np.isfinite(history.cost)
     n = np.maximum(alive.sum(1), 1)
-    cost, read = (np.where(alive, a, 0).sum(1) / n for a in (history.cost, share))
-    return cost, read, what
+    cost, right = (np.where(alive, a, 0).sum(1) / n for a in (history.cost, share))
+    return cost, right, what
 
 
 def _card(
     name: str, image: Picture, digit: int, activations: NDArray[Any], label: int | None
-) -> Table:
+) -> tables.Table:
     style = "bold green" if label in (None, digit) else "bold red"
     bars = [
         Text(f"{n} {bar(a)}", style if n == digit else "blue") for n, a in enumerate(activations)
     ]
     mark = "" if label is None else "  ✓" if label == digit else f"  ✗ {label}"
-    table = Table.grid(padding=(0, 1, 0, 0))
+    table = tables.Table.grid(padding=(0, 1, 0, 0))
     table.add_column(width=28)
     table.add_column(width=10)
     table.add_row(Text(printable(name)[-28:], "dim"), Text(f"→ {digit}{mark}", style))

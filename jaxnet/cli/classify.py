@@ -1,151 +1,164 @@
 """`jaxnet classify`: classifies images in files, or ten synthetic digits."""
 
-import time
-from collections.abc import Callable, Generator
-from contextlib import closing, contextmanager
+import sys
 from pathlib import Path
-from threading import Event
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
-from rich.text import Text
 
-from jaxnet import batch
-from jaxnet._util.arguments import ArgumentError
-from jaxnet.cli import _terminal
-from jaxnet.cli._networks import Weights, file_of
-from jaxnet.cli._synthetic import ten_drawn_digits
-from jaxnet.data import Inputs, Rows, Source, open_inputs
-from jaxnet.formats import load
-from jaxnet.inference import PRECISIONS, Answers
+from jaxnet.cli._options import Labels, Overwrite, Quiet, Weights, file_of
 
+EXAMPLES = (
+    "jaxnet classify photo.png",
+    "jaxnet classify scans/ 'more/**/*.jpg' --on-error skip",
+    "jaxnet classify digits.npy --labels labels.npy --output answers.csv",
+    "cat digits.npy | jaxnet classify - --output - --format jsonl",
+)
 FEW = 20  # up to this many images are shown individually; more are summarized
-SECONDS = 10  # between progress lines, without a terminal
 
 
 def command(
     inputs: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[INPUT]...",
+            metavar="INPUT",
             help="IDX, .npy and Parquet files, pictures, folders of pictures, patterns such as "
             "'scans/**/*.png', or - for standard input; by default, ten synthetic digits.",
         ),
     ] = None,
     weights: Weights = None,
-    labels: Annotated[Path | None, typer.Option(help="Their labels: an IDX or .npy file.")] = None,
+    labels: Labels = None,
     output: Annotated[
         str | None,
         typer.Option(
             metavar="PATH",
-            help=f"Write one row per image: to a {', '.join(batch.ENDINGS)} file or, if the name "
-            "has no ending or ends in /, to a folder of shards.",
+            help="Write one row per image: to a .csv, .jsonl, .parquet or .npy file; to a folder "
+            "of shards, if the name has no ending or ends in /; or to standard output, if it is -.",
         ),
     ] = None,
+    overwrite: Overwrite = False,
     form: Annotated[
-        str, typer.Option("--format", help=f"Format of shards: one of {', '.join(batch.ENDINGS)}.")
-    ] = ".parquet",
-    shard_size: Annotated[int, typer.Option(help="Rows per shard.")] = 1_000_000,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted job.")] = False,
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="ENDING",
+            help="The format of shards, by default parquet, or of standard output, by default csv: "
+            "csv, jsonl, parquet or npy.",
+        ),
+    ] = None,
+    shard_size: Annotated[
+        int | None, typer.Option(metavar="ROWS", help="Rows per shard; by default, a million.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue an interrupted job in a folder of shards.")
+    ] = False,
     on_error: Annotated[
-        str, typer.Option(help="If an image cannot be read: stop, or skip it and mark its row.")
+        str,
+        typer.Option(
+            metavar="ACTION",
+            help="At an image that cannot be read: stop, or skip it and mark its row.",
+        ),
     ] = "stop",
     precision: Annotated[
-        str, typer.Option(help=f"Precision of the first layer: one of {', '.join(PRECISIONS)}.")
+        str,
+        typer.Option(
+            metavar="TYPE", help="Precision of the first layer: float32, bfloat16 or int8."
+        ),
     ] = "float32",
     brightest: Annotated[
-        bool, typer.Option("--brightest", help="Write only the largest activation.")
+        bool, typer.Option("--brightest", help="Write only the largest activation of each image.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one line of JSON per image.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Classify handwritten digits."""
-    ending = form if form.startswith(".") else f".{form}"
-    if output is not None:
-        batch.check_output(output, inputs or [], [labels, weights], format=ending, resume=resume)
-    elif resume:
-        raise ArgumentError("resume", "only a folder of shards can be resumed; pass --output.")
+    import time
+    from contextlib import ExitStack, closing
+
+    from rich.text import Text
+
+    from jaxnet import batch
+    from jaxnet._util import interrupts
+    from jaxnet._util.arguments import ArgumentError
+    from jaxnet.cli import _synthetic, _terminal
+    from jaxnet.cli._progress import progress
+    from jaxnet.data import open_inputs
+    from jaxnet.formats import load
+
+    piped = output == "-"
+    folder = output if output is not None and not piped and batch.is_folder(output) else None
+    for name, given, fits, use in (
+        ("format", form, folder or piped, "a folder of shards and standard output"),
+        ("shard_size", shard_size is not None, folder, "a folder of shards"),
+        ("resume", resume, folder, "a folder of shards"),
+        ("overwrite", overwrite, output and not folder and not piped, "an output file"),
+        ("brightest", brightest, output or json, "--output and --json"),
+        ("quiet", quiet, output, "--output"),
+        ("json", json and piped, False, "a job that does not write to standard output"),
+    ):
+        if given and not fits:
+            raise ArgumentError(name, f"is for {use} only.")
     if labels and not inputs:
         raise ArgumentError("labels", "needs input images.")
-    folder = output if output is not None and batch.is_folder(output) else None
-    found, known = (open_inputs(inputs, without=folder), labels) if inputs else _synthetic()
-    few = found.n <= FEW
-    show = few and not json and output is None
+    ending = f".{(form or ('csv' if piped else 'parquet')).lower().removeprefix('.')}"
+    if piped:
+        batch.check_ending(f"standard output{ending}")
+    elif output is not None:
+        others = [labels, weights]
+        batch.check_output(
+            output, inputs or [], others, format=ending, resume=resume, overwrite=overwrite
+        )
+    found, known = (open_inputs(inputs, without=folder), labels) if inputs else _synthetic.inputs()
+    err = _terminal.console(stderr=True)
+    if not found.n and not quiet:
+        err.print(Text(f"{_terminal.printable(', '.join(inputs or []))}: no images"))
+    show = found.n <= FEW and not json and output is None
+    params, spec = load(file_of(weights))
     job = batch.open_job(
-        *load(file_of(weights)),
-        found,
-        known,
-        precision=precision,
-        brightest=brightest and not show,
-        on_error=on_error,
+        *(params, spec, found, known), precision=precision, brightest=brightest, on_error=on_error
     )
-    running = batch.steps(job, output, format=ending, shard_size=shard_size, resume=resume)
-
+    target = sys.stdout.buffer if piped else output
+    running = batch.steps(
+        job,
+        target,
+        format=ending,
+        shard_size=1_000_000 if shard_size is None else shard_size,
+        resume=resume,
+    )
     batch.warm(job)
-    began, tally, err = time.perf_counter(), batch.Tally(), Console(stderr=True)
-    before = 0  # rows that an earlier run had written
-    with closing(running), _progress(err, found.n, hidden=few or json) as advance:
+    began, tally, before = time.perf_counter(), batch.Tally(), 0
+    hidden = found.n <= FEW or json or quiet
+    with ExitStack() as stack:
+        stack.enter_context(closing(running))
+        advance = stack.enter_context(progress(err, found.n, hidden=hidden))
+        if folder:
+            stack.enter_context(interrupts.undone(lambda: _say_how_to_go_on(folder)))
         for tally, table in running:
-            advance(tally.rows)
-            if table is None:
+            if table is None:  # what an earlier run had written
                 before = tally.rows
+            advance(tally.rows, before)
+            if table is None:
                 continue
             for error in (table.errors or {}).values():
                 err.print(Text(_terminal.printable(f"skipped: {error}")), soft_wrap=True)
             for line in batch.json_lines(table) if json else ():
                 typer.echo(line, nl=False)
+            if output is None and not json and not show:
+                for line in _terminal.answer_lines(table):
+                    typer.echo(line)
             if show:
-                _show(found, table)
-    if not json and not show:
-        rate = (tally.rows - before) / (time.perf_counter() - began)
-        Console().print(_terminal.summary(tally, rate, labeled=known is not None))
-
-
-def _show(found: Inputs, table: batch.Table) -> None:
-    """Prints a card for each image that could be read."""
-    good = [n for n in range(found.n) if n not in (table.errors or ())]
-    source = Source(found.read(0, found.n).images[good], [table.names[n] for n in good])
-    answers = Answers(*(part[good] for part in table.answers))
-    labels = None if table.labels is None else table.labels[good]
-    Console().print(_terminal.cards(source, answers, labels))
-
-
-def _synthetic() -> tuple[Inputs, NDArray[Any]]:
-    source, digits = ten_drawn_digits()
-
-    def read(start: int, stop: int, _: Event | None = None) -> Rows:
-        return Rows(source.images[start:stop], source.names[start:stop], {})
-
-    return Inputs(len(digits), read, [{"drawn": len(digits), "at": time.time_ns()}]), digits
-
-
-@contextmanager
-def _progress(console: Console, n: int, *, hidden: bool) -> Generator[Callable[[int], None]]:
-    """A progress bar with rate and time left; without a terminal, an occasional line."""
-    began, said = time.perf_counter(), time.perf_counter()
-    before: int | None = None  # rows at the start
-
-    def pace(rows: int) -> str:
-        nonlocal before
-        before = rows if before is None else before
-        rate = (rows - before) / (time.perf_counter() - began)
-        left = f", {(n - rows) / rate:,.0f} s left" if rate else ""
-        return f"{rows:,} of {n:,} images, {rate:,.0f} a second{left}"
-
-    if console.is_terminal and not hidden:
-        columns = (BarColumn(), TextColumn("{task.description}"))
-        with Progress(*columns, console=console, transient=True) as progress:
-            task = progress.add_task("", total=n)
-            yield lambda rows: progress.update(task, completed=rows, description=pace(rows))
+                _terminal.console().print(_terminal.cards_of(found, table))
+    if quiet or json or show or not found.n:
         return
+    rate = (tally.rows - before) / (time.perf_counter() - began)
+    out = err if piped else _terminal.console()
+    out.print(_terminal.summary(tally, rate, labeled=known is not None))
+    if output is not None and not piped:
+        typer.echo(_terminal.printable(output))
 
-    def line(rows: int) -> None:
-        nonlocal said
-        text = pace(rows)
-        if not hidden and time.perf_counter() - said > SECONDS:
-            said = time.perf_counter()
-            console.print(text, highlight=False, soft_wrap=True)
 
-    yield line
+def _say_how_to_go_on(folder: str) -> None:
+    from jaxnet._util import interrupts
+
+    if Path(folder).exists():
+        interrupts.say("Interrupted; run the same command with --resume to continue.")

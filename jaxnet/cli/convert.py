@@ -6,30 +6,50 @@ from typing import Annotated
 
 import typer
 
-from jaxnet._util.files import check_free
-from jaxnet.cli._terminal import printable
-from jaxnet.formats import convert
-from jaxnet.network import SQUASHES
+from jaxnet.cli._options import SQUASHES, Overwrite, Quiet
+
+EXAMPLES = (
+    "jaxnet convert digits.onnx digits.safetensors",
+    "jaxnet convert model.pt digits.safetensors --squash relu --last-squash identity",
+)
 
 
 def command(
     network: Annotated[Path, typer.Argument(metavar="INPUT", help="The network to read.")],
     output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="The file to write.")],
+    overwrite: Overwrite = False,
     squash: Annotated[
         str | None,
-        typer.Option(help=f"Where the input does not say: one of {', '.join(SQUASHES)}."),
+        typer.Option(
+            metavar="NAME",
+            help="The hidden layers' activation function, where INPUT does not say: one of "
+            f"{SQUASHES}.",
+        ),
     ] = None,
     last_squash: Annotated[
-        str | None, typer.Option(help="The same of the last layer; identity, if there is none.")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="The last layer's, likewise; identity, if there is none."
+        ),
     ] = None,
     pytorch: Annotated[
-        bool, typer.Option("--pytorch", help="Name a .safetensors' arrays as PyTorch does.")
+        bool,
+        typer.Option("--pytorch", help="Name the arrays of a .safetensors file as PyTorch does."),
     ] = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Convert a network between .safetensors (jaxnet's or PyTorch's), .onnx, .pt and .keras."""
+    """Convert a network from one file format to another.
+
+    The formats are .safetensors (jaxnet's or PyTorch's), .onnx, .pt and .keras.
+    """
+    from jaxnet._util.files import check_free
+    from jaxnet.cli._terminal import printable
+    from jaxnet.formats import convert
+
     convert.check_ending(output, pytorch=pytorch)
-    check_free(output, [network])
+    check_free(output, [network], overwrite=overwrite)
     os.environ.setdefault("KERAS_BACKEND", "jax")  # its default needs TensorFlow
     params, about = convert.read(network, squash=squash, last_squash=last_squash)
     convert.write(output, params, about, pytorch=pytorch)
-    typer.echo(printable(str(output)))
+    if not quiet:
+        typer.echo(printable(str(output)))

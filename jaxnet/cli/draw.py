@@ -6,86 +6,111 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import typer
-from rich.console import Console, RenderableType
 
-from jaxnet import inference
-from jaxnet._util.arguments import ArgumentError, check_choice
-from jaxnet._util.files import FileError, check_free, replacing
-from jaxnet._util.palette import PAIRS
-from jaxnet.cli import _blocks
-from jaxnet.cli._networks import Weights, file_of
-from jaxnet.cli._synthetic import ten_drawn_digits
-from jaxnet.data import read_images, read_labels, to_float32
-from jaxnet.formats import load
+from jaxnet.cli._options import FIGURES, Colors, Labels, Overwrite, Quiet, Weights, file_of
+
+EXAMPLES = (
+    "jaxnet draw weights",
+    "jaxnet draw saliency photo.png --output saliency.png",
+    "jaxnet draw misread digits.npy --labels labels.npy --output misread.png",
+)
 
 
 class Plot(NamedTuple):
     """A plot that has the same name in `jaxnet.plot`.
 
     Attributes:
-        takes: the options that it takes besides --weights, --output and --colors.
-        in_terminal: draws it in a terminal; None if it needs a file.
+        takes: the options that it takes besides --weights, --output, --overwrite and --quiet.
+        in_terminal: whether the terminal shows it too, by a function of the same name in `_blocks`.
         endings: of the files that it is drawn to.
     """
 
     takes: tuple[str, ...]
-    in_terminal: Callable[..., RenderableType] | None
-    endings: tuple[str, ...] = (".png", ".svg", ".pdf")
+    in_terminal: bool = True
+    endings: tuple[str, ...] = FIGURES
 
 
 # To add a plot, write it in `jaxnet/plot`, export it there, and give it a line here.
 PLOTS: Mapping[str, Plot] = {
-    "image": Plot(("input", "index"), _blocks.image),
-    "activations": Plot(("input", "index"), _blocks.activations),
-    "weights": Plot(("layer", "neuron"), _blocks.weights),
-    "network": Plot(("input", "index"), None),
-    "contributions": Plot(("input", "index", "layer", "neuron"), _blocks.contributions),
-    "exciting": Plot(("layer", "neuron", "natural"), _blocks.exciting),
-    "saliency": Plot(("input", "index", "neuron"), _blocks.saliency),
-    "confusion": Plot(("input", "labels"), None),
-    "misread": Plot(("input", "labels"), None),
-    "flow": Plot(("input", "index"), None, (".gif",)),
+    "image": Plot(("input", "index")),
+    "activations": Plot(("input", "index", "colors")),
+    "weights": Plot(("layer", "neuron", "colors")),
+    "network": Plot(("input", "index", "colors"), in_terminal=False),
+    "contributions": Plot(("input", "index", "layer", "neuron", "colors")),
+    "exciting": Plot(("layer", "neuron", "natural")),
+    "saliency": Plot(("input", "index", "neuron", "colors")),
+    "confusion": Plot(("input", "labels"), in_terminal=False),
+    "misread": Plot(("input", "labels"), in_terminal=False),
+    "flow": Plot(("input", "index", "colors"), in_terminal=False, endings=(".gif",)),
 }
 
 
 def command(
-    what: Annotated[str, typer.Argument(metavar="WHAT", help=f"One of {', '.join(PLOTS)}.")],
+    what: Annotated[
+        str, typer.Argument(metavar="WHAT", help=f"The plot: one of {', '.join(PLOTS)}.")
+    ],
     images: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[INPUT]", help="Images, as for `classify`; by default, ten synthetic digits."
+            metavar="INPUT", help="Images, as for `classify`; by default, ten synthetic digits."
         ),
     ] = None,
     weights: Weights = None,
-    labels: Annotated[Path | None, typer.Option(help="Their labels: an IDX or .npy file.")] = None,
+    labels: Labels = None,
     output: Annotated[
         Path | None,
-        typer.Option(help="A .png, .svg or .pdf file, for flow .gif; by default, the terminal."),
+        typer.Option(
+            metavar="FILE",
+            help="The .png, .svg or .pdf file to draw to, for flow a .gif; by default, the "
+            "terminal.",
+        ),
     ] = None,
-    index: Annotated[int | None, typer.Option(help="Which image, from 0.")] = None,
-    layer: Annotated[int | None, typer.Option(help="Which layer; 1 is the first hidden.")] = None,
+    overwrite: Overwrite = False,
+    index: Annotated[
+        int | None, typer.Option(metavar="N", help="Which of the images to draw, from 0.")
+    ] = None,
+    layer: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Which layer to draw; 1 is the first hidden layer."),
+    ] = None,
     neuron: Annotated[
-        int | None, typer.Option(help="Which neuron of the layer, from 0; for saliency, the digit.")
+        int | None,
+        typer.Option(
+            metavar="N", help="Which neuron of the layer, from 0; for saliency, the digit."
+        ),
     ] = None,
     natural: Annotated[
         bool,
         typer.Option("--natural", help="Search the exciting image among drawn digits and strokes."),
     ] = False,
-    colors: Annotated[str, typer.Option(help=f"One of {', '.join(PAIRS)}.")] = "video",
+    colors: Colors = None,
+    quiet: Quiet = False,
 ) -> None:
-    """Draw a network: its weights, its neurons, and why it answers as it does."""
+    """Draw a network: what it sees, and why it answers so."""
+    from jaxnet import inference
+    from jaxnet._util.arguments import ArgumentError, check_choice
+    from jaxnet._util.files import check_free, replacing
+    from jaxnet._util.palette import PAIRS
+    from jaxnet.cli import _blocks, _synthetic, _terminal
+    from jaxnet.data import read_images, read_labels, to_float32
+    from jaxnet.formats import load
+
     options = {"input": images, "labels": labels, "index": index, "layer": layer, "neuron": neuron}
-    options["natural"] = natural or None
+    options |= {"natural": natural or None, "colors": colors}
     _check(what, [name for name, value in options.items() if value is not None], output)
+    for name, has in (("overwrite", overwrite), ("quiet", quiet)):
+        if has and not output:
+            raise ArgumentError(name, "is for --output only.")
     if output:
-        check_free(output, [images, labels, weights])
-    check_choice(PAIRS, colors, "colors")
+        check_free(output, [images, labels, weights], overwrite=overwrite)
+    if colors:
+        check_choice(PAIRS, colors, "colors")
     params, spec = load(file_of(weights))
     plot, at = PLOTS[what], index or 0
     given: dict[str, Any] = {"params": params, **spec.squashes, "colors": colors}
     given |= {"layer": layer, "neuron": neuron, "natural": natural, "path": output}
     if "input" in plot.takes:
-        seen = (read_images(images) if images else ten_drawn_digits()[0]).images
+        seen = (read_images(images) if images else _synthetic.ten_drawn_digits()[0]).images
         if not 0 <= at < len(seen):
             raise ArgumentError("index", f"expected 0 to {len(seen) - 1:,}; got {at}.")
         given |= {"images": seen, "x": to_float32(seen[at])}
@@ -93,19 +118,23 @@ def command(
         given["labels"] = read_labels(labels)
         given["answers"] = inference.classify(params, given["images"], **spec.squashes)
     if not output:
-        assert plot.in_terminal
-        Console().print(_call(plot.in_terminal, given))
+        _terminal.console().print(_call(getattr(_blocks, what), given))
         return
     from jaxnet import plot as plots  # imports matplotlib, which takes a while
 
     figure = _call(getattr(plots, what), given)
     if figure is not None:  # an animation has been written already
         with replacing(output) as file:
-            figure.savefig(file, format=output.suffix[1:], dpi=150)
+            figure.savefig(file, format=output.suffix[1:].lower(), dpi=150)
+    if not quiet:
+        typer.echo(_terminal.printable(str(output)))
 
 
 def _check(what: str, given: Collection[str], output: Path | None) -> None:
     """Raises for an unknown plot, an option that it does not take, or one that is missing."""
+    from jaxnet._util.arguments import ArgumentError
+    from jaxnet._util.files import FileError
+
     if what not in PLOTS:
         raise ValueError(f"Expected to draw one of {', '.join(PLOTS)}; got {what} instead.")
     takes, in_terminal, endings = PLOTS[what]
@@ -116,11 +145,11 @@ def _check(what: str, given: Collection[str], output: Path | None) -> None:
             raise ArgumentError(option, f"{what} does not take this option.")
     if "labels" in takes and not {"input", "labels"} <= {*given}:
         raise ValueError(f"{what} needs images and their labels: INPUT and --labels.")
-    if not output and in_terminal is None:
+    if not output and not in_terminal:
         raise ValueError(
             f"{what} is drawn to a file, not in a terminal: --output {what}{endings[0]}"
         )
-    if output and output.suffix not in endings:
+    if output and output.suffix.lower() not in endings:
         raise FileError(
             f"{output}: {what} is drawn to {' or '.join(endings)}, not {output.suffix or 'this'}."
         )

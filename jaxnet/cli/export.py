@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import Annotated
 
-import jax
-import numpy as np
 import typer
 
-from jaxnet._util.files import FileError, check_free, replacing
-from jaxnet.cli._networks import Weights, file_of
-from jaxnet.cli._terminal import printable
-from jaxnet.formats import load, onnx, stablehlo
+from jaxnet.cli._options import Overwrite, Quiet, Weights, file_of
+
+EXAMPLES = (
+    "jaxnet export digits.onnx",
+    "jaxnet export digits.stablehlo --uint8 --weights network.safetensors",
+)
 
 
 def command(
@@ -18,25 +18,42 @@ def command(
         Path, typer.Argument(metavar="OUTPUT", help="The file to write: .onnx or .stablehlo.")
     ],
     weights: Weights = None,
+    overwrite: Overwrite = False,
     uint8: Annotated[
         bool, typer.Option("--uint8", help="Take images as bytes, not as floats from 0 to 1.")
     ] = False,
     batch: Annotated[
-        int | None, typer.Option(help="Images at a time.", show_default="any number")
+        int | None,
+        typer.Option(
+            metavar="IMAGES", help="A fixed number of images per call; by default, any number."
+        ),
     ] = None,
+    quiet: Quiet = False,
 ) -> None:
-    """Export the network as a program that runs without jaxnet: in ONNX Runtime or JAX."""
-    if output.suffix not in (".onnx", ".stablehlo"):
+    """Export the network as an ONNX or StableHLO program.
+
+    It runs without jaxnet: in ONNX Runtime or in JAX.
+    """
+    import jax
+    import numpy as np
+
+    from jaxnet._util.files import FileError, check_free, replacing
+    from jaxnet.cli._terminal import printable
+    from jaxnet.formats import load, onnx, stablehlo
+
+    ending = output.suffix.lower()
+    if ending not in (".onnx", ".stablehlo"):
         raise FileError(f"{output}: networks are exported to .onnx or .stablehlo; name it so.")
-    check_free(output, [weights])
+    check_free(output, [weights], overwrite=overwrite)
     params, about = load(file_of(weights))
     dtype = np.uint8 if uint8 else np.float32
     squashes = {"squash": about.squash, "last_squash": about.last_squash}
-    if output.suffix == ".onnx":
+    if ending == ".onnx":
         content = onnx.export(params, **squashes, notes=about.notes, image_dtype=dtype, batch=batch)
     else:
         jax.config.update("jax_traceback_in_locations_limit", 0)  # no folder's name in the file
         content = stablehlo.export(params, **squashes, image_dtype=dtype, batch=batch)
     with replacing(output) as file:
         file.write(content)
-    typer.echo(printable(str(output)))
+    if not quiet:
+        typer.echo(printable(str(output)))

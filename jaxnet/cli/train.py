@@ -5,78 +5,117 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.live import Live
-from rich.text import Text
 
-from jaxnet import runs
-from jaxnet._util.arguments import ArgumentError
-from jaxnet._util.files import FileError, replacing
-from jaxnet.cli import _terminal
-from jaxnet.network import SQUASHES
+from jaxnet.cli._options import SQUASHES, Quiet
 
-DEFAULTS = runs.Options()
+EXAMPLES = (
+    "jaxnet train",
+    "jaxnet train drawn --epochs 3 --ensemble 4 --augment both --output mine.safetensors",
+    "jaxnet train images.npy labels.npy --sizes 784-32-10 --squash relu --resume",
+)
 
 
 def command(
     data: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[DATA]...",
-            help="mnist, drawn (synthetic digits), or two files, images and labels.",
-            show_default="mnist",
+            metavar="DATA",
+            help="What to train on: mnist (the default), drawn (synthetic digits), or two files, "
+            "images and labels.",
         ),
     ] = None,
     output: Annotated[
         Path,
-        typer.Option(help="The network's file; the record and the curves are saved beside it."),
+        typer.Option(
+            metavar="FILE",
+            help="The network's .safetensors file; the record and the curves are saved beside it.",
+        ),
     ] = Path("network.safetensors"),
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an existing network.")
     ] = False,
-    sizes: Annotated[str, typer.Option(help="Layer sizes, input first.")] = "-".join(
-        map(str, DEFAULTS.sizes)
-    ),
+    sizes: Annotated[
+        str, typer.Option(metavar="SIZES", help="Neurons of each layer, pixels first.")
+    ] = "784-16-16-10",
     squash: Annotated[
-        str, typer.Option(help=f"Activation function: one of {', '.join(SQUASHES)}.")
-    ] = DEFAULTS.squash,
+        str,
+        typer.Option(
+            metavar="NAME", help=f"The hidden layers' activation function: one of {SQUASHES}."
+        ),
+    ] = "sigmoid",
     cost: Annotated[
-        str, typer.Option(help=f"Cost: one of {', '.join(runs.COSTS)}.")
-    ] = DEFAULTS.cost,
+        str, typer.Option(metavar="NAME", help="The cost: cross-entropy or quadratic.")
+    ] = "cross-entropy",
     optimizer: Annotated[
-        str, typer.Option(help=f"One of {', '.join(runs.OPTIMIZERS)}.")
-    ] = DEFAULTS.optimizer,
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="The optimizer: one of adam, adamw, lion, momentum, muon, nadam, rmsprop, sgd.",
+        ),
+    ] = "adam",
     schedule: Annotated[
-        str, typer.Option(help=f"Learning-rate schedule: one of {', '.join(runs.SCHEDULES)}.")
-    ] = DEFAULTS.schedule,
-    rate: Annotated[float, typer.Option(help="Initial learning rate.")] = DEFAULTS.rate,
-    epochs: Annotated[int, typer.Option(help="Passes over the images.")] = DEFAULTS.epochs,
-    batch_size: Annotated[int, typer.Option(help="Images per step.")] = DEFAULTS.batch_size,
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="How the learning rate changes during training: constant, cosine or linear.",
+        ),
+    ] = "cosine",
+    rate: Annotated[
+        float, typer.Option(metavar="NUMBER", help="The learning rate at the start.")
+    ] = 0.01,
+    epochs: Annotated[int, typer.Option(metavar="N", help="Passes over the images.")] = 15,
+    batch_size: Annotated[int, typer.Option(metavar="N", help="Images per step.")] = 100,
     augment: Annotated[
-        str, typer.Option(help=f"Data augmentation: one of {', '.join(runs.AUGMENTS)}.")
-    ] = DEFAULTS.augment,
+        str,
+        typer.Option(metavar="NAME", help="Data augmentation: none, affine, elastic or both."),
+    ] = "none",
     penalty: Annotated[
         str,
         typer.Option(
-            help="Penalty that makes the first layer easier to read: "
-            f"one of {', '.join(runs.PENALTIES)}."
+            metavar="NAME",
+            help="A penalty that makes the first layer easier to read: none, smoothness, sparsity "
+            "or locality.",
         ),
-    ] = DEFAULTS.penalty,
+    ] = "none",
     strength: Annotated[
-        float, typer.Option(help="What the penalty is multiplied by.")
-    ] = DEFAULTS.strength,
-    seed: Annotated[int, typer.Option(help="Determines all random numbers.")] = DEFAULTS.seed,
+        float | None,
+        typer.Option(
+            metavar="NUMBER", help="What the penalty is multiplied by; by default, 0.001."
+        ),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="The seed of all random numbers of this run.")
+    ] = 0,
     ensemble: Annotated[
-        int, typer.Option(help="Networks to train side by side; the best is saved.")
-    ] = DEFAULTS.ensemble,
+        int,
+        typer.Option(metavar="N", help="Networks to train side by side; the best is saved."),
+    ] = 1,
     held_out: Annotated[
-        float, typer.Option(help="Fraction of the images used only for validation.")
-    ] = DEFAULTS.held_out,
+        float,
+        typer.Option(metavar="SHARE", help="The share of the images used only for validation."),
+    ] = 0.1,
+    quiet: Quiet = False,
 ) -> None:
-    """Train a network and show its learning curve; can be interrupted and resumed."""
+    """Train a network and show its learning curve.
+
+    An interrupted run continues with --resume, and ends with the same weights to the last bit.
+    """
+    from contextlib import ExitStack
+
+    from rich.live import Live
+    from rich.text import Text
+
+    from jaxnet import runs
+    from jaxnet._util import interrupts
+    from jaxnet._util.arguments import ArgumentError
+    from jaxnet._util.files import FileError, alone, replacing
+    from jaxnet.cli import _terminal
+
     if not re.fullmatch(r"\d+(-\d+)+", sizes):
         raise ArgumentError("sizes", f"expected numbers as in 784-16-16-10; got {sizes}.")
+    if strength is not None and penalty == "none":
+        raise ArgumentError("strength", "has no effect without --penalty.")
     options = runs.Options(
         sizes=tuple(map(int, sizes.split("-"))),
         squash=squash,
@@ -88,7 +127,7 @@ def command(
         batch_size=batch_size,
         augment=augment,
         penalty=penalty,
-        strength=strength,
+        strength=runs.Options().strength if strength is None else strength,
         seed=seed,
         ensemble=ensemble,
         held_out=held_out,
@@ -101,45 +140,55 @@ def command(
     identity = runs.identity(options, images, labels)
     if resume and not checkpoint.exists():
         if runs.is_finished(output, identity):
-            typer.echo(f"{output}: this run is finished.")
+            if not quiet:
+                typer.echo(_terminal.printable(f"{output}: this run is finished."))
             return
         runs.check_output(output, files, replace=overwrite)
-    err, draw_curves = Console(stderr=True), None
+    err, draw_curves = _terminal.console(stderr=True), None
     try:
         from jaxnet.plot import learning_curves as draw_curves
     except ModuleNotFoundError:
-        typer.echo("The curves will not be drawn: pip install 'jaxnet-digits[plot]'", err=True)
+        if not quiet:
+            typer.echo("The curves will not be drawn: pip install 'jaxnet-digits[plot]'", err=True)
+
+    def say_how_to_go_on() -> None:
+        if checkpoint.exists():
+            interrupts.say("Interrupted; run the same command with --resume to continue.")
 
     progress = None
-    try:
-        with Live(console=err, transient=True, auto_refresh=False) as live:
-            for progress in runs.train(options, images, labels, checkpoint, resume=resume):
-                if err.is_terminal:
-                    shown = _terminal.learning(progress.history, epochs, progress.seconds)
-                    live.update(shown, refresh=True)
-                else:
-                    typer.echo(_terminal.epoch_line(progress.history, epochs), err=True)
-    except runs.OtherOptions as error:
-        told = " ".join(f"--{k.replace('_', '-')} {v}" for k, v in error.options.items())
-        raise FileError(
-            f"{checkpoint}: an unfinished run with {told}; pass the same options, or delete it."
-        ) from error
-    except (SystemExit, KeyboardInterrupt):
-        if checkpoint.exists():
-            err.print("Interrupted; run the same command with --resume to continue.")
-        raise
-    assert progress is not None
-    picture = output.with_suffix(".png")
-    if draw_curves:
-        with replacing(picture) as file:
-            draw_curves(progress.history).savefig(file, format="png", dpi=150)
-    else:
-        picture.unlink(missing_ok=True)  # of an earlier run
-    named = _terminal.printable(named)
-    runs.save_run(progress, options, output, trained_on=named, identity=identity)
-    checkpoint.unlink(missing_ok=True)
-    console = Console()
-    console.print(_terminal.learning(progress.history, epochs, progress.seconds))
+    with ExitStack() as stack:
+        stack.enter_context(alone(output))
+        try:
+            with Live(console=err, transient=True, auto_refresh=False) as live:
+                if err.is_terminal and not quiet:
+                    live.update(Text("compiling …"), refresh=True)
+                elif not quiet:
+                    typer.echo("compiling …", err=True)
+                training = runs.train(options, images, labels, checkpoint, resume=resume)
+                with interrupts.undone(say_how_to_go_on):
+                    for progress in training:
+                        if err.is_terminal and not quiet:
+                            live.update(_terminal.Learning(progress, epochs), refresh=True)
+                        elif not quiet:
+                            typer.echo(_terminal.epoch_line(progress.history, epochs), err=True)
+        except runs.OtherOptions as error:
+            told = " ".join(f"--{k.replace('_', '-')} {v}" for k, v in error.options.items())
+            raise FileError(
+                f"{checkpoint}: an unfinished run with {told}; pass the same options, or delete it."
+            ) from error
+        assert progress is not None
+        picture = output.with_suffix(".png")
+        if draw_curves:
+            with replacing(picture) as file:
+                draw_curves(progress.history).savefig(file, format="png", dpi=150)
+        else:
+            picture.unlink(missing_ok=True)  # of an earlier run
+        named = _terminal.printable(named)
+        runs.save_run(progress, options, output, trained_on=named, identity=identity)
+        checkpoint.unlink(missing_ok=True)
+    if quiet:
+        return
+    _terminal.console().print(_terminal.Learning(progress, epochs))
     for path in (output, *map(output.with_suffix, (".json", ".png", ".members"))):
         if path.exists():
-            console.print(Text(_terminal.printable(str(path))))
+            typer.echo(_terminal.printable(str(path)))

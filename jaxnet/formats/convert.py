@@ -41,7 +41,7 @@ def read(
     """
     path = Path(path)
     check_ending(path)
-    params, spec = FORMATS[path.suffix].read(path, squash, last_squash)
+    params, spec = FORMATS[path.suffix.lower()].read(path, squash, last_squash)
     for given, known in ((squash, spec.squash), (last_squash, spec.last_squash)):
         if given not in (None, known):
             raise FileError(f"{path}: the file says {known}, not {given}.")
@@ -76,7 +76,7 @@ def write(
     """
     path = Path(path)
     check_ending(path, pytorch=pytorch)
-    write_file = _write_torch if pytorch else FORMATS[path.suffix].write
+    write_file = _write_torch if pytorch else FORMATS[path.suffix.lower()].write
     write_file(path, params, spec)
 
 
@@ -86,7 +86,7 @@ def check_ending(path: str | os.PathLike[str], *, pytorch: bool = False) -> None
     Example:
         >>> check_ending("digits.onnx")
     """
-    suffix = Path(path).suffix
+    suffix = Path(path).suffix.lower()
     if suffix not in FORMATS:
         raise FileError(
             f"{path}: networks are converted between {', '.join(FORMATS)}, not {suffix or 'this'}."

@@ -157,7 +157,7 @@ def save_state_dict(
         ['0.bias', '0.weight']
     """
     params, spec = with_spec(params, squash, last_squash, notes)
-    if Path(path).suffix == ".safetensors":
+    if Path(path).suffix.lower() == ".safetensors":
         state = {
             f"{2 * n}.{name}": np.ascontiguousarray(array)
             for n, layer in enumerate(params)
@@ -200,7 +200,7 @@ def load_state_dict(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[
     with open_file(path) as file:
         content = file.read()
     try:
-        if Path(path).suffix == ".safetensors":
+        if Path(path).suffix.lower() == ".safetensors":
             with safe_open(os.fspath(path), framework="numpy") as tensors:
                 state = {name: np.asarray(tensors.get_tensor(name)) for name in tensors.keys()}  # noqa: SIM118
                 return state, dict(tensors.metadata() or {})

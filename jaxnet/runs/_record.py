@@ -31,7 +31,7 @@ def check_output(output: Path, inputs: Iterable[str], *, replace: bool) -> None:
         >>> import pathlib, jaxnet
         >>> jaxnet.runs.check_output(pathlib.Path("new.safetensors"), [], replace=False)
     """
-    if output.suffix != ".safetensors":
+    if output.suffix.lower() != ".safetensors":
         raise FileError(f"{output}: networks are saved as .safetensors; use that ending.")
     read = [*map(Path, inputs)]
     check_free(output)

@@ -138,7 +138,7 @@ def test_numbered_names(answers):
 
 
 def test_csv_against_python_csv(answers):
-    names = ["a, b", 'say "a"', "\r", "ü", " ", "'"]
+    names = ["a, b", 'say "a"', "\n", "ü", " ", "'"]
     a = np.ones((6, 2), np.float32)
     table = Table(Answers(np.arange(6), a), names, None, {5: 'why, in "words"'})
     file, expected = io.BytesIO(), io.StringIO(newline="")
@@ -148,6 +148,19 @@ def test_csv_against_python_csv(answers):
     head = ["image", "digit", "activation_0", "activation_1", "error"]
     csv.writer(expected).writerows([head, *rows, ["'", "", "", "", 'why, in "words"']])
     assert file.getvalue().decode() == expected.getvalue()
+
+
+def test_csv_holds_no_formulas(answers):
+    """A spreadsheet runs a cell that begins so; an apostrophe in front makes it text."""
+    names = ["=1+1", "+1", "-1.png", "@a", "\t=1", "\r=1"]
+    errors = {0: '=cmd|" /C calc"!A0'}
+    table = Table(Answers(np.arange(6), -np.ones((6, 2), np.float32)), names, None, errors)
+    with WRITERS[".csv"](file := io.BytesIO(), 6, table) as write:
+        write(table)
+    _, *rows = csv.reader(io.StringIO(file.getvalue().decode(), newline=""))
+    assert [row[0] for row in rows] == [f"'{name}" for name in names]
+    assert rows[0][-1] == f"'{errors[0]}"
+    assert rows[1][1:] == ["1", "-1", "-1", ""]  # numbers are numbers
 
 
 def test_json_without_nan(answers):

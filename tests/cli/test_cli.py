@@ -43,7 +43,7 @@ def test_no_input():
     for digit in range(10):
         assert f"drawn: {digit}" in process.stdout
     assert len(re.findall("→ [0-9]", process.stdout)) == 10
-    assert process.stdout.count("✓") >= 7  # each is read rightly 99 times in 100
+    assert process.stdout.count("✓") >= 7  # each is correct 99 times in 100
     assert "▄██" in process.stdout
     assert process.stderr == ""
 
@@ -85,7 +85,7 @@ def test_many_images(folder):
     process = run("classify", folder / "images.gz", "--labels", folder / "labels.gz")
     assert process.returncode == 0
     assert re.search(r"images +40\b", process.stdout)
-    assert re.search(r"read rightly +(9\d\.\d\d|100\.00) % \((3\d|40)\)", process.stdout)
+    assert re.search(r"correct +(9\d\.\d\d|100\.00) % \((3\d|40)\)", process.stdout)
     assert re.search(r"speed +[\d,]+ images a second", process.stdout)
     assert re.search(r"device +\w+", process.stdout)
 
@@ -96,7 +96,7 @@ def test_mnist_accuracy(mnist, tmp_path):
     write_idx(tmp_path / "images.gz", images.reshape(-1, 28, 28))
     write_idx(tmp_path / "labels.gz", labels)
     process = run("classify", tmp_path / "images.gz", "--labels", tmp_path / "labels.gz")
-    accuracy = float(re.search(r"read rightly +(\d+\.\d\d) %", process.stdout)[1])
+    accuracy = float(re.search(r"correct +(\d+\.\d\d) %", process.stdout)[1])
     assert accuracy >= 96.80
 
 
@@ -188,10 +188,10 @@ def test_version():
         (["classify", "images.gz", "--output", "no/a.csv"], "no/a.csv: there is no folder no"),
         (["classify", "a.csv", "--output", "a.csv"], "a.csv: this is one of the inputs"),
         (["classify", "--labels", "labels.gz"], "--labels: needs input images"),
-        (["classify", "images.gz", "--resume"], "--resume: only a folder of shards can be resumed"),
+        (["classify", "images.gz", "--resume"], "--resume: is for a folder of shards only"),
         (
             ["classify", "images.gz", "--output", "a.csv", "--resume"],
-            "--resume: only a folder of shards",
+            "--resume: is for a folder of shards only",
         ),
         (["classify", "images.gz", "--output", "no/out"], "no/out: there is no folder no"),
         (["classify", "images.gz", "--output", "empty", "--format", "xls"], r"not \.xls"),
@@ -323,7 +323,7 @@ def many(tmp_path_factory):
 def writing(many, output):
     """A process that has begun to write."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "jaxnet", "classify", many, "--output", output],
+        [sys.executable, "-m", "jaxnet", "classify", many, "--output", output, "--overwrite"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

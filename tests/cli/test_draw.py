@@ -50,7 +50,7 @@ def test_every_plot_and_ending(command, tmp_path):
     for what, (takes, *_) in PLOTS.items():
         inputs = ["images.gz", "--labels", "labels.gz"] if "labels" in takes else []
         path = tmp_path / f"{what}{'.gif' if what == 'flow' else '.png'}"
-        assert command(what, *inputs, "--weights", "relu", "--output", path) == ""
+        assert command(what, *inputs, "--weights", "relu", "--output", path) == f"{path}\n"
         with Image.open(path) as picture:
             assert min(picture.size) > 200
             assert len(picture.convert("L").getcolors()) > 20

@@ -112,7 +112,8 @@ def test_picture(command, tmp_path):
         (["--output", "probe.txt"], "a probe is drawn into .png, .svg, .pdf"),
         (["--weights", "small"], "expected a network of 784 pixels; got 4"),
         (["--weights", "missing"], "missing"),
-        (["--colors", "pink"], "one of video, safe"),
+        (["--colors", "pink", "--output", "a.png"], "one of video, safe"),
+        (["--colors", "safe"], "--colors: is for --output only"),
     ],
 )
 def test_mistakes(folder, arguments, says):

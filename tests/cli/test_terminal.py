@@ -106,10 +106,10 @@ def test_summary():
     assert "50.00 % (1)" in shown  # of those that could be read
     assert "4 images a second" in shown
     plain = printed(terminal.summary(Tally(rows=3), 4.0, labeled=False))
-    assert "read rightly" not in plain
+    assert "correct" not in plain
     assert "skipped" not in plain
     nothing = printed(terminal.summary(Tally(rows=1, unread=1), 4.0, labeled=True))
-    assert "read rightly" not in nothing
+    assert "correct" not in nothing
 
 
 def test_summary_of_a_finished_job():
