@@ -11,8 +11,8 @@ network, and `plot` draws it.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # as type checkers take it to be true; `typing` is slow to import
 if TYPE_CHECKING:
     from jaxnet import analysis as analysis
     from jaxnet import batch as batch
@@ -64,7 +64,7 @@ _ORIGIN = {name: module for module, names in _FROM.items() for name in names}
 __all__ = sorted((*_ROOMS, *_ORIGIN))  # pyright: ignore[reportUnsupportedDunderAll]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name in _ROOMS:
         return import_module(f"jaxnet.{name}")
     if name not in _ORIGIN:

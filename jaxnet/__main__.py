@@ -10,7 +10,11 @@ _LONGEST = 280  # characters of a message
 def main() -> None:
     """Runs the command line, which a signal may end at any moment."""
     interrupts.listen()
-    run()
+    try:
+        run()
+    except SystemExit as end:
+        interrupts.leave(end.code if isinstance(end.code, int) else 0)
+    interrupts.leave(0)
 
 
 def run() -> None:
@@ -26,7 +30,12 @@ def run() -> None:
     try:
         from jaxnet.cli import app
 
-        app(prog_name="jaxnet")
+        try:
+            app(prog_name="jaxnet")
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # nobody reads on
+        sys.exit(1)
     except ModuleNotFoundError as error:
         if error.name in ("typer", "rich"):
             _fail("the command line needs typer and rich: pip install 'jaxnet-digits[cli]'")
