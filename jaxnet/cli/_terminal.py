@@ -15,7 +15,7 @@ from rich.text import Text
 
 from jaxnet import batch
 from jaxnet._util.palette import shades
-from jaxnet.data import Inputs, Numbered, Source, to_float32
+from jaxnet.data import Inputs, Source, to_float32
 from jaxnet.inference import Answers
 from jaxnet.runs import Progress
 from jaxnet.training import History
@@ -170,8 +170,6 @@ def cards_of(found: Inputs, table: batch.Table) -> Columns:
 
 def answer_lines(table: batch.Table) -> Iterator[str]:
     """A line for each picture: its name and digit, and the label where that is another."""
-    if isinstance(table.names, Numbered):  # images of an array, of which there may be millions
-        return
     labels = table.answers.digits if table.labels is None else table.labels
     for n, (name, digit) in enumerate(zip(table.names, table.answers.digits, strict=True)):
         if n in (table.errors or ()):

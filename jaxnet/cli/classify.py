@@ -143,7 +143,7 @@ def command(
                 err.print(Text(_terminal.printable(f"skipped: {error}")), soft_wrap=True)
             for line in batch.json_lines(table) if json else ():
                 typer.echo(line, nl=False)
-            if output is None and not json and not show:
+            if found.pictures and output is None and not json and not show:
                 for line in _terminal.answer_lines(table):
                     typer.echo(line)
             if show:

@@ -29,7 +29,7 @@ from jaxnet._util.files import FileError, open_file
 from jaxnet.data import _idx, _npy, _parquet
 from jaxnet.data._arrays import File, Layout, found, read_rows, reopen
 from jaxnet.data._rows import AT_ONCE, Numbered, Part, Rows, at_once, checked, decoded, together
-from jaxnet.data.pictures import SUFFIXES, decode, is_picture
+from jaxnet.data.pictures import SUFFIXES, Room, decode, is_picture
 
 STDIN, STANDARD_INPUT = "-", "standard input"
 _PIECE = 2**20
@@ -46,6 +46,7 @@ class Inputs(NamedTuple):
             time; for folders also their number and names; the digest of the standard input.
         at_once: how many images to read together; fewer for pictures, which take longer.
         floats: the name of a file with floating-point images, if any is known.
+        pictures: whether each image is a file of its own.
     """
 
     n: int
@@ -53,6 +54,7 @@ class Inputs(NamedTuple):
     identity: list[dict[str, Any]]
     at_once: int = AT_ONCE
     floats: str | None = None
+    pictures: bool = False
 
 
 def open_inputs(
@@ -108,6 +110,7 @@ def open_inputs(
         identity,
         min((part.at_once for part in parts), default=AT_ONCE),
         next((part.floats for part in parts if part.floats and part.n), None),
+        all(isinstance(content, File) for content in contents),
     )
 
 
@@ -358,9 +361,9 @@ def _side_by_side(files: Sequence[File]) -> Part:
 def _read_pictures(files: Sequence[File], start: int, stop: int, over: Event | None) -> Rows:
     files = files[start:stop]
 
-    def picture(row: int) -> NDArray[np.float32]:
+    def picture(row: int, room: Room) -> NDArray[np.float32]:
         with reopen(files[row]) as opened:
             opened.seek(0)
-            return decode(opened, files[row].name)
+            return decode(opened, files[row].name, room)
 
     return decoded(picture, [file.name for file in files], over)

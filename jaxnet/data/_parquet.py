@@ -1,14 +1,14 @@
-"""Images in a column of a Parquet file, read one row group at a time.
+"""Images in a column of a Parquet file, read a few thousand rows at a time.
 
-Source of the format: Apache Parquet, whose files are divided into groups of rows. Read by
-pyarrow, which is imported here where it is needed.
+Source of the format: Apache Parquet, whose files are divided into groups of rows, which may be of
+any size. Read by pyarrow, which is imported here where it is needed.
 """
 
+from bisect import bisect_right
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from io import BytesIO
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from threading import Event
 from typing import Any
 
@@ -17,10 +17,24 @@ from numpy.typing import NDArray
 
 from jaxnet._util.files import FileError
 from jaxnet.data._arrays import File, reopen
-from jaxnet.data._rows import Numbered, Part, Rows, at_once, checked, decoded, to_float32, together
+from jaxnet.data._rows import (
+    AT_ONCE,
+    Numbered,
+    Part,
+    Rows,
+    at_once,
+    checked,
+    decoded,
+    to_float32,
+    together,
+)
 from jaxnet.data.pictures import decode, is_picture
 
 MAGIC = b"PAR1"
+_OPTIONS = {"pre_buffer": False, "buffer_size": 2**20, "page_checksum_verification": True}
+_LISTS_AT_ONCE = 1_024  # rows: on the way to bytes, pyarrow takes eight for each
+_TIGHTEST = 1_032  # how far deflate can pack, at best; images are never packed so tightly
+_SMALL = 2**28  # bytes of images that are unpacked from a file of any size
 COLUMNS = ("image", "images", "pixels")
 
 
@@ -32,49 +46,82 @@ def open_parquet(file: File) -> Part:
     as the field `bytes` of a struct, as the data sets of Hugging Face have it.
     """
     *_, parquet = _pyarrow()
-    open_table = partial(parquet.ParquetFile, pre_buffer=False, page_checksum_verification=True)
     with _damage_named(file.name), reopen(file) as opened:
-        table = open_table(opened)
+        table = parquet.ParquetFile(opened, **_OPTIONS)
         metadata, schema = table.metadata, table.schema_arrow
-        sizes = [metadata.row_group(g).num_rows for g in range(metadata.num_row_groups)]
+        groups = [metadata.row_group(g) for g in range(metadata.num_row_groups)]
+        sizes = [group.num_rows for group in groups]
         if min(sizes, default=0) < 0 or sum(sizes) != metadata.num_rows:
             raise FileError(f"{file.name}: this Parquet file is damaged (its numbers of rows).")
-    starts = [0, *accumulate(sizes)]
+        # Of the columns themselves, pyarrow may abort the process over damaged metadata.
+        n_bytes = sum(max(group.total_byte_size, 0) for group in groups)
     column, lists = _column(schema, file.name)
-    held: dict[int, Any] = {}
-
-    def group(g: int) -> Any:
-        if g not in held:
-            held.clear()
-            with _damage_named(file.name), reopen(file) as opened:
-                table = open_table(opened, metadata=metadata).read_row_group(g, columns=[column])
-                if len(table) != sizes[g]:
-                    raise FileError(f"{file.name}: the group of rows {g} is cut short.")
-                held[g] = table.column(0)
-        return held[g]
+    n = sum(sizes)
+    if n * 784 > max(_TIGHTEST * file.size, _SMALL):
+        raise FileError(
+            f"{file.name}: declares {n:,} images in {file.size:,} bytes, more than fit into them."
+        )
+    several = AT_ONCE if lists else at_once(n, n_bytes)
+    held = _Batches(file, metadata, [0, *accumulate(sizes)], column, min(several, _LISTS_AT_ONCE))
 
     def read(start: int, stop: int, over: Event | None = None) -> Rows:
         parts: list[Rows] = []
-        for g, (first, end) in enumerate(pairwise(starts)):
-            at, until = max(start, first), min(stop, end)
-            if at < until:
-                values = group(g).slice(at - first, until - at)
-                parts += _chunks(values, lists, Numbered(file.name, range(at, until)), over)
+        with _damage_named(file.name):
+            for first, batch in held.between(start, stop):
+                names = Numbered(file.name, range(first, first + len(batch)))
+                parts.append(_lists(batch, lists, names) if lists else _bytes(batch, names, over))
         return together(parts)
 
-    part = Part(starts[-1], read, floats=file.name if _of_floats(schema, column) else None)
-    if lists:
-        return part
-    return part._replace(at_once=at_once(part.n, _n_bytes(metadata, column)))
+    return Part(n, read, several, file.name if _of_floats(schema, column) else None)
 
 
-def _chunks(
-    column: Any, lists: tuple[int, ...], names: Numbered, over: Event | None
-) -> Iterator[Rows]:
-    """Yields images chunk by chunk; combined, pictures could exceed Arrow's index range."""
-    for chunk in column.chunks:
-        of_chunk, names = names[: len(chunk)], names[len(chunk) :]
-        yield _lists(chunk, lists, of_chunk) if lists else _bytes(chunk, of_chunk, over)
+class _Batches:
+    """A column in batches of rows, read on from where the last reading ended where it can be."""
+
+    def __init__(
+        self, file: File, metadata: Any, starts: Sequence[int], column: str, size: int
+    ) -> None:
+        self.file, self.metadata, self.starts = file, metadata, starts
+        self.column, self.size = column, size
+        self.batches: Iterator[Any] = iter(())
+        self.batch: Any = None  # the newest, and its first row
+        self.first = 0
+
+    def between(self, start: int, stop: int) -> Iterator[tuple[int, Any]]:
+        """The rows of a range, in pieces, each with the number of its first row."""
+        with reopen(self.file):  # which raises if it has been written to
+            pass
+        if start < self.first or self.batch is None:
+            self._begin(start)
+        while start < stop:
+            end = self.first + len(self.batch)
+            if start < end:
+                until = min(stop, end)
+                yield start, self.batch.slice(start - self.first, until - start)
+                start = until
+            else:
+                self.first, self.batch = end, self._next()
+
+    def _begin(self, start: int) -> None:
+        """Begins with the group of rows that a row is in."""
+        group = bisect_right(self.starts, start) - 1
+        with reopen(self.file) as opened:
+            if isinstance(self.file.place, str):
+                opened = _pyarrow()[0].OSFile(self.file.place)
+            table = _pyarrow()[2].ParquetFile(opened, metadata=self.metadata, **_OPTIONS)
+        self.batches = table.iter_batches(
+            self.size,
+            row_groups=range(group, self.metadata.num_row_groups),
+            columns=[self.column],
+            use_threads=False,
+        )
+        self.first, self.batch = self.starts[group], self._next()
+
+    def _next(self) -> Any:
+        batch = next(self.batches, None)
+        if batch is None:
+            raise FileError(f"{self.file.name}: this Parquet file is cut short.")
+        return batch.column(0)
 
 
 def _column(schema: Any, name: str) -> tuple[str, tuple[int, ...]]:
@@ -127,17 +174,6 @@ def _of_floats(schema: Any, column: str) -> bool:
     return _pyarrow()[0].types.is_floating(type_)
 
 
-def _n_bytes(metadata: Any, column: str) -> int:
-    """The size of a column in bytes, including its fields."""
-    groups = map(metadata.row_group, range(metadata.num_row_groups))
-    chunks = (group.column(n) for group in groups for n in range(group.num_columns))
-    return sum(
-        chunk.total_uncompressed_size
-        for chunk in chunks
-        if f"{chunk.path_in_schema}.".startswith(f"{column}.")
-    )
-
-
 def _lists(array: Any, lists: tuple[int, ...], names: Sequence[str]) -> Rows:
     """Images from lists; nulls and wrong lengths are errors of their rows."""
     pyarrow, compute, _ = _pyarrow()
@@ -147,9 +183,10 @@ def _lists(array: Any, lists: tuple[int, ...], names: Sequence[str]) -> Rows:
         array = array.filter(pyarrow.array(good))
     for _ in lists:
         array = array.flatten()
-    values = array.to_numpy(zero_copy_only=False).reshape(-1, 784)
-    images = np.zeros((len(names), 784), values.dtype)
-    images[good] = values
+    images = values = array.to_numpy(zero_copy_only=False).reshape(-1, 784)
+    if not good.all():
+        images = np.zeros((len(names), 784), values.dtype)
+        images[good] = values
     rows = checked(images, names)
     for row in np.flatnonzero(~good).tolist():
         n = lengths[row].as_py()
@@ -163,7 +200,7 @@ def _lists(array: Any, lists: tuple[int, ...], names: Sequence[str]) -> Rows:
 def _fits(array: Any, lists: tuple[int, ...]) -> NDArray[np.bool_]:
     """Whether each element is a list with these nested lengths and no nulls."""
     if not lists:
-        return np.asarray(array.is_valid())
+        return np.asarray(array.is_valid()) if array.null_count else np.ones(len(array), bool)
     n = np.asarray(_pyarrow()[1].list_value_length(array).fill_null(-1))
     inside = _fits(array.flatten(), lists[1:])
     good = n == lists[0]
@@ -195,7 +232,7 @@ def _bytes(array: Any, names: Sequence[str], over: Event | None) -> Rows:
     images[raw] = to_float32(pixels) if pictures else pixels
     if pictures:
         several = decoded(
-            lambda at: decode(BytesIO(values[pictures[at]]), names[pictures[at]]),
+            lambda at, room: decode(BytesIO(values[pictures[at]]), names[pictures[at]], room),
             [names[row] for row in pictures],
             over,
         )

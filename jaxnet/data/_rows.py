@@ -4,7 +4,7 @@ import errno
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
+from itertools import chain, pairwise
 from threading import Event
 from typing import Any, NamedTuple, overload
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from jaxnet._util.cores import cores
 from jaxnet._util.files import FileError
+from jaxnet.data.pictures import Room
 
 AT_ONCE = 16_384
 _OF_PICTURES = 2**22  # bytes that are decoded together
@@ -126,9 +127,22 @@ def together(parts: Sequence[Rows]) -> Rows:
     for part in parts:
         errors |= {before + row: says for row, says in sorted(part.errors.items())}
         before += len(part.names)
+    return Rows(join([part.images for part in parts]), _chained([*parts]), errors)
+
+
+def _chained(parts: Sequence[Rows]) -> Sequence[str]:
+    """All names: those of consecutive images of one file stay unformatted."""
     several = [part.names for part in parts]
-    names = several[0] if len(several) == 1 else [*chain.from_iterable(several)]
-    return Rows(join([part.images for part in parts]), names, errors)
+    if len(several) == 1:
+        return several[0]
+    numbered = [names for names in several if isinstance(names, Numbered)]
+    if len(numbered) == len(several) > 0 and all(
+        one.file == other.file and one.numbers.stop == other.numbers.start
+        for one, other in pairwise(numbered)
+    ):
+        first, last = numbered[0], numbered[-1]
+        return Numbered(first.file, range(first.numbers.start, last.numbers.stop))
+    return [*chain.from_iterable(several)]
 
 
 def checked(values: NDArray[Any], names: Sequence[str]) -> Rows:
@@ -151,9 +165,12 @@ def checked(values: NDArray[Any], names: Sequence[str]) -> Rows:
 
 
 def decoded(
-    decode: Callable[[int], NDArray[np.float32]], names: Sequence[str], over: Event | None = None
+    decode: Callable[[int, Room], NDArray[np.float32]],
+    names: Sequence[str],
+    over: Event | None = None,
 ) -> Rows:
     """Decodes pictures on all cores; bad ones are errors of their rows; `over` cancels."""
+    room = Room()
     images = np.zeros((len(names), 784), np.float32)
     errors: dict[int, str] = {}
 
@@ -161,7 +178,7 @@ def decoded(
         if over and over.is_set():
             return
         try:
-            images[row] = decode(row)
+            images[row] = decode(row, room)
         except FileError as error:
             errors[row] = str(error)
         except OSError as error:

@@ -5,9 +5,12 @@ fitted into 20×20 pixels with their proportions kept and the edges smoothed, th
 28×28 with the center of mass in the middle.
 """
 
+import math
 import os
 import warnings
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from threading import Condition
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -17,8 +20,12 @@ from jaxnet._util.files import FileError, open_file
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
-_MOST_PIXELS = 90_000_000
-_LONGEST = 2_048  # pixels along a side; larger pictures are scaled down to it
+_MOST_BYTES = 400_000_000  # that all pictures that are decoded at a time may take
+_MOST_SCANNED = 1_000_000_000  # pixels times scans of a progressive JPEG: two seconds
+_LONGEST = 65_535  # pixels along a side
+_SCALED = 1_024  # pixels along a side; larger pictures are scaled down to it, or to less
+_PER_SCALED = 40  # bytes for each pixel that is left, on the way to MNIST's form
+_STRIP = 2**22  # pixels of a large picture that are scaled down at a time
 _PHOTO = 64  # pixels of the shorter side, from which on a picture is treated as a photo
 _SHARP = 240  # pixels of the longer side that such a picture is averaged down to
 _FAINT = 0.1  # of the ink's full strength: below this it is paper, noise, or a JPEG's ripples
@@ -51,7 +58,36 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[np.float32]:
         return decode(file, os.fsdecode(path))  # Pillow warns of what it forgives
 
 
-def decode(file: BinaryIO, name: str) -> NDArray[np.float32]:
+class Room:
+    """Memory for which threads wait until others have left enough.
+
+    Args:
+        n_bytes: how many may be taken at a time.
+
+    Example:
+        >>> room = Room(100)
+        >>> with room.taking(60), room.taking(40):
+        ...     pass
+    """
+
+    def __init__(self, n_bytes: int = _MOST_BYTES) -> None:
+        self._n_bytes, self._taken, self._left = n_bytes, 0, Condition()
+
+    @contextmanager
+    def taking(self, n: int) -> Generator[None]:
+        """Takes some of it for as long as the block takes; all of it where that is too much."""
+        with self._left:
+            self._left.wait_for(lambda: self._taken == 0 or self._taken + n <= self._n_bytes)
+            self._taken += n
+        try:
+            yield
+        finally:
+            with self._left:
+                self._taken -= n
+                self._left.notify_all()
+
+
+def decode(file: BinaryIO, name: str, room: Room | None = None) -> NDArray[np.float32]:
     """Reads a picture of one digit from an open file, or from `io.BytesIO`.
 
     Pillow's warnings pass: to ignore them is a matter of the whole process, hence the caller's.
@@ -59,6 +95,7 @@ def decode(file: BinaryIO, name: str) -> NDArray[np.float32]:
     Args:
         file: at its beginning, what `read_image` takes the path of.
         name: what to call it.
+        room: memory shared with other threads that decode pictures.
 
     Returns:
         One image in MNIST's form, shape `(784,)`, from 0 (black) to 1 (white).
@@ -76,29 +113,82 @@ def decode(file: BinaryIO, name: str) -> NDArray[np.float32]:
         >>> jaxnet.data.pictures.decode(file, "one.png").shape
         (784,)
     """
-    Image, ImageOps, UnidentifiedImageError = _pillow()
+    Image, _, UnidentifiedImageError = _pillow()
     try:
         image = Image.open(file, formats=_FORMATS)
-        if image.width * image.height > _MOST_PIXELS:
-            raise ValueError(f"{image.width}×{image.height} pixels are too many")
-        image.draft("RGB", (_LONGEST, _LONGEST))
-        image = image.convert("I" if image.mode.startswith("I") else "RGBA")  # I: 16 bits
-        with suppress(Exception):  # of a damaged note on how the camera was held
-            image = ImageOps.exif_transpose(image)
-        image.thumbnail((_LONGEST, _LONGEST), Image.Resampling.BOX)
-        pixels = np.asarray(image)
     except UnidentifiedImageError as error:
         kinds = ", ".join(_FORMATS)
         raise FileError(f"{name}: expected {kinds}, IDX, .npy or Parquet.") from error
-    # Pillow's decoders meet damaged files with exceptions of almost every kind.
     except Exception as error:
-        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno):
-            raise  # this is not the picture's fault
-        raise FileError(f"{name}: this picture cannot be decoded ({error}).") from error
-    try:
-        return as_mnist(pixels if pixels.dtype == np.uint8 else pixels / 65535)
-    except ValueError as error:
-        raise FileError(f"{name}: {error}.") from error
+        raise _undecodable(error, name) from error
+    n_bytes = _bytes_needed(image, file, name)
+    with (room or Room()).taking(n_bytes):
+        try:
+            pixels = _pixels(image)
+        except Exception as error:
+            raise _undecodable(error, name) from error
+        try:
+            return as_mnist(pixels if pixels.dtype == np.uint8 else pixels / 65535)
+        except ValueError as error:
+            raise FileError(f"{name}: {error}.") from error
+
+
+def _bytes_needed(image: Any, file: BinaryIO, name: str) -> int:
+    """How much memory it takes to decode a picture, as its header says; raises if too much."""
+    width, height = whole = image.size
+    scans = components = 0
+    if image.format == "JPEG":
+        with suppress(Exception):  # of a damaged header
+            image.draft("RGB", (_SCALED, _SCALED))
+        if "progressive" in image.info:
+            components = len(image.getbands())
+            scans = _count(file, b"\xff\xda")
+    pixels = math.prod(image.size)
+    n_bytes = pixels * {"1": 1, "L": 1, "P": 1, "I;16": 2}.get(image.mode, 4)
+    n_bytes += math.prod(whole) * 2 * components  # all coefficients of a progressive JPEG
+    n_bytes *= 3 if image.format == "WEBP" else 1  # which has room for two frames besides
+    n_bytes += _PER_SCALED * min(pixels, _SCALED**2)
+    if n_bytes > _MOST_BYTES or max(whole) > _LONGEST or math.prod(whole) * scans > _MOST_SCANNED:
+        raise FileError(f"{name}: this picture is too large: {width:,} × {height:,} pixels.")
+    return n_bytes
+
+
+def _count(file: BinaryIO, mark: bytes) -> int:
+    """How often a mark occurs in a file, which is left where it was."""
+    at, n, end = file.tell(), 0, b""
+    file.seek(0)
+    while piece := file.read(2**20):
+        n += (end + piece).count(mark)
+        end = piece[1 - len(mark) :]
+    file.seek(at)
+    return n
+
+
+def _pixels(image: Any) -> NDArray[Any]:
+    """A picture's pixels, upright and scaled down, a strip at a time to save memory."""
+    Image, ImageOps, _ = _pillow()
+    image.load()
+    mode = "I" if image.mode.startswith("I") else "RGBA"  # I: 16 bits
+    (width, height), factor = image.size, -(-max(image.size) // _SCALED)
+    if factor == 1:
+        small = image.convert(mode)
+    else:
+        small = Image.new(mode, (-(-width // factor), -(-height // factor)))
+        rows = max(_STRIP // (width * factor), 1) * factor
+        for top in range(0, height, rows):
+            strip = image.crop((0, top, width, min(top + rows, height))).convert(mode)
+            small.paste(strip.reduce(factor), (0, top // factor))
+        small.info = image.info
+    with suppress(Exception):  # of a damaged note on how the camera was held
+        small = ImageOps.exif_transpose(small)
+    return np.asarray(small)
+
+
+def _undecodable(error: Exception, name: str) -> Exception:
+    """What to say of a picture at which Pillow failed; its decoders raise almost every kind."""
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno):
+        return error  # this is not the picture's fault
+    return FileError(f"{name}: this picture is damaged.")
 
 
 def is_picture(head: bytes) -> bool:
