@@ -8,11 +8,11 @@ from jaxnet.data._idx import is_idx as is_idx
 from jaxnet.data._idx import read_idx as read_idx
 from jaxnet.data._idx import write_idx as write_idx
 from jaxnet.data._inputs import Inputs as Inputs
-from jaxnet.data._inputs import expand as expand
 from jaxnet.data._inputs import open_inputs as open_inputs
 from jaxnet.data._load import Source as Source
 from jaxnet.data._load import read_images as read_images
 from jaxnet.data._load import read_labels as read_labels
+from jaxnet.data._paths import expand as expand
 from jaxnet.data._rows import Numbered as Numbered
 from jaxnet.data._rows import Rows as Rows
 from jaxnet.data._rows import to_float32 as to_float32

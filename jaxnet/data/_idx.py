@@ -12,6 +12,7 @@ import struct
 import zlib
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from typing import Any, BinaryIO, cast
 
 import numpy as np
@@ -140,13 +141,20 @@ def read_header(file: BinaryIO, name: str) -> Layout:
     return layout
 
 
-def unpack(packed: BinaryIO, into: BinaryIO, name: str) -> None:
+def unpack(packed: BinaryIO, into: BinaryIO, name: str, on_disk: float) -> None:
     """Unpacks a gzipped IDX file in chunks, up to the size that it declares."""
     with _intact(name), cast(BinaryIO, gzip.open(packed)) as file:
-        layout = _header(file, name)
-        file.seek(0)
-        into.write(file.read(layout.offset))
+        layout = copy_header(file, into, name)
+        _check_declared(layout, name, on_disk * _MOST_FROM_ONE_BYTE, on_disk)
         into.writelines(_values(file, name, layout))
+
+
+def copy_header(file: BinaryIO, into: BinaryIO, name: str) -> Layout:
+    """Reads the location of the array, from a stream, and copies the header."""
+    head = file.read(4)
+    head += file.read(4 * head[3]) if _has_magic(head) else b""
+    into.write(head)
+    return _layout(BytesIO(head), name)
 
 
 def _open(path: str | os.PathLike[str]) -> BinaryIO:
@@ -160,7 +168,7 @@ def _intact(name: str) -> Generator[None]:
     try:
         yield
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise FileError(f"{name}: damaged gzip data: {error}") from error
+        raise FileError(f"{name}: its gzip data are damaged or cut short.") from error
 
 
 def _has_magic(head: bytes) -> bool:
@@ -169,6 +177,25 @@ def _has_magic(head: bytes) -> bool:
 
 def _header(file: BinaryIO, name: str, max_bytes: float = math.inf) -> Layout:
     """Reads the header and checks it against the file size."""
+    layout = _layout(file, name)
+    if layout.n_bytes > max_bytes:
+        raise FileError(
+            f"{_declared(name, layout)}; read_idx takes more than {max_bytes:,} with max_bytes=."
+        )
+    on_disk = os.fstat(file.fileno()).st_size
+    most = on_disk * _MOST_FROM_ONE_BYTE if isinstance(file, gzip.GzipFile) else on_disk
+    _check_declared(layout, name, most, on_disk)
+    return layout
+
+
+def _check_declared(layout: Layout, name: str, most: float, on_disk: float) -> None:
+    if layout.n_bytes > most:
+        raise FileError(
+            f"{_declared(name, layout)}, but the file is cut short: it has {on_disk:,}."
+        )
+
+
+def _layout(file: BinaryIO, name: str) -> Layout:
     head = file.read(4)
     if not _has_magic(head):
         raise FileError(f"{name}: not an IDX file; its first bytes are {head!r}.")
@@ -176,18 +203,7 @@ def _header(file: BinaryIO, name: str, max_bytes: float = math.inf) -> Layout:
     sizes = file.read(4 * rank)
     if len(sizes) < 4 * rank:
         raise FileError(f"{name}: the file ends inside its header.")
-    layout = Layout(dtype, struct.unpack(f">{rank}I", sizes), 4 + 4 * rank)
-    if layout.n_bytes > max_bytes:
-        raise FileError(
-            f"{_declared(name, layout)}; read_idx takes more than {max_bytes:,} with max_bytes=."
-        )
-    on_disk = os.fstat(file.fileno()).st_size
-    most = on_disk * _MOST_FROM_ONE_BYTE if isinstance(file, gzip.GzipFile) else on_disk
-    if layout.n_bytes > most:
-        raise FileError(
-            f"{_declared(name, layout)}, but the file is cut short: it has {on_disk:,}."
-        )
-    return layout
+    return Layout(dtype, struct.unpack(f">{rank}I", sizes), 4 + 4 * rank)
 
 
 def _declared(name: str, layout: Layout) -> str:

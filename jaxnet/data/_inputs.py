@@ -6,19 +6,18 @@ the standard input.
 """
 
 import errno
-import glob
 import hashlib
+import math
 import os
-import re
+import shutil
 import sys
 import tempfile
 import weakref
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import partial
 from itertools import accumulate, groupby
-from pathlib import Path
 from threading import Event
 from typing import Any, BinaryIO, NamedTuple, cast
 
@@ -28,11 +27,13 @@ from numpy.typing import NDArray
 from jaxnet._util.files import FileError, open_file
 from jaxnet.data import _idx, _npy, _parquet
 from jaxnet.data._arrays import File, Layout, found, read_rows, reopen
+from jaxnet.data._paths import STDIN, expand
 from jaxnet.data._rows import AT_ONCE, Numbered, Part, Rows, at_once, checked, decoded, together
 from jaxnet.data.pictures import SUFFIXES, Room, decode, is_picture
 
-STDIN, STANDARD_INPUT = "-", "standard input"
+STANDARD_INPUT = "standard input"
 _PIECE = 2**20
+_LARGEST_PICTURE = 2**28  # bytes on standard input
 
 
 class Inputs(NamedTuple):
@@ -64,8 +65,8 @@ def open_inputs(
 
     Args:
         paths: files; folders of pictures, in the order of their names; recursive patterns as for
-            `glob.glob`, if no file has that name, in sorted order; and "-" for a file on the
-            standard input.
+            `glob.glob`, if no file has that name, in sorted order, whose `**` follows no links; and
+            "-" for a file on the standard input.
         without: a folder that patterns skip: the one that answers are written to.
 
     Returns:
@@ -114,62 +115,6 @@ def open_inputs(
     )
 
 
-def expand(path: str, without: str | os.PathLike[str] | None = None) -> list[str]:
-    """Expands a path to files, as `open_inputs` does.
-
-    Args:
-        path: a file, a folder of pictures, a pattern, or "-", which expands to none.
-        without: as for `open_inputs`.
-
-    Returns:
-        Their paths; at least one, except for "-".
-
-    Raises:
-        FileError: no file matches.
-        OSError: a folder cannot be read.
-
-    Example:
-        >>> import pathlib, jaxnet
-        >>> [pathlib.Path(file).name for file in expand(f"{jaxnet.__path__[0]}/network.p[xy]")]
-        ['network.py']
-    """
-    if path == STDIN:
-        return []
-    if os.path.isdir(path):
-        return _pictures(path)
-    if os.path.lexists(path) or not glob.has_magic(path):
-        return [path]
-    _check_readable(path)
-    files = [file for file in glob.iglob(path, recursive=True) if not os.path.isdir(file)]
-    if without is not None:
-        apart = os.path.join(os.path.realpath(without), "")
-        folders = {folder: os.path.realpath(folder) for folder in map(os.path.dirname, files)}
-        files = [
-            file
-            for file in files
-            if not os.path.join(folders[os.path.dirname(file)], "").startswith(apart)
-        ]
-    if not files:
-        raise FileError(f"{path}: no file has this name or matches it as a pattern.")
-    return sorted(files)
-
-
-def _check_readable(pattern: str) -> None:
-    """Raises PermissionError where `glob` would silently skip an unreadable folder."""
-    head = ""
-    for part in re.findall(r"/+|[^/]+", pattern.replace(os.sep, "/")):
-        has_magic = glob.has_magic(part)
-        if part[0] != "/" and not (has_magic and head.endswith("**/")):  # checked already
-            looked_into = f"{head}**/" if part == "**" else head
-            for folder in glob.iglob(looked_into, recursive=True) if looked_into else [""]:
-                with suppress(FileNotFoundError, NotADirectoryError):
-                    if has_magic:
-                        os.scandir(folder or ".").close()
-                    else:
-                        os.lstat(os.path.join(folder, part))
-        head += part
-
-
 def _opened(
     path: str, without: str | os.PathLike[str] | None
 ) -> Iterator[tuple[File, File | Part]]:
@@ -216,51 +161,22 @@ def _read(
     return together(rows)
 
 
-class Format(NamedTuple):
-    """A file format that holds many images.
-
-    Attributes:
-        name: for messages.
-        magic: how such files begin.
-        open: finds the images in an open file.
-    """
-
-    name: str
-    magic: bytes
-    open: Callable[[BinaryIO, File], Part]
-
-
-def _open_gzip(opened: BinaryIO, file: File) -> Part:
-    return _temporary(partial(_idx.unpack, opened, name=file.name), file.name)
-
-
-def _open_idx(opened: BinaryIO, file: File) -> Part:
-    return _array(file, _idx.read_header(opened, file.name))
-
-
-def _open_npy(opened: BinaryIO, file: File) -> Part:
-    return _array(file, _npy.read_header(opened, file.name))
-
-
-# To add a format, write its reader in a file of its own and give it a line here.
-FORMATS = (
-    Format("IDX", bytes(2), _open_idx),
-    Format("compressed IDX", _idx.GZIP, _open_gzip),
-    Format(".npy", _npy.MAGIC, _open_npy),
-    Format("Parquet", _parquet.MAGIC, lambda _, file: _parquet.open_parquet(file)),
-)
-
-
 def _content(opened: BinaryIO, file: File) -> Part | None:
     """The images in a file, by how it begins; None if it is a picture."""
     head = opened.read(12)
     opened.seek(0)
-    for format in FORMATS:
-        if head.startswith(format.magic):
-            return format.open(opened, file)
-    if not is_picture(head) and not file.name.lower().endswith(SUFFIXES):
-        known = ", ".join(format.name for format in FORMATS)
-        raise FileError(f"{file.name}: expected PNG, JPEG, WEBP, BMP, GIF, {known}.")
+    form = _format_of(head, file.name)
+    return form.open(opened, file) if form else None
+
+
+def _format_of(head: bytes, name: str) -> "Format | None":
+    """The format of a file, by how it begins; None if it is a picture."""
+    for form in FORMATS:
+        if head.startswith(form.magic):
+            return form
+    if not is_picture(head) and not name.lower().endswith(SUFFIXES):
+        known = ", ".join(form.name for form in FORMATS)
+        raise FileError(f"{name}: expected PNG, JPEG, WEBP, BMP, GIF, {known}.")
     return None
 
 
@@ -285,32 +201,98 @@ def _temporary(fill: Callable[[BinaryIO], None], name: str) -> Part:
 def _standard_input() -> tuple[Part, dict[str, Any]]:
     if sys.stdin is None or sys.stdin.isatty():  # it is None where it was closed
         raise FileError(f"{STANDARD_INPUT}: no input; pipe a file into it.")
-    digest = hashlib.sha256()
-    size = 0
+    given = _Given(sys.stdin.buffer)
+    form = _format_of(given.head, STANDARD_INPUT)
 
     def fill(file: BinaryIO) -> None:
-        nonlocal size
-        while piece := sys.stdin.buffer.read(_PIECE):
-            digest.update(piece)
-            size += file.write(piece)
+        if form and form.magic == _idx.GZIP:
+            _idx.unpack(cast(BinaryIO, given), file, STANDARD_INPUT, math.inf)
+            return
+        most = form.size_from(given, file) if form else _LARGEST_PICTURE
+        while piece := given.read(min(_PIECE, most - file.tell())):
+            file.write(piece)
+        if given.read(1):
+            raise FileError(f"{STANDARD_INPUT}: more than the {most:,} bytes that it may have.")
 
     part = _temporary(fill, STANDARD_INPUT)
-    return part, {"path": STDIN, "bytes": size, "sha256": digest.hexdigest()}
+    digest = given.digest.hexdigest()
+    return part, {"path": STDIN, "bytes": given.size, "sha256": digest}
 
 
-def _pictures(path: str) -> list[str]:
-    """The pictures in a folder, without its subfolders."""
-    with os.scandir(path) as entries:
-        chosen = [
-            entry.name
-            for entry in entries
-            if entry.name.lower().endswith(SUFFIXES)
-            and not entry.name.startswith(".")
-            and not (os.path.isdir(entry) if entry.is_symlink() else entry.is_dir())
-        ]
-    if not chosen:
-        raise FileError(f"{path}: no pictures in this folder ({', '.join(SUFFIXES)}).")
-    return [str(Path(path, name)) for name in sorted(chosen)]
+class _Given:
+    """Standard input, whose beginning is looked at before it is read."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.head = file, file.read(12)
+        self.again, self.size, self.digest = self.head, 0, hashlib.sha256()
+
+    def read(self, n: int) -> bytes:
+        piece, self.again = self.again[:n], self.again[n:]
+        if len(piece) < n:
+            piece += self.file.read(n - len(piece))
+        self.size += len(piece)
+        self.digest.update(piece)
+        return piece
+
+
+def _idx_size(given: _Given, file: BinaryIO) -> int:
+    """The size of an IDX file, whose header is copied."""
+    return _size(_idx.copy_header(cast(BinaryIO, given), file, STANDARD_INPUT))
+
+
+def _npy_size(given: _Given, file: BinaryIO) -> int:
+    return _size(_npy.copy_header(cast(BinaryIO, given), file, STANDARD_INPUT))
+
+
+def _size(layout: Layout) -> int:
+    return layout.offset + layout.n_bytes
+
+
+def _half_of_the_disk(_: _Given, file: BinaryIO) -> int:
+    """For a format that declares no size; half of the room where temporary files are."""
+    return shutil.disk_usage(tempfile.gettempdir()).free // 2
+
+
+class Format(NamedTuple):
+    """A file format that holds many images.
+
+    Attributes:
+        name: for messages.
+        magic: how such files begin.
+        open: finds the images in an open file.
+        size_from: copies the header from standard input to a file, if it has one, and returns the
+            size that the whole file may have.
+    """
+
+    name: str
+    magic: bytes
+    open: Callable[[BinaryIO, File], Part]
+    size_from: Callable[["_Given", BinaryIO], int]
+
+
+def _open_gzip(opened: BinaryIO, file: File) -> Part:
+    return _temporary(partial(_idx.unpack, opened, name=file.name, on_disk=file.size), file.name)
+
+
+def _open_idx(opened: BinaryIO, file: File) -> Part:
+    return _array(file, _idx.read_header(opened, file.name))
+
+
+def _open_npy(opened: BinaryIO, file: File) -> Part:
+    return _array(file, _npy.read_header(opened, file.name))
+
+
+def _open_parquet(_: BinaryIO, file: File) -> Part:
+    return _parquet.open_parquet(file)
+
+
+# To add a format, write its reader in a file of its own and give it a line here.
+FORMATS = (
+    Format("IDX", bytes(2), _open_idx, _idx_size),
+    Format("compressed IDX", _idx.GZIP, _open_gzip, _half_of_the_disk),
+    Format(".npy", _npy.MAGIC, _open_npy, _npy_size),
+    Format("Parquet", _parquet.MAGIC, _open_parquet, _half_of_the_disk),
+)
 
 
 def _about(path: str, files: Sequence[File]) -> dict[str, Any]:

@@ -84,14 +84,14 @@ class _Batches:
         self.file, self.metadata, self.starts = file, metadata, starts
         self.column, self.size = column, size
         self.batches: Iterator[Any] = iter(())
-        self.batch: Any = None  # the newest, and its first row
-        self.first = 0
+        self.batch: Any = ()  # the newest, and its first row
+        self.first = starts[-1]
 
     def between(self, start: int, stop: int) -> Iterator[tuple[int, Any]]:
         """The rows of a range, in pieces, each with the number of its first row."""
         with reopen(self.file):  # which raises if it has been written to
             pass
-        if start < self.first or self.batch is None:
+        if start < self.first:
             self._begin(start)
         while start < stop:
             end = self.first + len(self.batch)

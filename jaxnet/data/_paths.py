@@ -1,0 +1,114 @@
+"""Paths of images: files, folders of pictures, and patterns such as `scans/**/*.png`."""
+
+import fnmatch
+import glob
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from jaxnet._util.files import FileError
+from jaxnet.data.pictures import SUFFIXES
+
+STDIN = "-"
+
+
+def expand(path: str, without: str | os.PathLike[str] | None = None) -> list[str]:
+    """Expands a path to files, as `open_inputs` does.
+
+    Args:
+        path: a file, a folder of pictures, a pattern, or "-", which expands to none.
+        without: as for `open_inputs`.
+
+    Returns:
+        Their paths; at least one, except for "-".
+
+    Raises:
+        FileError: no file matches.
+        OSError: a folder cannot be read.
+
+    Example:
+        >>> import pathlib, jaxnet
+        >>> [pathlib.Path(file).name for file in expand(f"{jaxnet.__path__[0]}/network.p[xy]")]
+        ['network.py']
+    """
+    if path == STDIN:
+        return []
+    if os.path.isdir(path):
+        return _pictures(path)
+    if os.path.lexists(path) or not glob.has_magic(path):
+        return [path]
+    files = _matching(path)
+    if without is not None:
+        apart = os.path.join(os.path.realpath(without), "")
+        folders = {folder: os.path.realpath(folder) for folder in map(os.path.dirname, files)}
+        files = [
+            file
+            for file in files
+            if not os.path.join(folders[os.path.dirname(file)], "").startswith(apart)
+        ]
+    if not files:
+        raise FileError(f"{path}: no file has this name or matches it as a pattern.")
+    return sorted(files)
+
+
+def _matching(pattern: str) -> list[str]:
+    """The files that a pattern matches, as `glob.glob` would find them.
+
+    But `**` does not follow links to folders, which may lead in circles; and a folder that may not
+    be read raises PermissionError.
+    """
+    pattern = pattern.replace(os.sep, "/")
+    rest = pattern.lstrip("/")
+    found = {
+        pattern[: len(pattern) - len(rest)]
+    }  # folders, or in the end files, that the parts so far match
+    parts = [part for part in rest.split("/") if part]
+    for part, is_last in zip(parts, [*[False] * (len(parts) - 1), True], strict=True):
+        now: set[str] = set()
+        for folder in found:
+            if part == "**":
+                below = {*_below(folder)}
+                now |= {e for f in below for e in _entries(f, "*")} if is_last else below
+            elif glob.has_magic(part):
+                now |= {*_entries(folder, part)}
+            else:
+                with suppress(FileNotFoundError, NotADirectoryError):
+                    os.lstat(folder + part)
+                    now.add(folder + part)
+        found = now if is_last or part == "**" else {f"{f}/" for f in now if os.path.isdir(f)}
+    return [file for file in found if not os.path.isdir(file)]
+
+
+def _entries(folder: str, part: str) -> Iterator[str]:
+    """What a part of a pattern matches in a folder; hidden entries only if it asks for them."""
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder or ".") as entries:
+        for entry in entries:
+            if fnmatch.fnmatch(entry.name, part) and (entry.name[0] != "." or part[0] == "."):
+                yield folder + entry.name
+
+
+def _below(folder: str) -> Iterator[str]:
+    """A folder and all below it, but hidden ones and links."""
+    left = [folder]
+    while left:
+        yield (folder := left.pop())
+        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder or ".") as entries:
+            for entry in entries:
+                if entry.name[0] != "." and entry.is_dir(follow_symlinks=False):
+                    left.append(f"{folder}{entry.name}/")  # noqa: PERF401
+
+
+def _pictures(path: str) -> list[str]:
+    """The pictures in a folder, without its subfolders."""
+    with os.scandir(path) as entries:
+        chosen = [
+            entry.name
+            for entry in entries
+            if entry.name.lower().endswith(SUFFIXES)
+            and not entry.name.startswith(".")
+            and not (os.path.isdir(entry) if entry.is_symlink() else entry.is_dir())
+        ]
+    if not chosen:
+        raise FileError(f"{path}: no pictures in this folder ({', '.join(SUFFIXES)}).")
+    return [str(Path(path, name)) for name in sorted(chosen)]
