@@ -160,11 +160,11 @@ def command(
         stack.enter_context(alone(output))
         try:
             with Live(console=err, transient=True, auto_refresh=False) as live:
+                training = runs.train(options, images, labels, checkpoint, resume=resume)
                 if err.is_terminal and not quiet:
                     live.update(Text("compiling …"), refresh=True)
                 elif not quiet:
                     typer.echo("compiling …", err=True)
-                training = runs.train(options, images, labels, checkpoint, resume=resume)
                 with interrupts.undone(say_how_to_go_on):
                     for progress in training:
                         if err.is_terminal and not quiet:

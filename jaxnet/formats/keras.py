@@ -1,17 +1,26 @@
 """Keras networks: `Sequential` of `Dense`, in memory and in `.keras` files."""
 
+import json
 import os
-from collections.abc import Iterator
+import re
+import zipfile
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from functools import partial
+from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
+from shutil import rmtree
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from jaxnet._util import interrupts
 from jaxnet._util.files import FileError, open_file, replacing
 from jaxnet._util.optional import package
+from jaxnet.formats._archives import check_archive, check_unpacked
 from jaxnet.formats._parts import in_a_row, name_of, squash_of, unsupported, with_spec
 from jaxnet.formats._spec import Spec
 from jaxnet.formats._squashes import FOREIGN
@@ -48,9 +57,12 @@ def to_keras(params: Params, *, squash: str = "sigmoid", last_squash: str = "sig
                 f"Expected a squash that Keras defines as JAX does; Keras's {name} {differs}."
             )
     keras = _keras()
-    model = keras.Sequential([keras.Input((spec.sizes[0],))])
-    for (_, b), name in zip(params, spec.by_layer, strict=True):
-        model.add(keras.layers.Dense(b.size, FOREIGN[name].keras, kernel_initializer="zeros"))
+    model = keras.Sequential([keras.Input((spec.sizes[0],), name="images")], name="network")
+    for n, ((_, b), name) in enumerate(zip(params, spec.by_layer, strict=True)):
+        activation = FOREIGN[name].keras
+        model.add(
+            keras.layers.Dense(b.size, activation, kernel_initializer="zeros", name=f"layer_{n}")
+        )
     model.set_weights([np.asarray(a, np.float32) for w, b in params for a in (w.T, b)])
     return model
 
@@ -109,11 +121,11 @@ def save(
         b'PK'
     """
     model = to_keras(params, squash=squash, last_squash=last_squash)
-    with TemporaryDirectory() as folder:
-        whole = Path(folder, "network.keras")  # Keras can save only to a path
+    with _folder() as folder:
+        whole = folder / "network.keras"  # Keras can save only to a path
         model.save(whole)
         with replacing(path) as file:
-            file.write(whole.read_bytes())
+            _copy_undated(whole, file)
 
 
 def load(path: str | os.PathLike[str]) -> tuple[Params, Spec]:
@@ -138,9 +150,16 @@ def load(path: str | os.PathLike[str]) -> tuple[Params, Spec]:
         (784, 16, 16, 10)
     """
     keras = _keras()
-    open_file(path).close()
+    with open_file(path) as file:
+        check_archive(file, path)
+        _check_declared(file, path)
+        file.seek(0)
+        content = file.read()
     try:
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        with _folder() as folder:
+            whole = folder / "network.keras"  # Keras wants this ending, in small letters
+            whole.write_bytes(content)
+            model = keras.saving.load_model(whole, compile=False, safe_mode=True)
     except ModuleNotFoundError:
         raise
     except Exception as error:  # Keras raises many kinds, some many lines long
@@ -149,6 +168,45 @@ def load(path: str | os.PathLike[str]) -> tuple[Params, Spec]:
         return from_keras(model)
     except (TypeError, ValueError) as error:
         raise FileError(f"{path}: {error}") from error
+
+
+@contextmanager
+def _folder() -> Generator[Path]:
+    """A temporary folder, of which nothing is left even where a signal ends the process."""
+    with TemporaryDirectory() as folder, interrupts.undone(partial(rmtree, folder)):
+        yield Path(folder)
+
+
+def _copy_undated(path: Path, into: BinaryIO) -> None:
+    """Copies an archive without the time at which it was made, so that it is the same each time."""
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(into, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            if name == "metadata.json":
+                content = json.dumps({**json.loads(content), "date_saved": ""}).encode()
+            numbers: dict[bytes, bytes] = {}  # Keras writes where objects lie in memory
+            content = re.sub(
+                rb'(?<="shared_object_id": )\d+',
+                lambda found: numbers.setdefault(found[0], b"%d" % len(numbers)),
+                content,
+            )
+            new.writestr(zipfile.ZipInfo(name), content)
+
+
+def _check_declared(file: BinaryIO, path: str | os.PathLike[str]) -> None:
+    """Raises if a model would have far more weights than its file holds."""
+    declared = 0
+    try:
+        with zipfile.ZipFile(file) as archive:
+            units = [*map(int, re.findall(rb'"units":\s*(\d+)', archive.read("config.json")))]
+            declared = 4 * sum(m * n for m, n in pairwise([784, *units]))
+            with package("h5py").File(BytesIO(archive.read("model.weights.h5"))) as weights:
+                sizes: list[int] = []
+                weights.visititems(lambda _, part: sizes.append(getattr(part, "nbytes", 0)))
+                declared = max(declared, sum(sizes))
+    except Exception:  # Keras will say so, too
+        pass
+    check_unpacked(declared, os.fstat(file.fileno()).st_size, path)
 
 
 def _keras() -> Any:

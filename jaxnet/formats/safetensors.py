@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
-from safetensors.numpy import save as to_bytes
 
 from jaxnet._util.files import FileError, open_file, replacing
+from jaxnet._util.tensors import to_bytes
 from jaxnet.formats._spec import Spec, in_words, with_notes
 from jaxnet.network import SQUASHES, Layer, Params
 
@@ -105,7 +105,7 @@ def load(path: str | os.PathLike[str] | None = None) -> tuple[Params, Spec]:
     except (FileError, OSError):
         raise
     except Exception as error:  # SafetensorError, and errors from malformed shapes
-        raise FileError(f"{path}: not a whole safetensors file ({error!s:.200}).") from error
+        raise FileError(f"{path}: not a whole safetensors file.") from error
     if fault := _fault(tensors, header):
         raise FileError(f"{path}: not a network of jaxnet: {fault}.")
     with np.errstate(over="ignore"):

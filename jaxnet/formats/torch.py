@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
-from safetensors.numpy import save as to_bytes
 
 from jaxnet._util.files import FileError, open_file, replacing
 from jaxnet._util.optional import package
+from jaxnet._util.tensors import to_bytes
+from jaxnet.formats._archives import check_archive
 from jaxnet.formats._parts import in_a_row, in_order, squash_of, unsupported, with_spec
 from jaxnet.formats._spec import Spec, with_notes
 from jaxnet.formats._squashes import FOREIGN
@@ -198,6 +199,7 @@ def load_state_dict(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[
         'relu'
     """
     with open_file(path) as file:
+        check_archive(file, path)
         content = file.read()
     try:
         if Path(path).suffix.lower() == ".safetensors":

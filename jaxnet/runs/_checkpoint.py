@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 from safetensors import safe_open
-from safetensors.numpy import save as to_bytes
 
 from jaxnet._util.files import FileError, open_file, replacing
+from jaxnet._util.tensors import to_bytes
 
 Tree = TypeVar("Tree")
 
@@ -33,7 +33,7 @@ def load(path: str | os.PathLike[str], like: Tree) -> tuple[Tree, dict[str, str]
     except OSError:
         raise
     except Exception as error:  # SafetensorError, and errors from malformed headers
-        raise FileError(f"{path}: not a whole checkpoint ({error!s:.200}).") from error
+        raise FileError(f"{path}: not a whole checkpoint.") from error
     if notes.pop("sha256", None) != _digest(arrays):
         raise FileError(f"{path}: not a whole checkpoint (its bytes are not those once written).")
     expected = _by_name(like)

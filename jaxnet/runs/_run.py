@@ -23,6 +23,7 @@ from jaxnet.data import read_images, read_labels, synthetic
 from jaxnet.data.mnist import load_mnist
 from jaxnet.network import SQUASHES, Params, init
 from jaxnet.runs import _checkpoint
+from jaxnet.runs._memory import check_memory
 from jaxnet.runs._options import (
     AUGMENTS,
     COSTS,
@@ -156,8 +157,8 @@ def train(
         checkpoint: the file, replaced atomically.
         resume: continue from the checkpoint if it exists.
 
-    Yields:
-        The progress after each epoch; if a checkpoint was loaded, first its own.
+    Returns:
+        An iterator of the progress after each epoch; if a checkpoint was loaded, first its own.
 
     Raises:
         ValueError: invalid options, or options that do not fit these images.
@@ -175,6 +176,7 @@ def train(
         [1, 2, 3]
     """
     check_options(options, images, labels)
+    check_memory(options, images)
     notes = identity(options, images, labels)
     start, epoch = _program(options, images, labels)
     none_yet: Any = np.empty((0, options.ensemble), np.float32)
@@ -190,13 +192,25 @@ def train(
         if other := [name for name in notes if said.get(name) != notes[name]]:
             raise _other_run(checkpoint, said, options, other)
         seconds = float(said["seconds"])
-        if len(history.cost):
-            yield Progress(state.params, history, seconds)
         state = _placed(state, options)
     else:
         state = start()
         _checkpoint.save(checkpoint, (state, history), {**notes, "seconds": "0"})
+    return _epochs(options, checkpoint, notes, epoch, state, history, seconds)
 
+
+def _epochs(
+    options: Options,
+    checkpoint: str | os.PathLike[str],
+    notes: Mapping[str, str],
+    epoch: Any,
+    state: TrainState,
+    history: History,
+    seconds: float,
+) -> Iterator[Progress]:
+    """Trains epoch by epoch from a state."""
+    if len(history.cost):
+        yield Progress(state.params, history, seconds)
     for n in range(len(history.cost), options.epochs):
         began = time.monotonic()
         state, score = epoch(jnp.uint32(n), state)
