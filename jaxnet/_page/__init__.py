@@ -9,7 +9,7 @@ import html
 import json
 import math
 import re
-from importlib.resources import files
+from importlib.resources import as_file, files
 from typing import Any, NamedTuple
 
 import jax
@@ -20,8 +20,8 @@ from jaxnet._pretrained import pretrained
 from jaxnet._util.arguments import check_choice
 from jaxnet._util.palette import PAIRS
 from jaxnet.data.synthetic import COMPONENTS, GLYPHS, HAND
-from jaxnet.design import FIRST, SECOND, THIRD, handmade
-from jaxnet.formats import FOREIGN
+from jaxnet.design import FIRST, SECOND, THIRD
+from jaxnet.formats import FOREIGN, load
 from jaxnet.network import SQUASHES, Params, check
 
 _IMPORT = re.compile(r'^import [^;]*? from "\./(\w+)\.js";\n', re.MULTILINE)
@@ -69,7 +69,7 @@ def page(
     """
     networks: list[tuple[str, str, Any]] = [
         ("trained", "the trained network", _embedded(pretrained(), "sigmoid", "sigmoid")),
-        ("handmade", "the one made by hand", _embedded(handmade(), "sigmoid", "sigmoid")),
+        ("handmade", "the one made by hand", _embedded(_handmade(), "sigmoid", "sigmoid")),
         ("edges", "trained, of edges", _embedded(pretrained("edges"), "sigmoid", "sigmoid")),
         (
             "components",
@@ -120,6 +120,12 @@ def page(
     ):
         text = text.replace(place, part)
     return Page(text)
+
+
+def _handmade() -> Params:
+    """What `jaxnet.handmade` returns, which takes longer to compute than all else here."""
+    with as_file(files("jaxnet._page") / "web" / "handmade.safetensors") as path:
+        return load(path)[0]
 
 
 def _check(params: Params, squash: str, last_squash: str) -> None:

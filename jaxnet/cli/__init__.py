@@ -32,4 +32,4 @@ def main(
 ) -> None:
     """The network of 3Blue1Brown's "But what is a neural network?", classifying digits."""
     if version:
-        typer.echo(f"jaxnet {version_of('jaxnet-digits')}")
+        print(f"jaxnet {version_of('jaxnet-digits')}")

@@ -1,6 +1,7 @@
 """Weights and activations in the terminal, as blocks of color.
 
-Without colors, one sign stands for a number above a quarter of the scale, two for one above half.
+Without colors, one sign stands for a number above a quarter of the scale, two for one above half;
+where the terminal is too narrow for two, one for both.
 """
 
 from typing import Any, NamedTuple
@@ -38,15 +39,18 @@ class Blocks(NamedTuple):
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         if not has_colors(console):
+            wide = options.max_width >= 2 * self.grid.shape[1]
             for row in self.grid:
-                yield Text("".join(map(self._signs, row)).rstrip())
+                signs = "".join(self._signs(n) if wide else self._signs(n)[0] for n in row)
+                yield Text(signs.rstrip())
             return
         paint = palette.shades if self.gray else palette.around_zero
         yield from half_blocks(paint(self.grid, self.full, self.colors))
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        width = self.grid.shape[1] * (1 if has_colors(console) else 2)
-        return Measurement(width, width)
+        least = self.grid.shape[1]
+        most = least if has_colors(console) else 2 * least
+        return Measurement(min(least, options.max_width), min(most, options.max_width))
 
     def _signs(self, number: float) -> str:
         share = abs(number) / self.full
@@ -70,7 +74,7 @@ def weights(
         for k in wanted
     ]
     shown = Columns(grids, padding=(1, 3)) if len(grids) > 1 else grids[0]
-    return Group(shown, _scale(full, colors, np.abs(w[[*wanted]]).max()))
+    return Group(shown, _Scale(full, colors, np.abs(w[[*wanted]]).max()))
 
 
 def contributions(
@@ -114,7 +118,7 @@ def signed(numbers: ArrayLike, *, colors: str = "video") -> RenderableType:
     """Shows one signed number per pixel, and the scale."""
     full = palette.scale(numbers)
     grid = Blocks(palette.folded(numbers), full, colors)
-    return Group(grid, _scale(full, colors, np.abs(np.asarray(numbers)).max()))
+    return Group(grid, _Scale(full, colors, np.abs(np.asarray(numbers)).max()))
 
 
 def grays(numbers: ArrayLike, *, colors: str = "video") -> Blocks:
@@ -171,6 +175,15 @@ def activations(
     return Columns(groups, padding=(0, 3))
 
 
-def _scale(full: float, colors: str, largest: float) -> Text:
-    beyond = f"; the largest is {palette.signed(largest)[1:]}" if largest > full else ""
-    return Text(f"{palette.in_words(colors)}, brightest at {full:g}{beyond}", "dim")
+class _Scale(NamedTuple):
+    """What the colors or signs stand for."""
+
+    full: float
+    colors: str
+    largest: float
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        more = self.largest > self.full
+        beyond = f"; the largest is {palette.signed(self.largest)[1:]}" if more else ""
+        signs = palette.in_words(self.colors) if has_colors(console) else "+ positive, - negative"
+        yield Text(f"{signs}, brightest at {self.full:g}{beyond}", "dim")

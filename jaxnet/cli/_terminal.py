@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
@@ -17,8 +17,10 @@ from jaxnet import batch
 from jaxnet._util.palette import shades
 from jaxnet.data import Inputs, Source, to_float32
 from jaxnet.inference import Answers
-from jaxnet.runs import Progress
-from jaxnet.training import History
+
+if TYPE_CHECKING:  # it brings optax along, which takes a while
+    from jaxnet.runs import Progress
+    from jaxnet.training import History
 
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
@@ -202,7 +204,7 @@ class Learning(NamedTuple):
         epochs: how many there will be.
     """
 
-    progress: Progress
+    progress: "Progress"
     epochs: int
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -229,14 +231,14 @@ class Learning(NamedTuple):
         )
 
 
-def epoch_line(history: History, epochs: int) -> str:
+def epoch_line(history: "History", epochs: int) -> str:
     """The progress as one line, for a log."""
     cost, right, what = _means(history)
     so_far = f"epoch {len(cost)} of {epochs}: cost {cost[-1]:.4f}"
     return f"{so_far}, {100 * right[-1]:.2f} % of {what} correct"
 
 
-def _means(history: History) -> tuple[NDArray[Any], NDArray[Any], str]:
+def _means(history: "History") -> tuple[NDArray[Any], NDArray[Any], str]:
     """Mean cost and accuracy by epoch, of members that have not diverged, and of which images."""
     share, what = history.accuracy, "training images"
     if history.held_out is not None:

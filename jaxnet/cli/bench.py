@@ -1,6 +1,7 @@
 """`jaxnet bench`: measures this machine."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -61,8 +62,8 @@ def command(
         with replacing(output) as file:
             draw(report).savefig(file, format=output.suffix[1:].lower(), dpi=150)
     if as_json:
-        typer.echo(json.dumps(plain(report)))
+        print(json.dumps(plain(report)))
     else:
         _terminal.console().print(tables(report))
     if output:
-        typer.echo(_terminal.printable(str(output)), err=as_json)
+        print(_terminal.printable(str(output)), file=sys.stderr if as_json else sys.stdout)

@@ -142,10 +142,10 @@ def command(
             for error in (table.errors or {}).values():
                 err.print(Text(_terminal.printable(f"skipped: {error}")), soft_wrap=True)
             for line in batch.json_lines(table) if json else ():
-                typer.echo(line, nl=False)
+                sys.stdout.write(line)
             if found.pictures and output is None and not json and not show:
                 for line in _terminal.answer_lines(table):
-                    typer.echo(line)
+                    print(line)
             if show:
                 _terminal.console().print(_terminal.cards_of(found, table))
     if quiet or json or show or not found.n:
@@ -154,7 +154,7 @@ def command(
     out = err if piped else _terminal.console()
     out.print(_terminal.summary(tally, rate, labeled=known is not None))
     if output is not None and not piped:
-        typer.echo(_terminal.printable(output))
+        print(_terminal.printable(output))
 
 
 def _say_how_to_go_on(folder: str) -> None:

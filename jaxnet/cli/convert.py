@@ -52,4 +52,4 @@ def command(
     params, about = convert.read(network, squash=squash, last_squash=last_squash)
     convert.write(output, params, about, pytorch=pytorch)
     if not quiet:
-        typer.echo(printable(str(output)))
+        print(printable(str(output)))

@@ -127,7 +127,7 @@ def command(
         with replacing(output) as file:
             figure.savefig(file, format=output.suffix[1:].lower(), dpi=150)
     if not quiet:
-        typer.echo(_terminal.printable(str(output)))
+        print(_terminal.printable(str(output)))
 
 
 def _check(what: str, given: Collection[str], output: Path | None) -> None:

@@ -56,4 +56,4 @@ def command(
     with replacing(output) as file:
         file.write(content)
     if not quiet:
-        typer.echo(printable(str(output)))
+        print(printable(str(output)))

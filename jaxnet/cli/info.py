@@ -35,4 +35,4 @@ def command(
     }
     width = min(max(map(len, rows)), 20)
     for name, text in rows.items():
-        typer.echo(f"{printable(name):{width}}  {printable(text)}")
+        print(f"{printable(name):{width}}  {printable(text)}")

@@ -52,10 +52,10 @@ def command(
     with replacing(output) as file:
         file.write(made.html.encode())
     if not quiet:
-        typer.echo(printable(str(output)))
+        print(printable(str(output)))
     if show:
         import webbrowser
 
         if not webbrowser.open(output.absolute().as_uri()):
             here = printable(str(output.absolute()))
-            typer.echo(f"No browser was found; the page is {here}.", err=True)
+            print(f"No browser was found; the page is {here}.", file=sys.stderr)

@@ -1,6 +1,7 @@
 """`jaxnet probe`: does a network see edges, then components, then digits?"""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -64,7 +65,7 @@ def command(
     if compare:
         reports = {n: _probe.probe(params, digits) for n, params in _probe.networks().items()}
         if as_json:
-            typer.echo(json.dumps({name: _probe.overview(r) for name, r in reports.items()}))
+            print(json.dumps({name: _probe.overview(r) for name, r in reports.items()}))
         else:
             _terminal.console().print(_probe.comparison(reports))
         return
@@ -78,9 +79,9 @@ def command(
             figure = draw(report, params, squash=squash, colors=colors)
             figure.savefig(file, format=output.suffix[1:].lower(), dpi=150)
     if as_json:
-        typer.echo(json.dumps(_probe.plain(report)))
+        print(json.dumps(_probe.plain(report)))
     else:
         _terminal.console().print(_probe.neurons(report))
-        typer.echo(f"{report.summary()} {100 * report.accuracy:.2f} % classified correctly.")
+        print(f"{report.summary()} {100 * report.accuracy:.2f} % classified correctly.")
     if output:
-        typer.echo(_terminal.printable(str(output)), err=as_json)
+        print(_terminal.printable(str(output)), file=sys.stderr if as_json else sys.stdout)

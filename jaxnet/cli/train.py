@@ -1,6 +1,7 @@
 """`jaxnet train`: trains a network, with checkpoints."""
 
 import re
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -141,7 +142,7 @@ def command(
     if resume and not checkpoint.exists():
         if runs.is_finished(output, identity):
             if not quiet:
-                typer.echo(_terminal.printable(f"{output}: this run is finished."))
+                print(_terminal.printable(f"{output}: this run is finished."))
             return
         runs.check_output(output, files, replace=overwrite)
     err, draw_curves = _terminal.console(stderr=True), None
@@ -149,7 +150,9 @@ def command(
         from jaxnet.plot import learning_curves as draw_curves
     except ModuleNotFoundError:
         if not quiet:
-            typer.echo("The curves will not be drawn: pip install 'jaxnet-digits[plot]'", err=True)
+            print(
+                "The curves will not be drawn: pip install 'jaxnet-digits[plot]'", file=sys.stderr
+            )
 
     def say_how_to_go_on() -> None:
         if checkpoint.exists():
@@ -164,13 +167,13 @@ def command(
                 if err.is_terminal and not quiet:
                     live.update(Text("compiling …"), refresh=True)
                 elif not quiet:
-                    typer.echo("compiling …", err=True)
+                    print("compiling …", file=sys.stderr)
                 with interrupts.undone(say_how_to_go_on):
                     for progress in training:
                         if err.is_terminal and not quiet:
                             live.update(_terminal.Learning(progress, epochs), refresh=True)
                         elif not quiet:
-                            typer.echo(_terminal.epoch_line(progress.history, epochs), err=True)
+                            print(_terminal.epoch_line(progress.history, epochs), file=sys.stderr)
         except runs.OtherOptions as error:
             told = " ".join(f"--{k.replace('_', '-')} {v}" for k, v in error.options.items())
             raise FileError(
@@ -191,4 +194,4 @@ def command(
     _terminal.console().print(_terminal.Learning(progress, epochs))
     for path in (output, *map(output.with_suffix, (".json", ".png", ".members"))):
         if path.exists():
-            typer.echo(_terminal.printable(str(path)))
+            print(_terminal.printable(str(path)))

@@ -343,7 +343,7 @@ def _side_by_side(files: Sequence[File]) -> Part:
 def _read_pictures(files: Sequence[File], start: int, stop: int, over: Event | None) -> Rows:
     files = files[start:stop]
 
-    def picture(row: int, room: Room) -> NDArray[np.float32]:
+    def picture(row: int, room: Room | None) -> NDArray[np.float32]:
         with reopen(files[row]) as opened:
             opened.seek(0)
             return decode(opened, files[row].name, room)

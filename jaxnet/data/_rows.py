@@ -4,7 +4,7 @@ import errno
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain, pairwise
+from itertools import chain, pairwise, repeat
 from threading import Event
 from typing import Any, NamedTuple, overload
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from jaxnet._util.cores import cores
 from jaxnet._util.files import FileError
-from jaxnet.data.pictures import Room
+from jaxnet.data.pictures import Room, TooLargeToShare
 
 AT_ONCE = 16_384
 _OF_PICTURES = 2**22  # bytes that are decoded together
@@ -165,20 +165,23 @@ def checked(values: NDArray[Any], names: Sequence[str]) -> Rows:
 
 
 def decoded(
-    decode: Callable[[int, Room], NDArray[np.float32]],
+    decode: Callable[[int, Room | None], NDArray[np.float32]],
     names: Sequence[str],
     over: Event | None = None,
 ) -> Rows:
     """Decodes pictures on all cores; bad ones are errors of their rows; `over` cancels."""
-    room = Room()
     images = np.zeros((len(names), 784), np.float32)
     errors: dict[int, str] = {}
 
-    def into_place(row: int) -> None:
+    large: list[int] = []
+
+    def into_place(row: int, room: Room | None = None) -> None:
         if over and over.is_set():
             return
         try:
             images[row] = decode(row, room)
+        except TooLargeToShare:
+            large.append(row)
         except FileError as error:
             errors[row] = str(error)
         except OSError as error:
@@ -188,6 +191,8 @@ def decoded(
 
     # Pillow warns of what it forgives. Around all threads, since the filters are the process's.
     with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor(cores()) as threads:
-        for _ in threads.map(into_place, range(len(names))):
+        for _ in threads.map(into_place, range(len(names)), repeat(Room())):
             pass
+        for row in large:
+            into_place(row)
     return Rows(images, names, errors)

@@ -9,7 +9,7 @@ import math
 import os
 import warnings
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from threading import Condition
 from typing import Any, BinaryIO
 
@@ -58,6 +58,13 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[np.float32]:
         return decode(file, os.fsdecode(path))  # Pillow warns of what it forgives
 
 
+class TooLargeToShare(Exception):
+    """A picture is to be decoded while no others are, and by a thread that is there already.
+
+    C libraries keep some of the memory of each thread for it.
+    """
+
+
 class Room:
     """Memory for which threads wait until others have left enough.
 
@@ -75,7 +82,7 @@ class Room:
 
     @contextmanager
     def taking(self, n: int) -> Generator[None]:
-        """Takes some of it for as long as the block takes; all of it where that is too much."""
+        """Takes some of it for as long as the block takes."""
         with self._left:
             self._left.wait_for(lambda: self._taken == 0 or self._taken + n <= self._n_bytes)
             self._taken += n
@@ -95,13 +102,14 @@ def decode(file: BinaryIO, name: str, room: Room | None = None) -> NDArray[np.fl
     Args:
         file: at its beginning, what `read_image` takes the path of.
         name: what to call it.
-        room: memory shared with other threads that decode pictures.
+        room: memory shared with other threads that decode pictures; by default, there are none.
 
     Returns:
         One image in MNIST's form, shape `(784,)`, from 0 (black) to 1 (white).
 
     Raises:
         FileError: not a picture, damaged, unreasonably large, or nothing drawn on it.
+        TooLargeToShare: it takes so much memory that it wants to be decoded alone.
         MemoryError, OSError: there is no room for it, or the system fails.
 
     Example:
@@ -122,7 +130,9 @@ def decode(file: BinaryIO, name: str, room: Room | None = None) -> NDArray[np.fl
     except Exception as error:
         raise _undecodable(error, name) from error
     n_bytes = _bytes_needed(image, file, name)
-    with (room or Room()).taking(n_bytes):
+    if room and n_bytes > _MOST_BYTES // 4:
+        raise TooLargeToShare
+    with room.taking(n_bytes) if room else nullcontext():
         try:
             pixels = _pixels(image)
         except Exception as error:

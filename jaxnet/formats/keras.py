@@ -179,12 +179,12 @@ def _folder() -> Generator[Path]:
 
 def _copy_undated(path: Path, into: BinaryIO) -> None:
     """Copies an archive without the time at which it was made, so that it is the same each time."""
+    numbers: dict[bytes, bytes] = {}  # in place of where Keras's objects lie in memory
     with zipfile.ZipFile(path) as old, zipfile.ZipFile(into, "w") as new:
         for name in old.namelist():
             content = old.read(name)
             if name == "metadata.json":
                 content = json.dumps({**json.loads(content), "date_saved": ""}).encode()
-            numbers: dict[bytes, bytes] = {}  # Keras writes where objects lie in memory
             content = re.sub(
                 rb'(?<="shared_object_id": )\d+',
                 lambda found: numbers.setdefault(found[0], b"%d" % len(numbers)),
