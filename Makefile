@@ -1,6 +1,7 @@
 # make run      install what is needed, then watch the network classify digits
 # make test     what to run after each change: minutes, light packages only
-# make check    format, lint, types, JavaScript, and the whole test suite but the slowest tests
+# make check    format, lint, types, JavaScript, the whole test suite but the slowest tests, and a
+#               minute or two of fuzzing; python -m tests.fuzz --seconds N does more
 # make core     the tests that need no extras, on another Python or with other versions:
 #               make core PYTHON=python3.13 VERSIONS=newest
 # make slow     the tests that take minutes each
@@ -63,6 +64,7 @@ lint: $(VENV)/installed-dev
 
 check: lint
 	$(BIN)/python -m pytest
+	$(BIN)/python -m tests.fuzz --seconds 5
 
 slow: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m slow

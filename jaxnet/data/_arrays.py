@@ -49,6 +49,13 @@ class Layout(NamedTuple):
         """The size of the values in bytes."""
         return math.prod(self.shape) * self.dtype.itemsize
 
+    @property
+    def in_words(self) -> str:
+        """The array, for messages; a damaged header may declare any number."""
+        n = self.n_bytes
+        size = f"{n:,}" if n < 10**18 else f"over 10**{len(str(n)) - 1}"
+        return f"{self.dtype.name} of shape {self.shape!s:.80}, {size} bytes"
+
 
 def found(name: str, place: str | BinaryIO, status: os.stat_result) -> File:
     """Builds a `File` from `os.stat`."""
@@ -74,10 +81,7 @@ def check_size(name: str, layout: Layout, size: int) -> None:
     """Raises unless the file ends with its array's last value."""
     there = size - layout.offset
     if layout.n_bytes != there:
-        raise FileError(
-            f"{name}: the header declares {layout.dtype} of shape {layout.shape!s:.80}, "
-            f"{layout.n_bytes:,} bytes, but {there:,} follow."
-        )
+        raise FileError(f"{name}: the header declares {layout.in_words}, but {there:,} follow.")
 
 
 def read_rows(file: File, layout: Layout, start: int, stop: int) -> NDArray[Any]:

@@ -207,8 +207,7 @@ def _layout(file: BinaryIO, name: str) -> Layout:
 
 
 def _declared(name: str, layout: Layout) -> str:
-    dtype, shape = layout.dtype.name, f"{layout.shape!s:.80}"
-    return f"{name}: the header declares {dtype} of shape {shape}, {layout.n_bytes:,} bytes"
+    return f"{name}: the header declares {layout.in_words}"
 
 
 def _values(file: BinaryIO, name: str, layout: Layout) -> Iterator[bytes]:

@@ -40,7 +40,7 @@ def _layout(file: BinaryIO, name: str) -> Layout:
         version = format.read_magic(file)
         # The third differs from the second in the names of fields, which numbers have none of.
         first, second = format.read_array_header_1_0, format.read_array_header_2_0
-        read = {1: first, 2: second, 3: second}[version[0]]
+        read = {(1, 0): first, (2, 0): second, (3, 0): second}[version]
         shape, fortran, dtype = read(file)
         sizes_fit = all(type(n) is int and 0 <= n < 2**48 for n in shape) and len(shape) <= 32
     # NumPy parses the header as Python, and damaged ones fail in as many ways.

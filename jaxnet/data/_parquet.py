@@ -251,8 +251,7 @@ def _damage_named(name: str) -> Generator[None]:
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        says = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise FileError(f"{name}: this Parquet file is damaged ({says:.200}).") from error
+        raise FileError(f"{name}: this Parquet file is damaged.") from error
 
 
 def _pyarrow() -> tuple[Any, Any, Any]:

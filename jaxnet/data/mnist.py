@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal, NamedTuple
+from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -129,12 +130,23 @@ def _find_or_fetch(name: str, mirrors: Sequence[str]) -> Path:
                 file.seek(0)
                 with gzip.GzipFile(fileobj=file, mode="rb") as unpacked:
                     if hashlib.file_digest(unpacked, "sha256").hexdigest() != _SHA256[name]:
-                        raise FileError("the bytes that came are not MNIST's")
+                        raise FileError("sent other bytes than MNIST's")
             return path
         except (OSError, EOFError, zlib.error, ValueError) as error:
-            failures.append(f"{url}: {error}")
+            failures.append(f"{urlsplit(url).netloc} {_why(error)}")
+    tried = "; ".join(failures) or "no mirrors"
     raise FileError(
-        f"MNIST was not found and could not be downloaded ({'; '.join(failures) or 'no mirrors'}). "
-        f"Put {', '.join(f'{file}.gz' for file in _SHA256)} into {cache}, or name the folder that "
-        "holds them in the environment variable JAXNET_DATA."
+        f"MNIST was not found and could not be downloaded ({tried}). Put {name}.gz and the others "
+        f"into {cache}, or name the folder that holds them in the variable JAXNET_DATA."
     )
+
+
+def _why(error: Exception) -> str:
+    """Why a download failed, in a few words; network packages take many."""
+    if isinstance(error, FileError):
+        return str(error)
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status:
+        return f"answers {status}"
+    damaged = isinstance(error, EOFError | zlib.error | gzip.BadGzipFile)
+    return "sent damaged data" if damaged else "cannot be reached"

@@ -64,8 +64,8 @@ def confusion(
     ax.set_yticks(np.arange(n + 1) - 0.5, minor=True)
     ax.grid(which="minor", color=LINE, linewidth=0.5)
     good = int(counts.trace())
-    title = f"{good:,} of {len(labels):,} read rightly, {100 * good / len(labels):.2f} %"
-    below = "blue: read rightly, brightest at 100 % of a digit's images; orange: misread, "
+    title = f"{good:,} of {len(labels):,} correct, {100 * good / len(labels):.2f} %"
+    below = "blue: correct, brightest at 100 % of a digit's images; orange: misread, "
     below += f"brightest at {100 * worst:.3g} %"
     _canvas.caption(figure, title, below)
     return _canvas.whole(figure)
@@ -110,15 +110,15 @@ def misread(
     a = np.hstack([1 - a, a]) if a.shape[1] == 1 else a
     sure = a[wrong, answers.digits[wrong]]
     wrong = wrong[np.argsort(-sure, kind="stable")]
-    title = f"{len(wrong):,} of {len(labels):,} images misread"
+    title = f"{len(wrong):,} of {len(labels):,} images misclassified"
     if not len(wrong):
         figure = _canvas.sheet(figure, 6, 1.5)
         _canvas.caption(figure, title)
         return _canvas.whole(figure)
     rows = to_float32(np.asarray(images[wrong])).astype(float)
-    names = [f"{answers.digits[k]}, is {labels[k]}" for k in wrong]
+    names = [f"[{k}] {answers.digits[k]}, is {labels[k]}" for k in wrong]
     figure, _ = tiles(figure, rows, names, lambda ax, whole: _canvas.grays(ax, whole, "safe", 1))
-    below = "what was read, and what it is; first the surest"
+    below = "[index] predicted digit, and the label; the most confident first"
     _canvas.caption(figure, title, below)
     return _canvas.whole(figure)
 

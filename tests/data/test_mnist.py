@@ -168,10 +168,11 @@ def test_offline(cache):
     with pytest.raises(FileError) as raised:
         load_mnist("train", mirrors=[nobody])
     said = str(raised.value)
-    assert nobody in said
+    assert "127.0.0.1:9 cannot be reached" in said
     assert str(cache) in said
     assert "JAXNET_DATA" in said
-    assert all(f"{name}.gz" in said for name in FILES)
+    assert "train-images-idx3-ubyte.gz and the others" in said
+    assert len(said) < 400
 
 
 def test_folder_without_mnist(tmp_path):

@@ -26,7 +26,7 @@ def test_confusion_matrix():
     ax = figure.axes[0]
     counts = {text.get_position(): text.get_text() for text in ax.texts}
     assert counts == {(0, 0): "2", (2, 0): "1", (1, 1): "1", (2, 1): "1", (2, 2): "1"}
-    assert figure.get_suptitle() == "4 of 6 read rightly, 66.67 %"
+    assert figure.get_suptitle() == "4 of 6 correct, 66.67 %"
     rgb = ax.images[0].get_array()
     blue, orange = palette.hues("safe")
     np.testing.assert_allclose(rgb[0, 0], 2 / 3 * blue)
@@ -53,10 +53,10 @@ def test_misread_order():
     images = np.stack([np.full(4, value, np.uint8) for value in (0, 51, 102, 153)])
     sure = np.array([[0, 0.6, 0], [0.9, 0, 0], [0, 0, 1.0], [0, 0.7, 0]])
     figure = results.misread(images, answers([1, 0, 2, 1], sure), np.array([0, 1, 2, 2]))
-    assert texts(figure) == ["0, is 1", "1, is 2", "1, is 0"]
+    assert texts(figure) == ["[1] 0, is 1", "[3] 1, is 2", "[0] 1, is 0"]
     shades = figure.axes[0].images[0].get_array()[:, :, 0]
     assert [shades[0, 0], shades[0, 3], shades[0, 6]] == pytest.approx([0.2, 0.6, 0])
-    assert figure.get_suptitle() == "3 of 4 images misread"
+    assert figure.get_suptitle() == "3 of 4 images misclassified"
 
 
 def test_many_and_no_misread(drawn):
@@ -67,7 +67,7 @@ def test_many_and_no_misread(drawn):
     assert texts(figure)[-1] == f"⋮\n{n - 99} more"
     assert_tidy(figure)
     figure = results.misread(images, read, read.digits)
-    assert figure.get_suptitle() == "0 of 2,000 images misread"
+    assert figure.get_suptitle() == "0 of 2,000 images misclassified"
 
 
 @pytest.mark.parametrize("n", [1, 4, 7])
