@@ -42,7 +42,8 @@ def say(sentence: str) -> None:
 def listen() -> None:
     """Ends the process from now on when it gets SIGINT, SIGTERM or SIGHUP; call it first of all."""
     heard, told = os.pipe()
-    os.set_blocking(told, False)
+    if os.name != "nt":
+        os.set_blocking(told, False)
     signal.set_wakeup_fd(told, warn_on_full_buffer=False)
     for name in _SIGNALS:
         number = getattr(signal, name, None)

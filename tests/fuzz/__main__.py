@@ -18,7 +18,6 @@ from pathlib import Path
 from tests.fuzz.reading import MOST_FAULTS, NAME, made, read_many
 
 MOST_SECONDS = 10  # for one file; on a machine that does other things besides
-MOST_BYTES = 500_000_000  # above those of the process when it begins
 
 
 def main():
@@ -38,7 +37,7 @@ def main():
         return show(options)
     total, bad = 0, 0
     for name in options.kinds or KINDS:
-        n, faults = watch(name, options.seed, options.seconds)
+        n, faults = watch(name, options.seed, options.seconds, KINDS[name].most_bytes)
         print(f"{name:12} {n:10,} inputs, {len(faults)} faults", flush=True)
         for at, what in faults.items():
             print(f"  python -m tests.fuzz {name} --seed {options.seed} --only {at}: {what}")
@@ -47,7 +46,7 @@ def main():
     return int(bad > 0)
 
 
-def watch(name, seed, seconds):
+def watch(name, seed, seconds, most_bytes):
     """Reads one kind in child processes; returns how many inputs, and faults by number."""
     faults, first, until = {}, 0, None
     spawn = mp.get_context("spawn")  # a fork would copy JAX's threads
@@ -68,7 +67,7 @@ def watch(name, seed, seconds):
                 fault = f"takes more than {MOST_SECONDS} s"
             if size := resident(process.pid):
                 base = base or size
-                if size - base > MOST_BYTES:
+                if size - base > most_bytes:
                     fault = f"takes {size - base:,} bytes"
             while not said.empty():
                 number, what = said.get()

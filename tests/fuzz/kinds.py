@@ -31,14 +31,16 @@ class Kind(NamedTuple):
     Attributes:
         ending: of its name.
         seeds: makes whole files.
-        changes: functions of a `random.Random` and a file's bytes.
         readers: functions of a path.
+        changes: functions of a `random.Random` and a file's bytes.
+        most_bytes: that reading one may take, above those of the process when it begins.
     """
 
     ending: str
     seeds: Callable[[], Sequence[bytes]]
     readers: Sequence[Callable[[Path], Any]]
     changes: Sequence[Callable[[Any, bytes], bytes]] = ()
+    most_bytes: int = 500_000_000
 
 
 def images(path):
@@ -259,7 +261,8 @@ KINDS = {
         (packed(mutate.of_bytes),),
     ),
     "npy": Kind(".npy", npy, (images, data.read_labels), (npy_header,)),
-    "parquet": Kind(".parquet", parquet, (images,), (parquet_footer,)),
+    # The header of a page may declare any 32-bit size, and pyarrow takes that much for a moment.
+    "parquet": Kind(".parquet", parquet, (images,), (parquet_footer,), most_bytes=5_000_000_000),
     "png": Kind(
         ".png", pictures("PNG", *COLORS, {"mode": "I;16"}), (data.read_image,), (png_chunks,)
     ),
