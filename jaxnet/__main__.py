@@ -33,7 +33,8 @@ def run() -> None:
         try:
             app(prog_name="jaxnet")
         finally:
-            sys.stdout.flush()
+            if sys.stdout is not None:  # it is where it was closed
+                sys.stdout.flush()
     except BrokenPipeError:  # nobody reads on
         sys.exit(1)
     except ModuleNotFoundError as error:
@@ -65,7 +66,7 @@ def _adapt_output() -> None:
             stream.reconfigure(errors=errors)
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
-    logging.lastResort = None
+    logging.lastResort = logging.NullHandler()
 
 
 def _with_options(message: str) -> str:

@@ -85,6 +85,7 @@ def command(
     from jaxnet.data import open_inputs
     from jaxnet.formats import load
 
+    # Refuse what makes no sense before any work.
     piped = output == "-"
     folder = output if output is not None and not piped and batch.is_folder(output) else None
     for name, given, fits, use in (
@@ -108,11 +109,8 @@ def command(
         batch.check_output(
             output, inputs or [], others, format=ending, resume=resume, overwrite=overwrite
         )
+    # Open the job.
     found, known = (open_inputs(inputs, without=folder), labels) if inputs else _synthetic.inputs()
-    err = _terminal.console(stderr=True)
-    if not found.n and not quiet:
-        err.print(Text(f"{_terminal.printable(', '.join(inputs or []))}: no images"))
-    show = found.n <= FEW and not json and output is None
     params, spec = load(file_of(weights))
     job = batch.open_job(
         *(params, spec, found, known), precision=precision, brightest=brightest, on_error=on_error
@@ -126,8 +124,16 @@ def command(
         resume=resume,
     )
     batch.warm(job)
-    began, tally, before = time.perf_counter(), batch.Tally(), 0
+
+    # Run it, and print what it yields.
+    err, out = _terminal.console(stderr=True), _terminal.console(stderr=piped)
+    if not found.n and not quiet:
+        err.print(Text(f"{_terminal.printable(', '.join(inputs or []))}: no images"))
+    printed = output is None and not json
+    show = printed and found.n <= FEW
+    lines = printed and not show and found.pictures
     hidden = found.n <= FEW or json or quiet
+    began, tally, before = time.perf_counter(), batch.Tally(), 0
     with ExitStack() as stack:
         stack.enter_context(closing(running))
         advance = stack.enter_context(progress(err, found.n, hidden=hidden))
@@ -143,15 +149,13 @@ def command(
                 err.print(Text(_terminal.printable(f"skipped: {error}")), soft_wrap=True)
             for line in batch.json_lines(table) if json else ():
                 sys.stdout.write(line)
-            if found.pictures and output is None and not json and not show:
-                for line in _terminal.answer_lines(table):
-                    print(line)
             if show:
-                _terminal.console().print(_terminal.cards_of(found, table))
+                out.print(_terminal.cards_of(found, table))
+            for line in _terminal.answer_lines(table) if lines else ():
+                print(line)
     if quiet or json or show or not found.n:
         return
     rate = (tally.rows - before) / (time.perf_counter() - began)
-    out = err if piped else _terminal.console()
     out.print(_terminal.summary(tally, rate, labeled=known is not None))
     if output is not None and not piped:
         print(_terminal.printable(output))

@@ -193,6 +193,7 @@ def test_one_step_shows_where_it_pushes(opened):
 
 def test_looking_and_drawing_while_it_learns(opened):
     with opened(text_of()) as tab:
+        tab.select_option("#rate", "0.001")  # so that the answer stays, however long it takes
         tab.click("#play")
         draw(tab, 7)
         assert tab.inner_text("#play").endswith("Pause")
