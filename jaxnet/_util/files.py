@@ -24,6 +24,17 @@ def open_file(path: str | os.PathLike[str]) -> BinaryIO:
     return open(path, "rb")
 
 
+@contextmanager
+def named(path: str | os.PathLike[str]) -> Generator[None]:
+    """Names a file in an error of the system that does not, as those of reading do not."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno and error.filename is None:
+            error.filename = os.fspath(path)
+        raise
+
+
 def check_free(path: Path, inputs: Iterable[Path | None] = (), *, overwrite: bool = True) -> None:
     """Fails early if the output folder is missing or the output would replace an input.
 

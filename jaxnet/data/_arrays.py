@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxnet._util.files import FileError, open_file
+from jaxnet._util.files import FileError, named, open_file
 
 _ALIGNED = 64  # bytes
 
@@ -66,7 +66,8 @@ def found(name: str, place: str | BinaryIO, status: os.stat_result) -> File:
 def reopen(file: File) -> Generator[BinaryIO]:
     """Reopens a file, unless it has been written to since."""
     held = file.place
-    with open_file(held) if isinstance(held, str) else nullcontext(held) as opened:
+    source = open_file(held) if isinstance(held, str) else nullcontext(held)
+    with source as opened, named(file.name):
         now = found(file.name, held, os.fstat(opened.fileno()))
         if now.size != file.size:
             raise FileError(

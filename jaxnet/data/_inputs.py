@@ -24,7 +24,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxnet._util.files import FileError, open_file
+from jaxnet._util.files import FileError, named, open_file
 from jaxnet.data import _idx, _npy, _parquet
 from jaxnet.data._arrays import File, Layout, found, read_rows, reopen
 from jaxnet.data._paths import STDIN, expand
@@ -132,7 +132,7 @@ def _opened(
             picture = _picture(file)
             yield picture, picture
             continue
-        with opened:
+        with opened, named(file):
             known = found(file, file, os.fstat(opened.fileno()))
             yield known, _content(opened, known) or known
 
@@ -175,6 +175,8 @@ def _format_of(head: bytes, name: str) -> "Format | None":
         if head.startswith(form.magic):
             return form
     if not is_picture(head) and not name.lower().endswith(SUFFIXES):
+        if not head:
+            raise FileError(f"{name}: this is empty.")
         known = ", ".join(form.name for form in FORMATS)
         raise FileError(f"{name}: expected PNG, JPEG, WEBP, BMP, GIF, {known}.")
     return None
