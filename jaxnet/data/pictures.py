@@ -198,6 +198,8 @@ def _undecodable(error: Exception, name: str) -> Exception:
     """What to say of a picture at which Pillow failed; its decoders raise almost every kind."""
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno):
         return error  # this is not the picture's fault
+    if type(error).__name__ == "DecompressionBombError":
+        return FileError(f"{name}: this picture is too large.")
     return FileError(f"{name}: this picture is damaged.")
 
 
