@@ -106,12 +106,17 @@ def unsupported(layers: str, got: str) -> ValueError:
     return ValueError(f"Expected {layers} with biases, and others without weights; got {got}.")
 
 
+def in_one_line(names: Iterable[Any]) -> str:
+    """Names for a message; a damaged file may have any characters in them."""
+    return " ".join(", ".join(map(str, names)).split())
+
+
 def in_order(names: Collection[str]) -> list[str]:
     """Sorts layer names by the number they contain."""
     if len({re.sub(r"\d+", "0", name) for name in names}) > 1:
         raise ValueError(
             "Expected layer names that differ only in a number, which gives their order; got "
-            f"{', '.join(sorted(names)):.200}."
+            f"{in_one_line(sorted(names)):.200}."
         )
     return sorted(names, key=lambda name: [int(digits) for digits in re.findall(r"\d+", name)])
 

@@ -17,7 +17,7 @@ from jaxnet._util.files import FileError, open_file, replacing
 from jaxnet._util.optional import package
 from jaxnet._util.tensors import to_bytes
 from jaxnet.formats._archives import check_archive
-from jaxnet.formats._parts import in_a_row, in_order, squash_of, unsupported, with_spec
+from jaxnet.formats._parts import in_a_row, in_one_line, in_order, squash_of, unsupported, with_spec
 from jaxnet.formats._spec import Spec, with_notes
 from jaxnet.formats._squashes import FOREIGN
 from jaxnet.network import Params
@@ -118,7 +118,7 @@ def from_state_dict(
     if set(state) != {layer + kind for layer in layers for kind in ("weight", "bias")}:
         raise ValueError(
             "Expected a weight and a bias for each layer, and no other arrays; got "
-            f"{', '.join(map(str, state)):.200}."
+            f"{in_one_line(state):.200}."
         )
     arrays = [
         (_numpy(state[name + "weight"]), _numpy(state[name + "bias"])) for name in in_order(layers)
