@@ -176,6 +176,7 @@ def archive(path, members):
 @pytest.mark.full
 @pytest.mark.parametrize("ending", [".pt", ".keras"])
 def test_archives(usual, tmp_path, ending):
+    pytest.importorskip("torch" if ending == ".pt" else "keras")
     path = tmp_path / f"bomb{ending}"
     archive(path, {"config.json": "{}", "archive/data/0": bytes(300_000_000)})
     options = ["--squash", "relu", "--last-squash", "relu"] * (ending == ".pt")
@@ -186,6 +187,7 @@ def test_archives(usual, tmp_path, ending):
 
 @pytest.mark.full
 def test_keras_that_declares_too_much(usual, tmp_path):
+    pytest.importorskip("keras")
     path = tmp_path / "huge.keras"
     layers = [{"class_name": "Dense", "config": {"units": 10**6}}] * 2
     archive(path, {"config.json": json.dumps({"layers": layers}), "model.weights.h5": b""})

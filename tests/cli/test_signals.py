@@ -24,7 +24,7 @@ WRITES = {  # commands, and how long they take at most
     "train": (["train", "drawn", "--epochs", "2"], 6.0),
     "export": (["export", "digits.onnx"], 1.5),
     "draw": (["draw", "weights", "--output", "weights.png"], 2.5),
-    "convert": (["convert", "digits.safetensors", "digits.pt"], 2.5),
+    "convert": (["convert", "digits.safetensors", "digits.onnx"], 2.5),
 }
 
 
