@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -167,6 +168,11 @@ def test_many_large_pictures_at_once(usual, tmp_path):
     assert run.n_bytes < MOST_BYTES + 300_000_000
 
 
+def need(package):
+    if not find_spec(package):
+        pytest.skip(f"could not import {package!r}")
+
+
 def archive(path, members):
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
         for name, content in members.items():
@@ -176,7 +182,7 @@ def archive(path, members):
 @pytest.mark.full
 @pytest.mark.parametrize("ending", [".pt", ".keras"])
 def test_archives(usual, tmp_path, ending):
-    pytest.importorskip("torch" if ending == ".pt" else "keras")
+    need("torch" if ending == ".pt" else "keras")
     path = tmp_path / f"bomb{ending}"
     archive(path, {"config.json": "{}", "archive/data/0": bytes(300_000_000)})
     options = ["--squash", "relu", "--last-squash", "relu"] * (ending == ".pt")
@@ -187,7 +193,7 @@ def test_archives(usual, tmp_path, ending):
 
 @pytest.mark.full
 def test_keras_that_declares_too_much(usual, tmp_path):
-    pytest.importorskip("keras")
+    need("keras")
     path = tmp_path / "huge.keras"
     layers = [{"class_name": "Dense", "config": {"units": 10**6}}] * 2
     archive(path, {"config.json": json.dumps({"layers": layers}), "model.weights.h5": b""})
