@@ -25,7 +25,8 @@ def progress(console: Console, n: int, *, hidden: bool) -> Generator[Callable[[i
 
     if console.is_terminal and not hidden:
         columns = (BarColumn(), TextColumn("{task.description}"))
-        with Progress(*columns, console=console, transient=True) as bar:
+        # What is printed meanwhile stays on standard output, which may be a file.
+        with Progress(*columns, console=console, transient=True, redirect_stdout=False) as bar:
             task = bar.add_task("", total=n)
             yield lambda rows, before: bar.update(
                 task, completed=rows, description=pace(rows, before)

@@ -52,7 +52,9 @@ def command(
     params, spec = load(file_of(weights))
     sizes, seconds = ((100,), 0.05) if quick else (bench.BATCH_SIZES, 0.3)
     err, report = _terminal.console(stderr=True), bench.Report(bench.work_per_image(params))
-    with Live("measuring …", console=err, transient=True, auto_refresh=False) as live:
+    with Live(
+        "measuring …", console=err, transient=True, auto_refresh=False, redirect_stdout=False
+    ) as live:
         for report in bench.measure(
             params, **spec.squashes, n_images=images, batch_sizes=sizes, seconds=seconds
         ):

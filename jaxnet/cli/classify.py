@@ -130,7 +130,7 @@ def command(
     if not found.n and not quiet:
         err.print(Text(f"{_terminal.printable(', '.join(inputs or []))}: no images"))
     printed = output is None and not json
-    show = printed and found.n <= FEW
+    show = printed and found.n <= min(FEW, found.at_once)
     lines = printed and not show and found.pictures
     hidden = found.n <= FEW or json or quiet
     began, tally, before = time.perf_counter(), batch.Tally(), 0

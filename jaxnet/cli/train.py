@@ -160,9 +160,11 @@ def command(
 
     progress = None
     with ExitStack() as stack:
-        stack.enter_context(alone(output))
+        stack.enter_context(alone(checkpoint))
         try:
-            with Live(console=err, transient=True, auto_refresh=False) as live:
+            with Live(
+                console=err, transient=True, auto_refresh=False, redirect_stdout=False
+            ) as live:
                 training = runs.train(options, images, labels, checkpoint, resume=resume)
                 if err.is_terminal and not quiet:
                     live.update(Text("compiling …"), refresh=True)

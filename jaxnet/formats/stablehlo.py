@@ -154,7 +154,7 @@ def load(path: str | os.PathLike[str]) -> tuple[Classifier, dict[str, str]]:
             raise ValueError(exported.calling_convention_version)
         whole = said["sha256"] == _digest(content)
     except Exception as error:  # many kinds: deserialization does not validate bytes
-        found = re.search(rb'"jax": "([\w.+]+)"', content)
+        found = re.search(rb'"jax": "([\w.+]{1,40})"', content)
         made = f" made by JAX {found[1].decode()} and read by {jax.__version__}" if found else ""
         raise FileError(
             f"{path}: not a complete StableHLO file from jaxnet{made}; export it again."

@@ -128,7 +128,7 @@ def test_two_trainings_with_one_output(many, tmp_path):
     first.send_signal(signal.SIGCONT)
     first.communicate(timeout=120)
     assert second.returncode == 2
-    assert "network.safetensors: another process is writing here" in err
+    assert "network.checkpoint: another process is writing here" in err
     assert first.returncode == 0
     assert not [*tmp_path.glob(".jaxnet-*")]
 
