@@ -19,11 +19,6 @@ def main() -> None:
 
 def run() -> None:
     """Runs the command line; bad input prints one sentence and exits with status 2."""
-    if sys.argv[1:] == ["--version"]:  # without importing anything else
-        from importlib.metadata import version
-
-        print("jaxnet", version("jaxnet-digits"))
-        return
     from jaxnet._util.arguments import ArgumentError
 
     _adapt_output()

@@ -1,6 +1,7 @@
 """The command line in a process of its own or in this one, and what a mistake must look like."""
 
 import os
+import pty
 import signal
 import socket
 import subprocess
@@ -46,6 +47,22 @@ def run_here(*arguments, cwd):
             for number, handler in zip(signals, handlers, strict=True):
                 signal.signal(number, handler)
     return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+
+
+def run_in_terminal(command, **options):
+    """What a process writes to a terminal, as bytes; it must end well."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen([*map(str, command)], stdout=theirs, stderr=theirs, **options)
+    os.close(theirs)
+    shown = b""
+    try:
+        while piece := os.read(ours, 65536):
+            shown += piece
+    except OSError:  # how Linux says that the other end was closed
+        pass
+    os.close(ours)
+    assert process.wait() == 0
+    return shown
 
 
 def as_hosts(script, n, folder):

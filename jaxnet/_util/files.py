@@ -25,13 +25,15 @@ def open_file(path: str | os.PathLike[str]) -> BinaryIO:
 
 
 @contextmanager
-def named(path: str | os.PathLike[str]) -> Generator[None]:
-    """Names a file in an error of the system that does not, as those of reading do not."""
+def named(
+    path: str | os.PathLike[str], hidden: str | os.PathLike[str] | None = None
+) -> Generator[None]:
+    """Names a file in an error of the system that names none, or a hidden file beside it."""
     try:
         yield
     except OSError as error:
-        if error.errno and error.filename is None:
-            error.filename = os.fspath(path)
+        if error.errno and error.filename in (None, hidden and os.fspath(hidden)):
+            error.filename = os.fspath(path)  # the name the caller knows
         raise
 
 
@@ -49,9 +51,14 @@ def check_free(path: Path, inputs: Iterable[Path | None] = (), *, overwrite: boo
     ):
         raise FileError(f"{path}: this is one of the inputs; write to another file.")
     if not overwrite and os.path.lexists(path):
-        raise FileError(
-            f"{path}: exists already; choose another output, or replace it with overwrite=True."
-        )
+        raise exists_already(path)
+
+
+def exists_already(path: Path) -> FileError:
+    """The error for an output that would replace a file."""
+    return FileError(
+        f"{path}: exists already; choose another output, or replace it with overwrite=True."
+    )
 
 
 @contextmanager
@@ -63,32 +70,28 @@ def replacing(path: str | os.PathLike[str], *, patience: float = 5) -> Generator
     """
     path = Path(os.path.realpath(path))  # keep a link, replace its target
     partial = _beside(path, "partial")
-    file, entered = None, ExitStack()
-    try:
+    with named(path, partial), ExitStack() as entered:
         file = _begin(entered, partial, path, patience)
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-        with interrupts.not_now:
-            if not _is_still(file, partial):  # where there are no locks
-                file = None
-                raise _taken(path)
-            if path.exists():
-                os.chmod(partial, stat.S_IMODE(path.stat().st_mode))
-            if os.name == "nt":  # Windows replaces by closed files only
-                file.close()
-            os.replace(partial, path)
-            entered.close()
-    except BaseException as error:
-        if file:
-            with suppress(OSError):
-                os.unlink(partial)
-        ours = (None, os.fspath(partial))
-        if isinstance(error, OSError) and error.errno and error.filename in ours:
-            error.filename = os.fspath(path)  # the name the caller knows
-        raise
-    finally:
-        entered.close()
+        is_ours = True
+        try:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            with interrupts.not_now:
+                is_ours = _is_still(file, partial)
+                if not is_ours:  # where there are no locks
+                    raise _taken(path)
+                if path.exists():
+                    os.chmod(partial, stat.S_IMODE(path.stat().st_mode))
+                if os.name == "nt":  # Windows replaces by closed files only
+                    file.close()
+                os.replace(partial, path)
+                entered.close()
+        except BaseException:
+            if is_ours:
+                with suppress(OSError):
+                    os.unlink(partial)
+            raise
 
 
 @contextmanager
@@ -96,7 +99,7 @@ def alone(path: str | os.PathLike[str]) -> Generator[None]:
     """Keeps this process alone among those that ask for the same path, until the block is left."""
     path = Path(os.path.realpath(path))
     held = _beside(path, "lock")
-    with ExitStack() as entered:
+    with named(path, held), ExitStack() as entered:
         _begin(entered, held, path, patience=0)
         try:
             yield

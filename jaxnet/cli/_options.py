@@ -1,7 +1,7 @@
 """Options that several commands share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -33,6 +33,23 @@ Colors = Annotated[
         "safe (blue and orange).",
     ),
 ]
+
+
+def check_output_only(output: object, **given: object) -> None:
+    """Raises for an option that has no effect without --output."""
+    from jaxnet._util.arguments import ArgumentError
+
+    for name, value in given.items():
+        if value and not output:
+            raise ArgumentError(name, "is for --output only.")
+
+
+def save_figure(figure: Any, path: Path) -> None:
+    """Draws a figure to a file; the ending gives the format."""
+    from jaxnet._util.files import replacing
+
+    with replacing(path) as file:
+        figure.savefig(file, format=path.suffix[1:].lower(), dpi=150)
 
 
 def file_of(weights: Path | None) -> Path:

@@ -26,7 +26,7 @@ _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Standard output, or standard error, without colors that the user has not asked for."""
+    """Standard output, or standard error, in which numbers have no colors of their own."""
     return Console(stderr=stderr, highlight=False)
 
 

@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 
-from jaxnet.cli._options import FIGURES, Overwrite, Weights, file_of
+from jaxnet.cli._options import (
+    FIGURES,
+    Overwrite,
+    Weights,
+    check_output_only,
+    file_of,
+    save_figure,
+)
 
 EXAMPLES = ("jaxnet bench --quick", "jaxnet bench --output roofline.png")
 
@@ -32,15 +39,14 @@ def command(
 
     from jaxnet import bench
     from jaxnet._util.arguments import ArgumentError
-    from jaxnet._util.files import FileError, check_free, replacing
+    from jaxnet._util.files import FileError, check_free
     from jaxnet.cli import _terminal
     from jaxnet.cli._report import plain, tables
     from jaxnet.formats import load
 
     if images < 1:
         raise ArgumentError("images", f"expected one or more; got {images}.")
-    if overwrite and not output:
-        raise ArgumentError("overwrite", "is for --output only.")
+    check_output_only(output, overwrite=overwrite)
     draw = None
     if output:
         if output.suffix.lower() not in FIGURES:
@@ -61,8 +67,7 @@ def command(
             if err.is_terminal:
                 live.update(tables(report), refresh=True)
     if output and draw:
-        with replacing(output) as file:
-            draw(report).savefig(file, format=output.suffix[1:].lower(), dpi=150)
+        save_figure(draw(report), output)
     if as_json:
         print(json.dumps(plain(report)))
     else:

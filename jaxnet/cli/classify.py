@@ -95,7 +95,7 @@ def command(
         ("overwrite", overwrite, output and not folder and not piped, "an output file"),
         ("brightest", brightest, output or json, "--output and --json"),
         ("quiet", quiet, output, "--output"),
-        ("json", json and piped, False, "a job that does not write to standard output"),
+        ("json", json, not piped, "a job that does not write to standard output"),
     ):
         if given and not fits:
             raise ArgumentError(name, f"is for {use} only.")

@@ -7,7 +7,17 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from jaxnet.cli._options import FIGURES, Colors, Labels, Overwrite, Quiet, Weights, file_of
+from jaxnet.cli._options import (
+    FIGURES,
+    Colors,
+    Labels,
+    Overwrite,
+    Quiet,
+    Weights,
+    check_output_only,
+    file_of,
+    save_figure,
+)
 
 EXAMPLES = (
     "jaxnet draw weights",
@@ -89,7 +99,7 @@ def command(
     """Draw a network: what it sees, and why it answers so."""
     from jaxnet import inference
     from jaxnet._util.arguments import ArgumentError, check_choice
-    from jaxnet._util.files import check_free, replacing
+    from jaxnet._util.files import check_free
     from jaxnet._util.palette import PAIRS
     from jaxnet.cli import _blocks, _synthetic, _terminal
     from jaxnet.data import read_images, read_labels, to_float32
@@ -98,9 +108,7 @@ def command(
     options = {"input": images, "labels": labels, "index": index, "layer": layer, "neuron": neuron}
     options |= {"natural": natural or None, "colors": colors}
     _check(what, [name for name, value in options.items() if value is not None], output)
-    for name, has in (("overwrite", overwrite), ("quiet", quiet)):
-        if has and not output:
-            raise ArgumentError(name, "is for --output only.")
+    check_output_only(output, overwrite=overwrite, quiet=quiet)
     if output:
         check_free(output, [images, labels, weights], overwrite=overwrite)
     if colors:
@@ -124,8 +132,7 @@ def command(
 
     figure = _call(getattr(plots, what), given)
     if figure is not None:  # an animation has been written already
-        with replacing(output) as file:
-            figure.savefig(file, format=output.suffix[1:].lower(), dpi=150)
+        save_figure(figure, output)
     if not quiet:
         print(_terminal.printable(str(output)))
 

@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from jaxnet.cli._options import FIGURES, Colors, Labels, Overwrite, Weights, file_of
+from jaxnet.cli._options import (
+    FIGURES,
+    Colors,
+    Labels,
+    Overwrite,
+    Weights,
+    check_output_only,
+    file_of,
+    save_figure,
+)
 
 EXAMPLES = (
     "jaxnet probe",
@@ -41,7 +50,7 @@ def command(
 ) -> None:
     """Tell what each neuron looks for: edges, parts, digits?"""
     from jaxnet._util.arguments import ArgumentError, check_choice
-    from jaxnet._util.files import FileError, check_free, replacing
+    from jaxnet._util.files import FileError, check_free
     from jaxnet._util.palette import PAIRS
     from jaxnet.cli import _probe, _terminal
     from jaxnet.formats import load
@@ -50,9 +59,7 @@ def command(
         raise ArgumentError("labels", "expected with INPUT, and INPUT with it.")
     if compare and (weights or output):
         raise ArgumentError("compare", "takes neither --weights nor --output.")
-    for name, given in (("colors", colors), ("overwrite", overwrite)):
-        if given and not output:
-            raise ArgumentError(name, "is for --output only.")
+    check_output_only(output, colors=colors, overwrite=overwrite)
     colors = colors or "video"
     check_choice(PAIRS, colors, "colors")
     draw = None
@@ -75,9 +82,7 @@ def command(
     squash = spec.squashes["squash"]
     report = _probe.probe(params, digits, squash=squash)
     if output and draw:
-        with replacing(output) as file:
-            figure = draw(report, params, squash=squash, colors=colors)
-            figure.savefig(file, format=output.suffix[1:].lower(), dpi=150)
+        save_figure(draw(report, params, squash=squash, colors=colors), output)
     if as_json:
         print(json.dumps(_probe.plain(report)))
     else:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from jaxnet.cli._options import SQUASHES, Quiet
+from jaxnet.cli._options import SQUASHES, Quiet, save_figure
 
 EXAMPLES = (
     "jaxnet train",
@@ -110,7 +110,7 @@ def command(
     from jaxnet import runs
     from jaxnet._util import interrupts
     from jaxnet._util.arguments import ArgumentError
-    from jaxnet._util.files import FileError, alone, replacing
+    from jaxnet._util.files import FileError, alone
     from jaxnet.cli import _terminal
 
     if not re.fullmatch(r"\d+(-\d+)+", sizes):
@@ -184,8 +184,7 @@ def command(
         assert progress is not None
         picture = output.with_suffix(".png")
         if draw_curves:
-            with replacing(picture) as file:
-                draw_curves(progress.history).savefig(file, format="png", dpi=150)
+            save_figure(draw_curves(progress.history), picture)
         else:
             picture.unlink(missing_ok=True)  # of an earlier run
         named = _terminal.printable(named)

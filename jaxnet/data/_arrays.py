@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from jaxnet._util.files import FileError, named, open_file
 
+MOST_FROM_ONE_BYTE = 1032  # how far deflate can compress, hence unpack, at best
 _ALIGNED = 64  # bytes
 
 

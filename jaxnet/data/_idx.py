@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxnet._util.files import FileError, open_file, replacing
-from jaxnet.data._arrays import Layout, check_size
+from jaxnet.data._arrays import MOST_FROM_ONE_BYTE, Layout, check_size
 
 _DTYPES = {
     0x08: np.dtype("u1"),
@@ -30,7 +30,6 @@ _DTYPES = {
     0x0E: np.dtype(">f8"),
 }
 _CODES = {dtype.newbyteorder("="): code for code, dtype in _DTYPES.items()}
-_MOST_FROM_ONE_BYTE = 1032  # how far deflate can compress, hence unpack, at best
 _PIECE = 2**20
 GZIP = b"\x1f\x8b"
 
@@ -145,7 +144,7 @@ def unpack(packed: BinaryIO, into: BinaryIO, name: str, on_disk: float) -> None:
     """Unpacks a gzipped IDX file in chunks, up to the size that it declares."""
     with _intact(name), cast(BinaryIO, gzip.open(packed)) as file:
         layout = copy_header(file, into, name)
-        _check_declared(layout, name, on_disk * _MOST_FROM_ONE_BYTE, on_disk)
+        _check_declared(layout, name, on_disk * MOST_FROM_ONE_BYTE, on_disk)
         into.writelines(_values(file, name, layout))
 
 
@@ -183,7 +182,7 @@ def _header(file: BinaryIO, name: str, max_bytes: float = math.inf) -> Layout:
             f"{_declared(name, layout)}; read_idx takes more than {max_bytes:,} with max_bytes=."
         )
     on_disk = os.fstat(file.fileno()).st_size
-    most = on_disk * _MOST_FROM_ONE_BYTE if isinstance(file, gzip.GzipFile) else on_disk
+    most = on_disk * MOST_FROM_ONE_BYTE if isinstance(file, gzip.GzipFile) else on_disk
     _check_declared(layout, name, most, on_disk)
     return layout
 

@@ -207,14 +207,10 @@ def _standard_input() -> tuple[Part, dict[str, Any]]:
     form = _format_of(given.head, STANDARD_INPUT)
 
     def fill(file: BinaryIO) -> None:
-        if form and form.magic == _idx.GZIP:
-            _idx.unpack(cast(BinaryIO, given), file, STANDARD_INPUT, math.inf)
-            return
-        most = form.size_from(given, file) if form else _LARGEST_PICTURE
-        while piece := given.read(min(_PIECE, most - file.tell())):
-            file.write(piece)
-        if given.read(1):
-            raise FileError(f"{STANDARD_INPUT}: more than the {most:,} bytes that it may have.")
+        if form:
+            form.copy(cast(BinaryIO, given), file)
+        else:
+            _copy(given, file, _LARGEST_PICTURE)
 
     part = _temporary(fill, STANDARD_INPUT)
     digest = given.digest.hexdigest()
@@ -237,22 +233,28 @@ class _Given:
         return piece
 
 
-def _idx_size(given: _Given, file: BinaryIO) -> int:
-    """The size of an IDX file, whose header is copied."""
-    return _size(_idx.copy_header(cast(BinaryIO, given), file, STANDARD_INPUT))
+def _copy(given: "_Given | BinaryIO", file: BinaryIO, most: int) -> None:
+    """Copies the rest of standard input to a file that may have so many bytes in all."""
+    while piece := given.read(min(_PIECE, most - file.tell())):
+        file.write(piece)
+    if given.read(1):
+        raise FileError(f"{STANDARD_INPUT}: more than the {most:,} bytes that it may have.")
 
 
-def _npy_size(given: _Given, file: BinaryIO) -> int:
-    return _size(_npy.copy_header(cast(BinaryIO, given), file, STANDARD_INPUT))
+def _copy_declared(
+    copy_header: Callable[[BinaryIO, BinaryIO, str], Layout], given: BinaryIO, file: BinaryIO
+) -> None:
+    layout = copy_header(given, file, STANDARD_INPUT)
+    _copy(given, file, layout.offset + layout.n_bytes)
 
 
-def _size(layout: Layout) -> int:
-    return layout.offset + layout.n_bytes
+def _copy_gzip(given: BinaryIO, file: BinaryIO) -> None:
+    _idx.unpack(given, file, STANDARD_INPUT, math.inf)
 
 
-def _half_of_the_disk(_: _Given, file: BinaryIO) -> int:
-    """For a format that declares no size; half of the room where temporary files are."""
-    return shutil.disk_usage(tempfile.gettempdir()).free // 2
+def _copy_parquet(given: BinaryIO, file: BinaryIO) -> None:
+    """Up to half of the room where temporary files are; the format declares no size."""
+    _copy(given, file, shutil.disk_usage(tempfile.gettempdir()).free // 2)
 
 
 class Format(NamedTuple):
@@ -262,14 +264,14 @@ class Format(NamedTuple):
         name: for messages.
         magic: how such files begin.
         open: finds the images in an open file.
-        size_from: copies the header from standard input to a file, if it has one, and returns the
-            size that the whole file may have.
+        copy: copies such a file from standard input to an open file, unpacked, and no more than
+            it declares.
     """
 
     name: str
     magic: bytes
     open: Callable[[BinaryIO, File], Part]
-    size_from: Callable[["_Given", BinaryIO], int]
+    copy: Callable[[BinaryIO, BinaryIO], None]
 
 
 def _open_gzip(opened: BinaryIO, file: File) -> Part:
@@ -290,10 +292,10 @@ def _open_parquet(_: BinaryIO, file: File) -> Part:
 
 # To add a format, write its reader in a file of its own and give it a line here.
 FORMATS = (
-    Format("IDX", bytes(2), _open_idx, _idx_size),
-    Format("compressed IDX", _idx.GZIP, _open_gzip, _half_of_the_disk),
-    Format(".npy", _npy.MAGIC, _open_npy, _npy_size),
-    Format("Parquet", _parquet.MAGIC, _open_parquet, _half_of_the_disk),
+    Format("IDX", bytes(2), _open_idx, partial(_copy_declared, _idx.copy_header)),
+    Format("compressed IDX", _idx.GZIP, _open_gzip, _copy_gzip),
+    Format(".npy", _npy.MAGIC, _open_npy, partial(_copy_declared, _npy.copy_header)),
+    Format("Parquet", _parquet.MAGIC, _open_parquet, _copy_parquet),
 )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxnet._util.files import FileError
-from jaxnet.data._arrays import File, reopen
+from jaxnet.data._arrays import MOST_FROM_ONE_BYTE, File, reopen
 from jaxnet.data._rows import (
     AT_ONCE,
     Numbered,
@@ -32,8 +32,7 @@ from jaxnet.data.pictures import decode, is_picture
 
 MAGIC = b"PAR1"
 _OPTIONS = {"pre_buffer": False, "buffer_size": 2**20, "page_checksum_verification": True}
-_LISTS_AT_ONCE = 1_024  # rows: on the way to bytes, pyarrow takes eight for each
-_TIGHTEST = 1_032  # how far deflate can pack, at best; images are never packed so tightly
+_BATCH = 1_024  # rows at most: on the way to bytes, pyarrow takes eight for each
 _SMALL = 2**28  # bytes of images that are unpacked from a file of any size
 COLUMNS = ("image", "images", "pixels")
 
@@ -57,12 +56,12 @@ def open_parquet(file: File) -> Part:
         n_bytes = sum(max(group.total_byte_size, 0) for group in groups)
     column, lists = _column(schema, file.name)
     n = sum(sizes)
-    if n * 784 > max(_TIGHTEST * file.size, _SMALL):
+    if n * 784 > max(MOST_FROM_ONE_BYTE * file.size, _SMALL):
         raise FileError(
             f"{file.name}: declares {n:,} images in {file.size:,} bytes, more than fit into them."
         )
     several = AT_ONCE if lists else at_once(n, n_bytes)
-    held = _Batches(file, metadata, [0, *accumulate(sizes)], column, min(several, _LISTS_AT_ONCE))
+    held = _Batches(file, metadata, [0, *accumulate(sizes)], column, min(several, _BATCH))
 
     def read(start: int, stop: int, over: Event | None = None) -> Rows:
         parts: list[Rows] = []

@@ -60,9 +60,8 @@ def _matching(pattern: str) -> list[str]:
     """
     pattern = pattern.replace(os.sep, "/")
     rest = pattern.lstrip("/")
-    found = {
-        pattern[: len(pattern) - len(rest)]
-    }  # folders, or in the end files, that the parts so far match
+    # What the parts so far match: folders, and in the end files.
+    found = {pattern.removesuffix(rest)}
     parts = [part for part in rest.split("/") if part]
     for part, is_last in zip(parts, [*[False] * (len(parts) - 1), True], strict=True):
         now: set[str] = set()
@@ -82,10 +81,9 @@ def _matching(pattern: str) -> list[str]:
 
 def _entries(folder: str, part: str) -> Iterator[str]:
     """What a part of a pattern matches in a folder; hidden entries only if it asks for them."""
-    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder or ".") as entries:
-        for entry in entries:
-            if fnmatch.fnmatch(entry.name, part) and (entry.name[0] != "." or part[0] == "."):
-                yield folder + entry.name
+    for entry in _scanned(folder):
+        if fnmatch.fnmatch(entry.name, part) and (entry.name[0] != "." or part[0] == "."):
+            yield folder + entry.name
 
 
 def _below(folder: str) -> Iterator[str]:
@@ -93,10 +91,18 @@ def _below(folder: str) -> Iterator[str]:
     left = [folder]
     while left:
         yield (folder := left.pop())
-        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder or ".") as entries:
-            for entry in entries:
-                if entry.name[0] != "." and entry.is_dir(follow_symlinks=False):
-                    left.append(f"{folder}{entry.name}/")  # noqa: PERF401
+        left += [
+            f"{folder}{entry.name}/"
+            for entry in _scanned(folder)
+            if entry.name[0] != "." and entry.is_dir(follow_symlinks=False)
+        ]
+
+
+def _scanned(folder: str) -> list[os.DirEntry[str]]:
+    """The entries of a folder; none of what is no folder."""
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder or ".") as entries:
+        return [*entries]
+    return []
 
 
 def _pictures(path: str) -> list[str]:

@@ -127,7 +127,7 @@ def together(parts: Sequence[Rows]) -> Rows:
     for part in parts:
         errors |= {before + row: says for row, says in sorted(part.errors.items())}
         before += len(part.names)
-    return Rows(join([part.images for part in parts]), _chained([*parts]), errors)
+    return Rows(join([part.images for part in parts]), _chained(parts), errors)
 
 
 def _chained(parts: Sequence[Rows]) -> Sequence[str]:
@@ -172,7 +172,6 @@ def decoded(
     """Decodes pictures on all cores; bad ones are errors of their rows; `over` cancels."""
     images = np.zeros((len(names), 784), np.float32)
     errors: dict[int, str] = {}
-
     large: list[int] = []
 
     def into_place(row: int, room: Room | None = None) -> None:

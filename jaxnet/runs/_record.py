@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxnet._util.files import FileError, check_free, replacing
+from jaxnet._util.files import FileError, check_free, exists_already, replacing
 from jaxnet.formats import save
 from jaxnet.runs._run import Options, Progress
 
@@ -42,9 +42,7 @@ def check_output(output: Path, inputs: Iterable[str], *, replace: bool) -> None:
         if not path.is_dir():
             check_free(path, read)
         if path.exists() and suffix != ".checkpoint" and not replace:
-            raise FileError(
-                f"{path}: exists already; choose another output, or replace it with overwrite=True."
-            )
+            raise exists_already(path)
 
 
 def is_finished(output: Path, identity: dict[str, str]) -> bool:

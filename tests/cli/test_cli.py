@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import pty
 import re
 import signal
 import subprocess
@@ -18,7 +17,7 @@ from PIL import Image
 import jaxnet
 from jaxnet.data import write_idx
 from jaxnet.formats.safetensors import TRAINED
-from tests.subprocesses import refused, run, run_here
+from tests.subprocesses import refused, run, run_here, run_in_terminal
 
 
 @pytest.fixture(scope="module")
@@ -60,23 +59,10 @@ def test_few_images(folder):
 
 @pytest.mark.full
 def test_colors_in_a_terminal(folder):
-    ours, theirs = pty.openpty()
     environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
     environment.pop("NO_COLOR", None)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "jaxnet", "classify", folder / "pictures" / "0.png"],
-        stdout=theirs,
-        env=environment,
-    )
-    os.close(theirs)
-    shown = b""
-    try:
-        while piece := os.read(ours, 65536):
-            shown += piece
-    except OSError:  # how Linux says that the other end was closed
-        pass
-    os.close(ours)
-    assert process.wait() == 0
+    command = [sys.executable, "-m", "jaxnet", "classify", folder / "pictures" / "0.png"]
+    shown = run_in_terminal(command, env=environment)
     assert b"\x1b[38;2;255;255;255;48;2;255;255;255m" in shown  # a pixel in the middle of a stroke
 
 

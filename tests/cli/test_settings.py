@@ -5,7 +5,6 @@ looked at.
 """
 
 import os
-import pty
 import re
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from rich.console import Console
 from jaxnet.cli import _terminal
 from jaxnet.runs import Progress
 from jaxnet.training import History, Score
+from tests.subprocesses import run_in_terminal
 
 SNAPSHOTS = Path(__file__).with_name("snapshots")
 SCRIPT = Path(sys.executable).with_name("jaxnet")
@@ -60,7 +60,13 @@ def shown(folder, setting):
     texts = []
     for command in COMMANDS:
         texts.append(f"$ jaxnet {' '.join(command)}")
-        raw = (of_terminal if in_terminal else of_pipe)([SCRIPT, *command], folder, environment)
+        options = {"cwd": folder, "env": environment}
+        if in_terminal:
+            raw = run_in_terminal([SCRIPT, *command], **options)
+        else:
+            raw = subprocess.run(
+                [SCRIPT, *command], capture_output=True, check=True, **options
+            ).stdout
         encoding = environment.get("PYTHONIOENCODING", "utf-8")
         text = raw.decode(encoding).replace("\r\n", "\n")
         texts += [re.sub(r"/\S*/_pretrained", "…", ESCAPES.sub("", text))]
@@ -70,27 +76,6 @@ def shown(folder, setting):
 def clean():
     unwanted = {"NO_COLOR", "COLUMNS", "TERM", "COLORTERM", "FORCE_COLOR", "PYTHONIOENCODING"}
     return {name: value for name, value in os.environ.items() if name not in unwanted}
-
-
-def of_pipe(command, folder, environment):
-    return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, check=True
-    ).stdout
-
-
-def of_terminal(command, folder, environment):
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(command, cwd=folder, env=environment, stdout=theirs, stderr=theirs)
-    os.close(theirs)
-    raw = b""
-    try:
-        while piece := os.read(ours, 65536):
-            raw += piece
-    except OSError:  # how Linux says that the other end was closed
-        pass
-    os.close(ours)
-    assert process.wait() == 0
-    return raw
 
 
 @pytest.mark.full

@@ -49,6 +49,26 @@ def begin(folder, many, *arguments):
     )
 
 
+def begin_and_wait_for(pattern, folder, many, *arguments):
+    """A process that has written a file, or has ended."""
+    process = begin(folder, many, *arguments)
+    while process.poll() is None and not [*folder.glob(pattern)]:
+        time.sleep(0.005)
+    return process
+
+
+def second_while_stopped(first, folder, many, *arguments):
+    """What a command says that is refused while another goes on, which then ends well."""
+    first.send_signal(signal.SIGSTOP)
+    second = begin(folder, many, *arguments)
+    _, said = second.communicate(timeout=60)
+    first.send_signal(signal.SIGCONT)
+    first.communicate(timeout=120)
+    assert second.returncode == 2
+    assert first.returncode == 0
+    return said
+
+
 def catches(process, number):
     """Whether a process has a handler for a signal, or has ended."""
     status = Path(f"/proc/{process.pid}/status").read_text()
@@ -86,9 +106,7 @@ def test_press_at_any_moment(many, tmp_path, press):
 @pytest.mark.full
 def test_killed_run_is_swept_by_the_next(many, tmp_path):
     command = ["classify", "many.npy", "--output", "answers.csv"]
-    process = begin(tmp_path, many, *command)
-    while process.poll() is None and not [*tmp_path.glob(".jaxnet-*")]:
-        time.sleep(0.005)
+    process = begin_and_wait_for(".jaxnet-*", tmp_path, many, *command)
     process.kill()
     process.communicate()
     assert len([*tmp_path.glob(".jaxnet-*.partial")]) == 1
@@ -102,34 +120,18 @@ def test_killed_run_is_swept_by_the_next(many, tmp_path):
 @pytest.mark.full
 def test_two_runs_with_one_output(many, tmp_path):
     command = ["classify", "many.npy", "--output", "answers.csv"]
-    first = begin(tmp_path, many, *command)
-    while first.poll() is None and not [*tmp_path.glob(".jaxnet-*")]:
-        time.sleep(0.005)
-    first.send_signal(signal.SIGSTOP)
-    second = begin(tmp_path, many, *command)
-    _, err = second.communicate(timeout=60)
-    first.send_signal(signal.SIGCONT)
-    first.communicate(timeout=60)
-    assert second.returncode == 2
-    assert "answers.csv: another process is writing here" in err
-    assert first.returncode == 0
+    first = begin_and_wait_for(".jaxnet-*", tmp_path, many, *command)
+    said = second_while_stopped(first, tmp_path, many, *command)
+    assert "answers.csv: another process is writing here" in said
     assert (tmp_path / "answers.csv").stat().st_size > 1_000_000
 
 
 @pytest.mark.full
 def test_two_trainings_with_one_output(many, tmp_path):
     command = ["train", "drawn", "--epochs", "3"]
-    first = begin(tmp_path, many, *command)
-    while first.poll() is None and not (tmp_path / "network.checkpoint").exists():
-        time.sleep(0.01)
-    first.send_signal(signal.SIGSTOP)
-    second = begin(tmp_path, many, *command, "--resume")
-    _, err = second.communicate(timeout=60)
-    first.send_signal(signal.SIGCONT)
-    first.communicate(timeout=120)
-    assert second.returncode == 2
-    assert "network.checkpoint: another process is writing here" in err
-    assert first.returncode == 0
+    first = begin_and_wait_for("network.checkpoint", tmp_path, many, *command)
+    said = second_while_stopped(first, tmp_path, many, *command, "--resume")
+    assert "network.checkpoint: another process is writing here" in said
     assert not [*tmp_path.glob(".jaxnet-*")]
 
 

@@ -69,14 +69,10 @@ def watch(name, seed, seconds, most_bytes):
                 base = base or size
                 if size - base > most_bytes:
                     fault = f"takes {size - base:,} bytes"
-            while not said.empty():
-                number, what = said.get()
-                faults[number] = what
+            faults |= taken_from(said)
         process.kill()
         process.join()
-        while not said.empty():
-            number, what = said.get()
-            faults[number] = what
+        faults |= taken_from(said)
         if fault is None and process.exitcode == 0:
             return at.value + 1, faults
         faults[at.value] = fault or f"ends the process with {process.exitcode}"
@@ -84,6 +80,15 @@ def watch(name, seed, seconds, most_bytes):
             break
         first = at.value + 1
     return first, faults
+
+
+def taken_from(said):
+    """The faults that a child has told so far."""
+    faults = {}
+    while not said.empty():
+        number, what = said.get()
+        faults[number] = what
+    return faults
 
 
 def resident(pid):
