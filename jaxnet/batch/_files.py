@@ -29,6 +29,7 @@ def classify_files(
     squash: str = "sigmoid",
     last_squash: str = "sigmoid",
     labels: str | os.PathLike[str] | NDArray[Any] | None = None,
+    several: bool | None = None,
     precision: str = "float32",
     brightest: bool = False,
     on_error: str = "stop",
@@ -46,6 +47,8 @@ def classify_files(
             an ending, a folder of shards with a manifest.
         squash, last_squash: names in `jaxnet.network.SQUASHES`.
         labels: the digits shown, shape `(n,)`, or the path of an IDX or `.npy` file of them.
+        several: whether a picture may show more than one digit, and then has a row for each; by
+            default, if there are no labels.
         precision, brightest: as for `jaxnet.inference.classifier`.
         on_error: "stop" at an image that cannot be read, or "skip" it and mark its row.
         format: of shards.
@@ -73,7 +76,11 @@ def classify_files(
     paths = [paths] if isinstance(paths, str | os.PathLike) else [*paths]
     check_output(output, paths, [labels], format=format, resume=resume, overwrite=overwrite)
     network = load() if params is None else with_spec(params, squash, last_squash)
-    inputs = open_inputs(paths, without=output if is_folder(output) else None)
+    inputs = open_inputs(
+        paths,
+        several=labels is None if several is None else several,
+        without=output if is_folder(output) else None,
+    )
     job = open_job(
         *network, inputs, labels, precision=precision, brightest=brightest, on_error=on_error
     )
@@ -129,7 +136,7 @@ def open_job(
         params,
         **spec.squashes,
         precision=precision,
-        brightest=brightest,
+        brightest=brightest and not inputs.pictures,  # whose confidence needs all outputs
         check_range=False,  # the inputs report each image that is out of range
         batch_size=min(inputs.n, inputs.at_once),
     )

@@ -15,7 +15,7 @@ from jaxnet._util.files import FileError, replacing
 from jaxnet.batch._tables import WRITERS, Table
 from jaxnet.data import Inputs, Rows
 from jaxnet.formats import Spec
-from jaxnet.inference import Answers
+from jaxnet.inference import Answers, confidence
 from jaxnet.network import Params
 
 _T = TypeVar("_T")
@@ -48,9 +48,9 @@ class Tally(NamedTuple):
     """Counts of a job so far.
 
     Attributes:
-        rows: images, including those that could not be read.
-        unread: images that could not be read.
-        right: images classified correctly; 0 without labels.
+        rows: images or pictures, including those that could not be read.
+        unread: those that could not be read.
+        right: those classified correctly; 0 without labels.
     """
 
     rows: int = 0
@@ -78,9 +78,20 @@ def tables(job: Job, start: int = 0, stop: int | None = None) -> Generator[Table
     chunks = (job.inputs.read(a, b, over) for a, b in pairwise(cuts))
     with closing(ahead(_answered(job, ahead(chunks)), over)) as answered:
         for rows, answers in answered:
-            at, start = start, start + len(rows.names)
-            labels = None if job.labels is None else job.labels[at:start]
-            yield Table(answers, rows.names, labels, rows.errors if job.skip else None)
+            table = _table(job, rows, answers)
+            at, start = start, start + table.n_inputs
+            if job.labels is not None:
+                table = table._replace(labels=job.labels[at:start])
+            yield table
+
+
+def _table(job: Job, rows: Rows, answers: Answers) -> Table:
+    errors, sure = rows.errors if job.skip else None, None
+    if rows.places is not None:
+        sure = confidence(answers.activations, last_squash=job.spec.last_squash)
+        if job.brightest:
+            answers = answers._replace(activations=answers.activations.max(1))
+    return Table(answers, rows.names, None, errors, rows.places, sure)
 
 
 def _answered(job: Job, chunks: Generator[Rows]) -> Generator[tuple[Rows, Answers]]:
@@ -176,4 +187,4 @@ def _add(tally: Tally, table: Table) -> Tally:
         agree = table.answers.digits == table.labels
         agree[bad] = False
         right = int(agree.sum())
-    return Tally(tally.rows + len(table.names), tally.unread + len(bad), tally.right + right)
+    return Tally(tally.rows + table.n_inputs, tally.unread + len(bad), tally.right + right)

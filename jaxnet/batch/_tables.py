@@ -4,7 +4,6 @@ import json
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from itertools import repeat
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -14,9 +13,10 @@ from numpy.typing import NDArray
 
 from jaxnet._util.files import FileError, check_free, replacing
 from jaxnet._util.optional import package
-from jaxnet.data import Numbered
-from jaxnet.inference import Answers
+from jaxnet.data import Numbered, Places
+from jaxnet.inference import UNSURE, Answers
 
+BOX = ("left", "top", "right", "bottom")
 _PARQUET = "pip install 'jaxnet-digits[parquet]'"
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a spreadsheet knows one
 _ROW_GROUP = 131_072  # rows per row group of a Parquet file
@@ -30,12 +30,35 @@ class Table(NamedTuple):
         names: of the images.
         labels: the digits shown, if known.
         errors: why an image could not be read, by row; None if errors are not recorded.
+        places: where in pictures the digits are, if any are in pictures.
+        confidence: how likely each answer is right, from 0 to 1, if any are in pictures.
     """
 
     answers: Answers
     names: Sequence[str]
     labels: NDArray[Any] | None = None
     errors: Mapping[int, str] | None = None
+    places: Places | None = None
+    confidence: NDArray[np.float32] | None = None
+
+    @property
+    def n_inputs(self) -> int:
+        """Of how many images or pictures these are."""
+        n = len(self.names)
+        return n if self.places is None or not n else int(self.places.of[-1]) + 1
+
+    @property
+    def unsure(self) -> NDArray[np.bool_]:
+        """Which answers are more likely wrong than right."""
+        if self.places is None or self.confidence is None:
+            return np.zeros(len(self.names), bool)
+        return (self.confidence < UNSURE) | self.places.touching
+
+    @property
+    def without_digit(self) -> list[int]:
+        """The rows that have no digit: images that could not be read, and digits that touch."""
+        touching = [] if self.places is None else np.flatnonzero(self.places.touching).tolist()
+        return sorted({*(self.errors or ()), *touching})
 
 
 Write = Callable[[Table], object]
@@ -48,8 +71,9 @@ def json_lines(table: Table) -> Iterator[str]:
         table: the rows.
 
     Yields:
-        Objects with the keys `image`, `digit`, `activations` (or `activation`, only the largest),
-        `label` if known, and `error` if errors are recorded.
+        Objects with the keys `image`, `box` in pictures, `digit`, `activations` (or `activation`,
+        only the largest), `confidence` and `unsure` in pictures, `label` if known, and `error` if
+        errors are recorded.
 
     Example:
         >>> import numpy, jaxnet
@@ -58,25 +82,26 @@ def json_lines(table: Table) -> Iterator[str]:
         >>> list(json_lines(Table(answers, ["one.png"])))
         ['{"image": "one.png", "digit": 1, "activations": [0.25, 0.75]}\\n']
     """
-    answers, names, labels, errors = table
-    a = answers.activations
+    a = table.answers.activations
     if not np.isfinite(a).all():
         raise ValueError("JSON cannot hold an activation that is infinite or NaN.")
     begin, end = ("", "") if a.ndim == 1 else ("[", "]")
-    rows = zip(
-        _quoted(names, json.dumps),
-        answers.digits.tolist(),
-        _numbers(a, ", "),
-        repeat(None, len(names)) if labels is None else labels.tolist(),
-        strict=True,
-    )
-    for n, (image, digit, numbers, label) in enumerate(rows):
-        known = "" if labels is None else f', "label": {label}'
-        read, why = f'{digit}, "{_name(table)}": {begin}{numbers}{end}', ""
-        if errors is not None:
-            why = f', "error": {json.dumps(errors.get(n))}'
-            read = f'null, "{_name(table)}": null' if n in errors else read
-        yield f'{{"image": {image}, "digit": {read}{known}{why}}}\n'
+    boxes = None
+    if table.places is not None:
+        boxes = [f"[{', '.join(map(str, box))}]" for box in table.places.boxes.tolist()]
+    columns = {
+        "image": _quoted(table.names, json.dumps),
+        "box": boxes,
+        "digit": _digits(table, "null"),
+        _name(table): _but_unread(table, "null", [f"{begin}{a}{end}" for a in _numbers(a, ", ")]),
+        "confidence": _confidences(table, "null"),
+        "unsure": _unsure(table),
+        "label": None if table.labels is None else map(str, table.labels.tolist()),
+        "error": _errors(table, json.dumps, "null"),
+    }
+    columns = {name: column for name, column in columns.items() if column is not None}
+    row = ", ".join(f'"{name}": %s' for name in columns)
+    yield from map(f"{{{row}}}\n".__mod__, zip(*columns.values(), strict=True))
 
 
 def check_ending(path: str | os.PathLike[str]) -> None:
@@ -132,7 +157,8 @@ def write_answers(path: str | os.PathLike[str], table: Table) -> None:
 
 @contextmanager
 def _write_csv(file: BinaryIO, n: int, like: Table) -> Generator[Write]:
-    head = ",".join(["image", "digit", *_columns(like), *_more(like)])
+    box = [] if like.places is None else BOX
+    head = ",".join(["image", *box, "digit", *_columns(like), *_more(like)])
     file.write(f"{head}\r\n".encode())
     yield lambda table: file.write("".join(_csv_lines(table)).encode(errors="backslashreplace"))
 
@@ -168,10 +194,27 @@ def _write_parquet(file: BinaryIO, n: int, like: Table) -> Generator[Write]:
 @contextmanager
 def _write_npy(file: BinaryIO, n: int, like: Table) -> Generator[Write]:
     dtype = _record(like)
+    if like.places is None:
+        _npy_header(file, dtype, n)
+        yield lambda table: file.write(_records(table, dtype).tobytes())
+        return
+    held: list[NDArray[Any]] = []  # how many digits there are in pictures is known in the end
+    pictures = 0
+
+    def write(table: Table) -> None:
+        nonlocal pictures
+        held.append(_records(table, dtype, pictures))
+        pictures += table.n_inputs
+
+    yield write
+    _npy_header(file, dtype, sum(map(len, held)))
+    file.writelines(records.tobytes() for records in held)
+
+
+def _npy_header(file: BinaryIO, dtype: np.dtype[Any], n: int) -> None:
     descr = format.dtype_to_descr(dtype)
     header = {"descr": descr, "fortran_order": False, "shape": (n,)}
     format.write_array_header_1_0(file, header)
-    yield lambda table: file.write(_records(table, dtype).tobytes())
 
 
 # Each format's writer: takes an open file, the number of rows, and a table with the columns of
@@ -187,22 +230,53 @@ ENDINGS = tuple(WRITERS)
 
 def _csv_lines(table: Table) -> Iterator[str]:
     """The rows as Python's `csv` module would write them, but faster."""
-    answers, names, labels, errors = table
-    rows = zip(
-        _quoted(names, _csv_cell),
-        answers.digits.tolist(),
-        _numbers(answers.activations, ","),
-        repeat(None, len(names)) if labels is None else labels.tolist(),
-        strict=True,
-    )
-    missing = "," * len(_columns(table))
-    for n, (image, digit, numbers, label) in enumerate(rows):
-        known = "" if labels is None else f",{label}"
-        read, why = f",{digit},{numbers}", ""
-        if errors is not None:
-            why = f",{_csv_cell(errors.get(n, ''))}"
-            read = f",{missing}" if n in errors else read
-        yield f"{image}{read}{known}{why}\r\n"
+    boxes = [] if table.places is None else table.places.boxes.T.tolist()
+    missing = "," * (len(_columns(table)) - 1)
+    columns = [
+        _quoted(table.names, _csv_cell),
+        *(map(str, edge) for edge in boxes),
+        _digits(table, ""),
+        _but_unread(table, missing, _numbers(table.answers.activations, ",")),
+        _confidences(table, ""),
+        _unsure(table),
+        None if table.labels is None else map(str, table.labels.tolist()),
+        _errors(table, _csv_cell, ""),
+    ]
+    rows = zip(*(column for column in columns if column is not None), strict=True)
+    yield from (f"{row}\r\n" for row in map(",".join, rows))
+
+
+def _digits(table: Table, missing: str) -> list[str]:
+    texts = [*map(str, table.answers.digits.tolist())]
+    for n in table.without_digit:
+        texts[n] = missing
+    return texts
+
+
+def _confidences(table: Table, missing: str) -> list[str] | None:
+    if table.confidence is None:
+        return None
+    return _but_unread(table, missing, [f"{c:.3f}" for c in table.confidence.tolist()])
+
+
+def _unsure(table: Table) -> Iterable[str] | None:
+    if table.confidence is None:
+        return None
+    return ("true" if unsure else "false" for unsure in table.unsure.tolist())
+
+
+def _errors(table: Table, quote: Callable[[str], str], missing: str) -> Iterable[str] | None:
+    errors = table.errors
+    if errors is None:
+        return None
+    return (quote(errors[n]) if n in errors else missing for n in range(len(table.names)))
+
+
+def _but_unread(table: Table, missing: str, texts: list[str]) -> list[str]:
+    """The texts, except for those of images that could not be read."""
+    for n in table.errors or ():
+        texts[n] = missing
+    return texts
 
 
 def _csv_cell(text: str) -> str:
@@ -219,7 +293,7 @@ def _quoted(names: Sequence[str], quote: Callable[[str], str]) -> Iterable[str]:
     return map(quote, names)
 
 
-def _numbers(a: NDArray[Any], between: str) -> Iterable[str]:
+def _numbers(a: NDArray[Any], between: str) -> list[str]:
     """The activations of each row, with enough digits to keep every bit."""
     if not len(a):
         return []
@@ -239,43 +313,60 @@ def _name(table: Table) -> str:
 
 
 def _more(table: Table) -> list[str]:
-    return ["label"] * (table.labels is not None) + ["error"] * (table.errors is not None)
+    return (
+        ["confidence", "unsure"] * (table.confidence is not None)
+        + ["label"] * (table.labels is not None)
+        + ["error"] * (table.errors is not None)
+    )
 
 
 def _record(table: Table) -> np.dtype[Any]:
     """The dtype of a row of a `.npy` file, which has no names or errors."""
     a = table.answers.activations
-    fields = [("digit", table.answers.digits.dtype.str), (_name(table), a.dtype.str, a.shape[1:])]
+    fields: list[Any] = [
+        ("digit", table.answers.digits.dtype.str),
+        (_name(table), a.dtype.str, a.shape[1:]),
+    ]
+    if table.places is not None:
+        fields = [("picture", "<i8"), ("box", "<i4", (4,)), *fields]
+    if table.confidence is not None:
+        fields += [("confidence", "<f4"), ("unsure", "?")]
     return np.dtype(fields + [("label", "i1")] * (table.labels is not None))
 
 
-def _records(table: Table, dtype: np.dtype[Any]) -> NDArray[Any]:
+def _records(table: Table, dtype: np.dtype[Any], before: int = 0) -> NDArray[Any]:
     """The rows as records; for an image that could not be read, digit -1 and NaN activations."""
     records = np.empty(len(table.names), dtype)
     records["digit"], records[_name(table)] = table.answers
+    if table.places is not None:
+        records["picture"], records["box"] = table.places.of + before, table.places.boxes
+    if table.confidence is not None:
+        records["confidence"], records["unsure"] = table.confidence, table.unsure
     if table.labels is not None:
         records["label"] = table.labels
     bad = [*(table.errors or ())]
-    records["digit"][bad], records[_name(table)][bad] = -1, np.nan
+    records["digit"][table.without_digit], records[_name(table)][bad] = -1, np.nan
     return records
 
 
 def _arrow(table: Table) -> Any:
     pa = package("pyarrow", _PARQUET)
-    answers, names, labels, errors = table
-    unread = np.zeros(len(names), bool)
-    unread[[*(errors or ())]] = True
+    answers, names, labels, errors, places, confidence = table
+    unread, without_digit = np.zeros((2, len(names)), bool)
+    unread[[*(errors or ())]] = without_digit[table.without_digit] = True
     a = answers.activations
     values = pa.array(a.ravel())
     if a.ndim == 2:
         values = pa.FixedSizeListArray.from_arrays(values, a.shape[1], mask=pa.array(unread))
     else:
         values = pa.array(a, mask=unread)
-    columns = {
-        "image": _texts(names),
-        "digit": pa.array(answers.digits, mask=unread),
-        _name(table): values,
-    }
+    columns = {"image": _texts(names)}
+    if places is not None:
+        columns["box"] = pa.FixedSizeListArray.from_arrays(pa.array(places.boxes.ravel()), 4)
+    columns |= {"digit": pa.array(answers.digits, mask=without_digit), _name(table): values}
+    if confidence is not None:
+        columns["confidence"] = pa.array(confidence, mask=unread)
+        columns["unsure"] = pa.array(table.unsure)
     if labels is not None:
         columns["label"] = pa.array(labels.astype(np.int8))
     if errors is not None:

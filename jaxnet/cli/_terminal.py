@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import jax
 import numpy as np
@@ -14,14 +15,19 @@ from rich.measure import Measurement
 from rich.text import Text
 
 from jaxnet import batch
+from jaxnet._util.files import FileError
+from jaxnet._util.optional import package
 from jaxnet._util.palette import shades
-from jaxnet.data import Inputs, Source, to_float32
+from jaxnet.data import Inputs, Places, Source, to_float32
+from jaxnet.data.pictures import read_picture
 from jaxnet.inference import Answers
 
 if TYPE_CHECKING:  # it brings optax along, which takes a while
     from jaxnet.runs import Progress
     from jaxnet.training import History
 
+_BOX = (0.95, 0.55, 0.1)  # the color of boxes around digits
+_WIDEST, _TALLEST = 100, 80  # pixels of a picture with boxes; half as many lines
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
@@ -148,42 +154,124 @@ def cards(
     source: Source,
     answers: Answers,
     labels: NDArray[Any] | None = None,
+    unsure: NDArray[np.bool_] | None = None,
 ) -> Columns:
     """Shows each image with its activations as bars, and the predicted digit."""
-    known = [None] * len(source.names) if labels is None else labels
+    n = len(source.names)
+    known = [None] * n if labels is None else labels
+    doubts = [False] * n if unsure is None else unsure
     return Columns(
         [
-            _card(name, Picture(to_float32(image)), digit, activations, label)
-            for name, image, digit, activations, label in zip(
-                source.names, source.images, *answers, known, strict=True
+            _card(name, Picture(to_float32(image)), digit, activations, label, doubt)
+            for name, image, digit, activations, label, doubt in zip(
+                source.names, source.images, *answers, known, doubts, strict=True
             )
         ],
         padding=(1, 2),
     )
 
 
-def cards_of(found: Inputs, table: batch.Table) -> Columns:
-    """The cards of the images that could be read."""
-    good = [n for n in range(found.n) if n not in (table.errors or ())]
-    source = Source(found.read(0, found.n).images[good], [table.names[n] for n in good])
-    answers = Answers(*(part[good] for part in table.answers))
-    return cards(source, answers, None if table.labels is None else table.labels[good])
+def pages_and_cards(found: Inputs, table: batch.Table) -> Group:
+    """Pictures with the boxes of their digits, and a card for each image that has but one."""
+    images = found.read(0, found.n).images
+    of = np.arange(len(images)) if table.places is None else table.places.of
+    several = np.bincount(of, minlength=found.n)[of] > 1
+    parts: list[Any] = [
+        Group(*_page(table, np.flatnonzero(of == picture)))
+        for picture in np.unique(of[several]).tolist()
+    ]
+    good = [n for n in range(len(images)) if not several[n] and n not in (table.errors or ())]
+    if good:
+        source = Source(images[good], [table.names[n] for n in good])
+        answers = Answers(*(part[good] for part in table.answers))
+        labels = None if table.labels is None else table.labels[good]
+        parts.append(cards(source, answers, labels, table.unsure[good]))
+    return Group(*parts)
+
+
+def _page(table: batch.Table, rows: NDArray[np.int_]) -> Iterator[Any]:
+    """A picture with the boxes of its digits, its lines, and what its marks mean."""
+    name = table.names[int(rows[0])]
+    yield Text(printable(name), "dim")
+    with suppress(OSError, FileError):  # it was there a moment ago
+        picture, scale = read_picture(name)
+        yield Boxes(picture, cast(Places, table.places).boxes[rows] / scale)
+    for line in _written(table, rows):
+        yield Text(line, "bold")
+    if any(cast(Places, table.places).touching[rows]):
+        yield Text("?: digits that touch, or another mark", "dim")
+
+
+class Boxes(NamedTuple):
+    """A picture in half blocks, with boxes drawn into it; nothing where there are no colors.
+
+    Attributes:
+        picture: in gray, shape `(height, width)`, uint8.
+        boxes: left, top, right and bottom edges in the picture's pixels, shape `(n, 4)`.
+    """
+
+    picture: NDArray[np.uint8]
+    boxes: NDArray[Any]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if not has_colors(console):
+            return
+        height, width = self.picture.shape
+        factor = min(options.max_width / width, _WIDEST / width, _TALLEST / height)
+        size = max(round(width * factor), 1), max(round(height * factor), 1)
+        picture = package("PIL.Image", extra="images").fromarray(self.picture)
+        small = np.asarray(picture.resize(size, reducing_gap=2.0))
+        rgb = np.repeat(small[..., None] / 255, 3, 2)
+        for box in (self.boxes * factor).round().astype(int).clip(0):
+            left, top, right, bottom = box.tolist()
+            right, bottom = min(right, rgb.shape[1] - 1), min(bottom, rgb.shape[0] - 1)
+            rgb[[top, bottom], left : right + 1] = rgb[top : bottom + 1, [left, right]] = _BOX
+        yield from half_blocks(rgb)
 
 
 def answer_lines(table: batch.Table) -> Iterator[str]:
-    """A line for each picture: its name and digit, and the label where that is another."""
+    """A line for each picture or line of writing in it: its name and digits, the label if another.
+
+    A question mark follows a digit that is more likely wrong than right.
+    """
+    if table.labels is None and table.places is not None:
+        for picture in range(table.n_inputs):
+            rows = np.flatnonzero(table.places.of == picture)
+            if rows[0] not in (table.errors or ()):
+                for line in _written(table, rows):
+                    yield f"{printable(table.names[int(rows[0])])}  {line}"
+        return
     labels = table.answers.digits if table.labels is None else table.labels
     for n, (name, digit) in enumerate(zip(table.names, table.answers.digits, strict=True)):
         if n in (table.errors or ()):
             continue
+        doubt = "?" if table.unsure[n] else ""
         mark = "" if labels[n] == digit else f"  ✗ {labels[n]}"
-        yield f"{printable(name)}  {digit}{mark}"
+        yield f"{printable(name)}  {digit}{doubt}{mark}"
 
 
-def summary(tally: batch.Tally, rate: float, *, labeled: bool) -> tables.Table:
+def _written(table: batch.Table, rows: NDArray[np.int_]) -> Iterator[str]:
+    """The lines of writing in a picture; ? alone stands for digits that touch, or another mark."""
+    places = cast(Places, table.places)
+    for line in np.unique(places.lines[rows]):
+        yield " ".join(
+            "?"
+            if places.touching[n]
+            else f"{table.answers.digits[n]}{'?' if table.unsure[n] else ''}"
+            for n in rows[places.lines[rows] == line]
+        )
+
+
+def summary(
+    tally: batch.Tally, rate: float, *, labeled: bool, digits: int = 0, unsure: int = 0
+) -> tables.Table:
     """Summarizes many answers: number, accuracy, throughput, device."""
     table = tables.Table.grid(padding=(0, 2))
     table.add_row("images", f"{tally.rows:,}")
+    if digits > tally.rows:
+        table.add_row("digits", f"{digits:,}")
+    if unsure:
+        table.add_row("unsure", f"[bold yellow]{unsure:,}[/]")
     read = tally.rows - tally.unread
     if tally.unread:
         table.add_row("skipped", f"[bold red]{tally.unread:,}[/]")
@@ -250,9 +338,15 @@ def _means(history: "History") -> tuple[NDArray[Any], NDArray[Any], str]:
 
 
 def _card(
-    name: str, image: Picture, digit: int, activations: NDArray[Any], label: int | None
+    name: str,
+    image: Picture,
+    digit: int,
+    activations: NDArray[Any],
+    label: int | None,
+    unsure: bool,
 ) -> tables.Table:
     style = "bold green" if label in (None, digit) else "bold red"
+    style = "bold yellow" if unsure and label is None else style
     bars = [
         Text(f"{n} {bar(a)}", style if n == digit else "blue") for n, a in enumerate(activations)
     ]
@@ -260,6 +354,7 @@ def _card(
     table = tables.Table.grid(padding=(0, 1, 0, 0))
     table.add_column(width=28)
     table.add_column(width=10)
-    table.add_row(Text(printable(name)[-28:], "dim"), Text(f"→ {digit}{mark}", style))
+    answer = Text(f"→ {digit}{'?' if unsure else ''}{mark}", style)
+    table.add_row(Text(printable(name)[-28:], "dim"), answer)
     table.add_row(image, Group("", "", *bars))
     return table

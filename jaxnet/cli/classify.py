@@ -10,6 +10,7 @@ from jaxnet.cli._options import Labels, Overwrite, Quiet, Weights, file_of
 
 EXAMPLES = (
     "jaxnet classify photo.png",
+    "jaxnet classify form.jpg --output answers.csv",
     "jaxnet classify scans/ 'more/**/*.jpg' --on-error skip",
     "jaxnet classify digits.npy --labels labels.npy --output answers.csv",
     "cat digits.npy | jaxnet classify - --output - --format jsonl",
@@ -28,6 +29,12 @@ def command(
     ] = None,
     weights: Weights = None,
     labels: Labels = None,
+    one: Annotated[
+        bool,
+        typer.Option(
+            "--one", help="Insist on one digit in each picture; with --labels, this is the default."
+        ),
+    ] = False,
     output: Annotated[
         str | None,
         typer.Option(
@@ -101,6 +108,8 @@ def command(
             raise ArgumentError(name, f"is for {use} only.")
     if labels and not inputs:
         raise ArgumentError("labels", "needs input images.")
+    if one and not inputs:
+        raise ArgumentError("one", "needs input pictures.")
     ending = f".{(form or ('csv' if piped else 'parquet')).lower().removeprefix('.')}"
     if piped:
         batch.check_ending(f"standard output{ending}")
@@ -110,7 +119,11 @@ def command(
             output, inputs or [], others, format=ending, resume=resume, overwrite=overwrite
         )
     # Open the job.
-    found, known = (open_inputs(inputs, without=folder), labels) if inputs else _synthetic.inputs()
+    if inputs:
+        several = not one and labels is None
+        found, known = open_inputs(inputs, several=several, without=folder), labels
+    else:
+        found, known = _synthetic.inputs()
     params, spec = load(file_of(weights))
     job = batch.open_job(
         *(params, spec, found, known), precision=precision, brightest=brightest, on_error=on_error
@@ -134,6 +147,7 @@ def command(
     lines = printed and not show and found.pictures
     hidden = found.n <= FEW or json or quiet
     began, tally, before = time.perf_counter(), batch.Tally(), 0
+    n_digits = n_unsure = 0
     with ExitStack() as stack:
         stack.enter_context(closing(running))
         advance = stack.enter_context(progress(err, found.n, hidden=hidden))
@@ -145,18 +159,21 @@ def command(
             advance(tally.rows, before)
             if table is None:
                 continue
+            n_digits += len(table.names)
+            n_unsure += int(table.unsure.sum())
             for error in (table.errors or {}).values():
                 err.print(Text(_terminal.printable(f"skipped: {error}")), soft_wrap=True)
             for line in batch.json_lines(table) if json else ():
                 sys.stdout.write(line)
             if show:
-                out.print(_terminal.cards_of(found, table))
+                out.print(_terminal.pages_and_cards(found, table))
             for line in _terminal.answer_lines(table) if lines else ():
                 print(line)
     if quiet or json or show or not found.n:
         return
     rate = (tally.rows - before) / (time.perf_counter() - began)
-    out.print(_terminal.summary(tally, rate, labeled=known is not None))
+    labeled = known is not None
+    out.print(_terminal.summary(tally, rate, labeled=labeled, digits=n_digits, unsure=n_unsure))
     if output is not None and not piped:
         print(_terminal.printable(output))
 

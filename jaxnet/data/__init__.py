@@ -14,9 +14,13 @@ from jaxnet.data._load import read_images as read_images
 from jaxnet.data._load import read_labels as read_labels
 from jaxnet.data._paths import expand as expand
 from jaxnet.data._rows import Numbered as Numbered
+from jaxnet.data._rows import Places as Places
 from jaxnet.data._rows import Rows as Rows
 from jaxnet.data._rows import to_float32 as to_float32
 from jaxnet.data.mnist import load_mnist as load_mnist
 from jaxnet.data.pictures import SUFFIXES as SUFFIXES
+from jaxnet.data.pictures import Digits as Digits
 from jaxnet.data.pictures import as_mnist as as_mnist
+from jaxnet.data.pictures import find_digits as find_digits
+from jaxnet.data.pictures import read_digits as read_digits
 from jaxnet.data.pictures import read_image as read_image

@@ -22,14 +22,23 @@ from threading import Event
 from typing import Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from jaxnet._util.files import FileError, named, open_file
 from jaxnet.data import _idx, _npy, _parquet
 from jaxnet.data._arrays import File, Layout, found, read_rows, reopen
 from jaxnet.data._paths import STDIN, expand
-from jaxnet.data._rows import AT_ONCE, Numbered, Part, Rows, at_once, checked, decoded, together
-from jaxnet.data.pictures import SUFFIXES, Room, decode, is_picture
+from jaxnet.data._rows import (
+    AT_ONCE,
+    Numbered,
+    Part,
+    Rows,
+    at_once,
+    checked,
+    decoded,
+    together,
+    whole,
+)
+from jaxnet.data.pictures import NAMES, SUFFIXES, Digits, Room, decode, is_picture
 
 STANDARD_INPUT = "standard input"
 _PIECE = 2**20
@@ -40,14 +49,14 @@ class Inputs(NamedTuple):
     """Images in files, read on demand.
 
     Attributes:
-        n: the number of images.
+        n: the number of images, or of pictures.
         read: returns the `Rows` from a first row up to a last one, exclusive; from one thread at a
             time. Another thread may set the event that is an optional third argument to cancel it.
         identity: JSON that identifies what was opened: each file's path, size and modification
             time; for folders also their number and names; the digest of the standard input.
         at_once: how many images to read together; fewer for pictures, which take longer.
         floats: the name of a file with floating-point images, if any is known.
-        pictures: whether each image is a file of its own.
+        pictures: whether any are pictures.
     """
 
     n: int
@@ -59,7 +68,10 @@ class Inputs(NamedTuple):
 
 
 def open_inputs(
-    paths: Iterable[str | os.PathLike[str]], *, without: str | os.PathLike[str] | None = None
+    paths: Iterable[str | os.PathLike[str]],
+    *,
+    several: bool = False,
+    without: str | os.PathLike[str] | None = None,
 ) -> Inputs:
     """Finds and counts the images in files, without reading their pixels.
 
@@ -67,6 +79,8 @@ def open_inputs(
         paths: files; folders of pictures, in the order of their names; recursive patterns as for
             `glob.glob`, if no file has that name, in sorted order, whose `**` follows no links; and
             "-" for a file on the standard input.
+        several: whether a picture may show more than one digit, and has a row for each; otherwise
+            such a picture is an error of its row.
         without: a folder that patterns skip: the one that answers are written to.
 
     Returns:
@@ -96,14 +110,14 @@ def open_inputs(
     identity: list[dict[str, Any]] = []
     for path in map(os.fsdecode, paths):
         if path == STDIN:
-            part, about = _standard_input()
+            part, about = _standard_input(several)
             contents.append(part)
         else:
-            several = [*_opened(path, without)]
-            contents += [content for _, content in several]
-            about = _about(path, [file for file, _ in several])
+            opened = [*_opened(path, without)]
+            contents += [content for _, content in opened]
+            about = _about(path, [file for file, _ in opened])
         identity.append(about)
-    parts = [*_pictures_together(contents)]
+    parts = [*_pictures_together(contents, several)]
     ends = [*accumulate(part.n for part in parts)]
     return Inputs(
         sum(part.n for part in parts),
@@ -111,7 +125,7 @@ def open_inputs(
         identity,
         min((part.at_once for part in parts), default=AT_ONCE),
         next((part.floats for part in parts if part.floats and part.n), None),
-        all(isinstance(content, File) for content in contents),
+        any(part.pictures for part in parts),
     )
 
 
@@ -158,7 +172,10 @@ def _read(
         until = min(stop, ends[at])
         rows.append(parts[at].read(start - first, until - first, over))
         start = until
-    return together(rows)
+    found = together(rows)
+    if any(part.pictures for part in parts) and not found.places:
+        return found._replace(places=whole(found))
+    return found
 
 
 def _content(opened: BinaryIO, file: File) -> Part | None:
@@ -178,11 +195,11 @@ def _format_of(head: bytes, name: str) -> "Format | None":
         if not head:
             raise FileError(f"{name}: this is empty.")
         known = ", ".join(form.name for form in FORMATS)
-        raise FileError(f"{name}: expected PNG, JPEG, WEBP, BMP, GIF, {known}.")
+        raise FileError(f"{name}: expected {NAMES}, {known}.")
     return None
 
 
-def _temporary(fill: Callable[[BinaryIO], None], name: str) -> Part:
+def _temporary(fill: Callable[[BinaryIO], None], name: str, several: bool = False) -> Part:
     """Images unpacked into an anonymous temporary file, deleted when no longer referenced."""
     try:
         with ExitStack() as stack:
@@ -190,7 +207,7 @@ def _temporary(fill: Callable[[BinaryIO], None], name: str) -> Part:
             fill(temporary)
             temporary.seek(0)
             file = found(name, temporary, os.fstat(temporary.fileno()))
-            part = _content(temporary, file) or _side_by_side([file])
+            part = _content(temporary, file) or _side_by_side([file], several)
             weakref.finalize(part.read, stack.pop_all().close)
             return part
     except OSError as error:
@@ -200,7 +217,7 @@ def _temporary(fill: Callable[[BinaryIO], None], name: str) -> Part:
         raise
 
 
-def _standard_input() -> tuple[Part, dict[str, Any]]:
+def _standard_input(several: bool) -> tuple[Part, dict[str, Any]]:
     if sys.stdin is None or sys.stdin.isatty():  # it is None where it was closed
         raise FileError(f"{STANDARD_INPUT}: no input; pipe a file into it.")
     given = _Given(sys.stdin.buffer)
@@ -212,7 +229,7 @@ def _standard_input() -> tuple[Part, dict[str, Any]]:
         else:
             _copy(given, file, _LARGEST_PICTURE)
 
-    part = _temporary(fill, STANDARD_INPUT)
+    part = _temporary(fill, STANDARD_INPUT, several)
     digest = given.digest.hexdigest()
     return part, {"path": STDIN, "bytes": given.size, "sha256": digest}
 
@@ -330,26 +347,29 @@ def _read_array(file: File, layout: Layout, start: int, stop: int, _: Event | No
     return checked(images, Numbered(file.name, range(start, stop)))
 
 
-def _pictures_together(contents: Iterable[File | Part]) -> Iterator[Part]:
+def _pictures_together(contents: Iterable[File | Part], several: bool) -> Iterator[Part]:
     """Merges consecutive pictures into one part, to decode them in parallel."""
-    for are_pictures, several in groupby(contents, lambda part: isinstance(part, File)):
+    for are_pictures, together_ in groupby(contents, lambda part: isinstance(part, File)):
         if are_pictures:
-            yield _side_by_side(cast(list[File], [*several]))
+            yield _side_by_side(cast(list[File], [*together_]), several)
         else:
-            yield from cast(Iterable[Part], several)
+            yield from cast(Iterable[Part], together_)
 
 
-def _side_by_side(files: Sequence[File]) -> Part:
-    several = at_once(len(files), sum(max(file.size, 0) for file in files))
-    return Part(len(files), partial(_read_pictures, files), several, files[0].name)
+def _side_by_side(files: Sequence[File], several: bool) -> Part:
+    n_at_once = at_once(len(files), sum(max(file.size, 0) for file in files))
+    read = partial(_read_pictures, files, several)
+    return Part(len(files), read, n_at_once, files[0].name, pictures=True)
 
 
-def _read_pictures(files: Sequence[File], start: int, stop: int, over: Event | None) -> Rows:
+def _read_pictures(
+    files: Sequence[File], several: bool, start: int, stop: int, over: Event | None
+) -> Rows:
     files = files[start:stop]
 
-    def picture(row: int, room: Room | None) -> NDArray[np.float32]:
-        with reopen(files[row]) as opened:
+    def picture(at: int, room: Room | None) -> Digits:
+        with reopen(files[at]) as opened:
             opened.seek(0)
-            return decode(opened, files[row].name, room)
+            return decode(opened, files[at].name, room, several=several)
 
     return decoded(picture, [file.name for file in files], over)

@@ -46,7 +46,7 @@ def read_images(path: str | os.PathLike[str]) -> Source:
         (2, 784)
     """
     inputs = open_inputs([path])
-    images, names, errors = inputs.read(0, inputs.n)
+    images, names, errors, _ = inputs.read(0, inputs.n)
     for says in errors.values():
         raise FileError(says)
     return Source(images, [*names])

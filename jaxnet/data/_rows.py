@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from jaxnet._util.cores import cores
 from jaxnet._util.files import FileError
-from jaxnet.data.pictures import Room, TooLargeToShare
+from jaxnet.data.pictures import Digits, Room, TooLargeToShare
 
 AT_ONCE = 16_384
 _OF_PICTURES = 2**22  # bytes that are decoded together
@@ -21,6 +21,14 @@ _OF_ITS_PATH = {  # what the system says of a path that leads to no file, or to 
     errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ELOOP,
     errno.ENAMETOOLONG,
 }  # fmt: skip
+
+
+_NOTHING = Digits(  # in a picture that could not be read
+    np.zeros((1, 784), np.float32),
+    np.zeros((1, 4), np.int32),
+    np.zeros(1, np.int32),
+    np.zeros(1, np.bool_),
+)
 
 
 class Numbered(Sequence[str]):
@@ -57,19 +65,38 @@ class Numbered(Sequence[str]):
         return (f"{self.file}[{n}]" for n in self.numbers)
 
 
+class Places(NamedTuple):
+    """Where images were found in pictures.
+
+    Attributes:
+        of: which of the range's inputs each is from, from 0, shape `(m,)`.
+        boxes: left, top, right and bottom edge in that picture's pixels, shape `(m, 4)`; zeros for
+            a bad picture.
+        lines: the line of writing in that picture, from 0, shape `(m,)`.
+        touching: whether it is too wide for one digit, shape `(m,)`.
+    """
+
+    of: NDArray[np.int_]
+    boxes: NDArray[np.int32]
+    lines: NDArray[np.int32]
+    touching: NDArray[np.bool_]
+
+
 class Rows(NamedTuple):
-    """A range of images.
+    """A range of images; from a picture, one for each digit in it.
 
     Attributes:
         images: shape `(m, 784)`; uint8 from 0 to 255, or float32 from 0 to 1 if any image of this
             range is floating-point; zeros for a bad image. May be read-only.
         names: `m` strings, such as "digits/seven.png" or "mnist/t10k-images-idx3-ubyte[41]".
         errors: for each bad image, by its row in this range, a sentence that says what is wrong.
+        places: where each is, if any of the inputs are pictures.
     """
 
     images: NDArray[Any]
     names: Sequence[str]
     errors: dict[int, str]
+    places: Places | None = None
 
 
 class Part(NamedTuple):
@@ -81,12 +108,14 @@ class Part(NamedTuple):
             does; gives these rows.
         at_once: how many to read together.
         floats: the name of the file, if it is known that its images are in floats.
+        pictures: whether these are pictures, whose rows have places.
     """
 
     n: int
     read: Callable[[int, int, Event | None], Rows]
     at_once: int = AT_ONCE
     floats: str | None = None
+    pictures: bool = False
 
 
 def at_once(n: int, n_bytes: int) -> int:
@@ -127,7 +156,25 @@ def together(parts: Sequence[Rows]) -> Rows:
     for part in parts:
         errors |= {before + row: says for row, says in sorted(part.errors.items())}
         before += len(part.names)
-    return Rows(join([part.images for part in parts]), _chained(parts), errors)
+    places = _places_together(parts) if any(part.places for part in parts) else None
+    return Rows(join([part.images for part in parts]), _chained(parts), errors, places)
+
+
+def whole(rows: Rows) -> Places:
+    """The places of images that are not in pictures: each is whole, and one input."""
+    n = len(rows.names)
+    boxes = np.tile(np.array([0, 0, 28, 28], np.int32), (n, 1))
+    return Places(np.arange(n), boxes, np.zeros(n, np.int32), np.zeros(n, bool))
+
+
+def _places_together(parts: Sequence[Rows]) -> Places:
+    several: list[Places] = []
+    before = 0
+    for part in parts:
+        places = part.places or whole(part)
+        several.append(places._replace(of=places.of + before))
+        before += int(places.of[-1]) + 1 if len(places.of) else 0
+    return Places(*(np.concatenate(each) for each in zip(*several, strict=True)))
 
 
 def _chained(parts: Sequence[Rows]) -> Sequence[str]:
@@ -165,33 +212,45 @@ def checked(values: NDArray[Any], names: Sequence[str]) -> Rows:
 
 
 def decoded(
-    decode: Callable[[int, Room | None], NDArray[np.float32]],
+    decode: Callable[[int, Room | None], Digits],
     names: Sequence[str],
     over: Event | None = None,
 ) -> Rows:
     """Decodes pictures on all cores; bad ones are errors of their rows; `over` cancels."""
-    images = np.zeros((len(names), 784), np.float32)
+    found: list[Digits] = [_NOTHING] * len(names)
     errors: dict[int, str] = {}
     large: list[int] = []
 
-    def into_place(row: int, room: Room | None = None) -> None:
+    def into_place(at: int, room: Room | None = None) -> None:
         if over and over.is_set():
             return
         try:
-            images[row] = decode(row, room)
+            found[at] = decode(at, room)
         except TooLargeToShare:
-            large.append(row)
+            large.append(at)
         except FileError as error:
-            errors[row] = str(error)
+            errors[at] = str(error)
         except OSError as error:
             if error.errno not in _OF_ITS_PATH:
                 raise
-            errors[row] = f"{names[row]}: {error.strerror}."
+            errors[at] = f"{names[at]}: {error.strerror}."
 
     # Pillow warns of what it forgives. Around all threads, since the filters are the process's.
     with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor(cores()) as threads:
         for _ in threads.map(into_place, range(len(names)), repeat(Room())):
             pass
-        for row in large:
-            into_place(row)
-    return Rows(images, names, errors)
+        for at in large:
+            into_place(at)
+    of = np.repeat(np.arange(len(names)), [len(digits.images) for digits in found])
+    first = np.searchsorted(of, np.arange(len(names)))  # each picture's first row
+    return Rows(
+        np.concatenate([_NOTHING.images[:0], *(digits.images for digits in found)]),
+        [names[at] for at in of.tolist()],
+        {int(first[at]): says for at, says in errors.items()},
+        Places(
+            of,
+            np.concatenate([_NOTHING.boxes[:0], *(digits.boxes for digits in found)]),
+            np.concatenate([_NOTHING.lines[:0], *(digits.lines for digits in found)]),
+            np.concatenate([_NOTHING.touching[:0], *(digits.touching for digits in found)]),
+        ),
+    )

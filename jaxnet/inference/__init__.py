@@ -18,5 +18,7 @@ from jaxnet.inference._classify import classify as classify
 from jaxnet.inference._classify import concatenate as concatenate
 from jaxnet.inference._classify import share as share
 from jaxnet.inference._classify import stream as stream
+from jaxnet.inference._confidence import UNSURE as UNSURE
+from jaxnet.inference._confidence import confidence as confidence
 from jaxnet.inference._quantize import PRECISIONS as PRECISIONS
 from jaxnet.inference._quantize import times_bytes as times_bytes

@@ -134,7 +134,7 @@ def test_every_format(tmp_path, pipe, kind, way):
     floats = "half" in kind or "single" in kind or "double" in kind or "float" in kind
     floats |= "endian" in kind or "long" in kind
     for start, stop in [(0, N), (3, 17), (4, 5), (N - 1, N), (N, N), (0, 0), (3, 17)]:
-        images, names, errors = inputs.read(start, stop)
+        images, names, errors, _ = inputs.read(start, stop)
         assert images.shape == (stop - start, 784)
         if start < stop:
             assert images.dtype == (np.float32 if floats else np.uint8)
@@ -188,7 +188,7 @@ def test_ranges_equal_single_rows(mixture, data):
     assert inputs.n == len(expected)
     start = data.draw(st.integers(0, inputs.n))
     stop = data.draw(st.integers(start, inputs.n))
-    images, names, errors = inputs.read(start, stop)
+    images, names, errors, _ = inputs.read(start, stop)
     wanted = expected[start:stop]
     assert [*names] == [name for name, _, _ in wanted]
     assert [*errors] == [n for n, (_, _, says) in enumerate(wanted) if says]
@@ -223,7 +223,7 @@ def test_hugging_face_pictures(tmp_path):
     rows[7] = {"bytes": png(pages[7])[:60], "path": None}
     rows[9] = {"bytes": b"x" * 783, "path": None}
     column(tmp_path / "test-00000-of-00001.parquet", pa.array(rows))
-    images, names, errors = open_inputs([tmp_path / "test-*.parquet"]).read(0, 12)
+    images, names, errors, _ = open_inputs([tmp_path / "test-*.parquet"]).read(0, 12)
     assert {n: says.split("parquet")[1] for n, says in errors.items()} == {
         3: "[3]: expected a picture's bytes or 784 pixels; got none.",
         5: "[5]: expected a picture's bytes or 784 pixels; got none.",
@@ -240,7 +240,7 @@ def test_mixed_column(tmp_path):
     column(tmp_path / "a.parquet", pa.array(values), called="the only one of bytes")
     inputs = open_inputs([tmp_path / "a.parquet"])
     assert inputs.read(0, 1).images.dtype == np.uint8
-    images, _, errors = inputs.read(0, 4)
+    images, _, errors, _ = inputs.read(0, 4)
     assert [*errors] == [2]
     np.testing.assert_allclose(images[[0, 3]], FLOATS[:2], atol=1e-7)
     (tmp_path / "a.png").write_bytes(values[1])
@@ -263,7 +263,7 @@ def test_mixed_column(tmp_path):
 )
 def test_bad_rows(tmp_path, array, wrong):
     column(tmp_path / "a.parquet", array)
-    images, _, errors = open_inputs([tmp_path / "a.parquet"]).read(0, 2)
+    images, _, errors, _ = open_inputs([tmp_path / "a.parquet"]).read(0, 2)
     assert [*errors] == [1]
     assert f"a.parquet[1]: expected {wrong.removeprefix('expected ')}" in errors[1] or (
         errors[1].startswith(f"{tmp_path}/a.parquet[1]: expected") and wrong in errors[1]
@@ -283,7 +283,7 @@ def test_duplicate_columns(tmp_path):
 def test_names_of_consecutive_images():
     """They stay unformatted, of which a million take longer than a million images."""
     parts = [Rows(PIXELS[a:b], Numbered("a", range(a, b)), {}) for a, b in ((2, 7), (7, 7), (7, 9))]
-    images, names, errors = together(parts)
+    images, names, errors, _ = together(parts)
     assert isinstance(names, Numbered)
     assert [*names] == [f"a[{n}]" for n in range(2, 9)]
     np.testing.assert_array_equal(images, PIXELS[2:9])
@@ -437,7 +437,7 @@ def test_missing_picture(tmp_path):
     (tmp_path / "1.png").unlink()
     (tmp_path / "00.png").write_bytes(png(page()))  # one that was not there
     (tmp_path / "3.png").write_bytes(b"another")
-    images, _, errors = inputs.read(0, 4)
+    images, _, errors, _ = inputs.read(0, 4)
     assert errors == {
         1: f"{tmp_path}/1.png: No such file or directory.",
         3: f"{tmp_path}/3.png: this file has changed: {len(png(page(at=14)))} bytes before, 7 now.",
@@ -512,7 +512,7 @@ def test_unreadable_pictures(unprivileged, way):
     (unprivileged / "5.png").chmod(0)
     os.mkfifo(unprivileged / "6.png")
     inputs = open_inputs([unprivileged / way])
-    images, names, errors = inputs.read(0, inputs.n)
+    images, names, errors, _ = inputs.read(0, inputs.n)
     assert (inputs.n, [*errors]) == (7, [1, 2, 3, 4, 5, 6])
     for n, number in ((1, "ENOENT"), (2, "ELOOP"), (3, "ENOTDIR"), (4, "ENAMETOOLONG")):
         assert errors[n] == f"{names[n]}: {os.strerror(getattr(errno, number))}."
@@ -570,7 +570,7 @@ def test_identity_of_standard_input(pipe, monkeypatch):
     for at in (5, 9):
         pipe(png(page(at)))
         inputs = open_inputs(["-"])
-        images, names, errors = inputs.read(0, 1)
+        images, names, errors, _ = inputs.read(0, 1)
         assert (inputs.n, names, errors) == (1, ["standard input"], {})
         np.testing.assert_array_equal(images, inputs.read(0, 1).images)
         assert inputs.identity == [

@@ -1,0 +1,134 @@
+"""Pictures in files: the digit in one, the digits in one, or the picture itself."""
+
+import os
+import warnings
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxnet._util.files import FileError, open_file
+from jaxnet.data.pictures._decode import Room, read_gray
+from jaxnet.data.pictures._find import Digits, find
+
+
+def read_image(path: str | os.PathLike[str]) -> NDArray[np.float32]:
+    """Reads a picture of one digit from a file.
+
+    Args:
+        path: PNG, JPEG, WebP, BMP, GIF, TIFF, AVIF or PBM, PGM and PPM, with any number of colors,
+            the first frame; or HEIC where `pillow-heif` is installed.
+
+    Returns:
+        One image in MNIST's form, shape `(784,)`, from 0 (black) to 1 (white).
+
+    Raises:
+        FileError: not a picture, damaged, unreasonably large, nothing drawn on it, or more than
+            one digit.
+        OSError: the file cannot be opened or read.
+
+    Example:
+        >>> import numpy, pathlib, tempfile, PIL.Image, jaxnet
+        >>> page = numpy.full((300, 200), 255, "uint8")
+        >>> page[60:240, 90:105] = 30
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "one.png")
+        >>> PIL.Image.fromarray(page).save(path)
+        >>> int(jaxnet.predict(jaxnet.pretrained(), jaxnet.data.read_image(path)))
+        1
+    """
+    return _read(path, several=False).images[0]
+
+
+def read_digits(path: str | os.PathLike[str]) -> Digits:
+    """Reads a picture of any number of digits from a file: a number, rows, a filled form.
+
+    Args:
+        path: as for `read_image`.
+
+    Returns:
+        At least one digit, in reading order; boxes are in the picture's pixels, as it is upright.
+
+    Raises:
+        FileError: not a picture, damaged, unreasonably large, or nothing drawn on it.
+        OSError: the file cannot be opened or read.
+
+    Example:
+        >>> import numpy, pathlib, tempfile, PIL.Image, jaxnet
+        >>> page = numpy.full((300, 300), 255, "uint8")
+        >>> page[60:240, 90:105] = page[60:240, 190:205] = 30
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "eleven.png")
+        >>> PIL.Image.fromarray(page).save(path)
+        >>> digits = jaxnet.data.read_digits(path)
+        >>> jaxnet.classify(jaxnet.pretrained(), digits.images).digits
+        array([1, 1], dtype=int8)
+    """
+    return _read(path, several=True)
+
+
+def _read(path: str | os.PathLike[str], *, several: bool) -> Digits:
+    with open_file(path) as file, warnings.catch_warnings(action="ignore"):
+        return decode(file, os.fsdecode(path), several=several)  # Pillow warns of what it forgives
+
+
+def read_picture(path: str | os.PathLike[str]) -> tuple[NDArray[np.uint8], float]:
+    """Reads a picture as it is, in gray, to draw boxes of `Digits` into it.
+
+    Args:
+        path: as for `read_image`.
+
+    Returns:
+        From 0 (black) to 255 (white), shape `(height, width)`, upright and scaled down to at most
+        1,024 pixels along a side; and how many of the picture's pixels, in which boxes are, make
+        one of these.
+
+    Raises:
+        FileError: not a picture, damaged, or unreasonably large.
+        OSError: the file cannot be opened or read.
+
+    Example:
+        >>> import numpy, pathlib, tempfile, PIL.Image
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "page.png")
+        >>> PIL.Image.fromarray(numpy.zeros((1200, 2000, 3), "uint8")).save(path)
+        >>> picture, scale = read_picture(path)
+        >>> picture.shape, scale
+        ((600, 1000), 2.0)
+    """
+    with open_file(path) as file, warnings.catch_warnings(action="ignore"):
+        return read_gray(file, os.fsdecode(path))
+
+
+def decode(file: BinaryIO, name: str, room: Room | None = None, *, several: bool = False) -> Digits:
+    """Reads the digits in a picture from an open file, or from `io.BytesIO`.
+
+    Pillow's warnings pass: to ignore them is a matter of the whole process, hence the caller's.
+
+    Args:
+        file: at its beginning, what `read_image` takes the path of.
+        name: what to call it.
+        room: memory shared with other threads that decode pictures; by default, there are none.
+        several: whether there may be more than one digit.
+
+    Returns:
+        At least one digit.
+
+    Raises:
+        FileError: not a picture, damaged, unreasonably large, nothing drawn on it, or more digits
+            than there may be.
+        TooLargeToShare: it takes so much memory that it wants to be decoded alone.
+        MemoryError, OSError: there is no room for it, or the system fails.
+
+    Example:
+        >>> import io, numpy, PIL.Image, jaxnet
+        >>> page = numpy.full((30, 20), 255, "uint8")
+        >>> page[6:24, 9:11] = 30
+        >>> file = io.BytesIO()
+        >>> PIL.Image.fromarray(page).save(file, "PNG")
+        >>> jaxnet.data.pictures.decode(file, "one.png").boxes
+        array([[ 9,  6, 11, 24]], dtype=int32)
+    """
+    gray, scale = read_gray(file, name, room)
+    try:
+        found = find(gray, several=several)
+    except ValueError as error:
+        raise FileError(f"{name}: {error}.") from error
+    return found._replace(boxes=(found.boxes * scale).round().astype(np.int32))

@@ -1,0 +1,228 @@
+"""The digits in a picture, found among what surrounds them."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from jaxnet.data.pictures._decode import to_gray
+from jaxnet.data.pictures._frame import framed
+from jaxnet.data.pictures._ground import (
+    FAINT,
+    Gray,
+    contrast,
+    is_light,
+    is_rectangle,
+    on_sheet,
+    opencv,
+    outer,
+    reduced,
+    strength_of,
+)  # fmt: skip
+from jaxnet.data.pictures._lines import tilt, without_boxes, without_lines
+from jaxnet.data.pictures._marks import WIDE, Mark, marks_in
+
+_SMALL = 64  # pixels of the shorter side, below which a picture is taken at its word
+_ENLARGED = 200  # pixels to which the shorter side of a small picture of several digits is enlarged
+_GLANCE = 112  # pixels of the longer side, to see whether a picture is clean
+_EVEN = 6  # of 255: how far the border of a clean picture may be from even
+_LEAST = 24  # pixels of a digit, at that size
+_ALONE = 4  # times as much ink as all other marks have: the one digit among them
+
+
+class Digits(NamedTuple):
+    """Digits in reading order.
+
+    Attributes:
+        images: in MNIST's form, shape `(n, 784)`, from 0 (paper) to 1 (ink).
+        boxes: left, top, right and bottom edge of each in pixels of the picture, shape `(n, 4)`.
+        lines: the line of writing that each is in, from 0, shape `(n,)`.
+        touching: whether each is too wide for one digit: several that touch, or another mark.
+    """
+
+    images: NDArray[np.float32]
+    boxes: NDArray[np.int32]
+    lines: NDArray[np.int32]
+    touching: NDArray[np.bool_]
+
+
+def as_mnist(picture: NDArray[Any]) -> NDArray[np.float32]:
+    """Finds the one digit in a picture and normalizes it like MNIST.
+
+    Args:
+        picture: shape `(height, width)` gray, `(height, width, 3)` color, or
+            `(height, width, 4)` with opacity; uint8 from 0 to 255, or floats from 0 to 1.
+
+    Returns:
+        One image, shape `(784,)`, from 0 (ground) to 1 (ink).
+
+    Raises:
+        ValueError: another shape or type, nothing stands out from the ground, or more than one
+            digit does.
+
+    Example:
+        >>> import numpy, jaxnet
+        >>> page = numpy.ones((90, 60))
+        >>> page[20:70, 28:33] = 0.2
+        >>> jaxnet.data.as_mnist(page).reshape(28, 28).any(1).sum()
+        np.int64(20)
+    """
+    return find(to_gray(np.asarray(picture)), several=False).images[0]
+
+
+def find_digits(picture: NDArray[Any]) -> Digits:
+    """Finds the digits in a picture and normalizes each like MNIST.
+
+    Args:
+        picture: as for `as_mnist`.
+
+    Returns:
+        At least one digit, in reading order.
+
+    Raises:
+        ValueError: another shape or type, or nothing stands out from the ground.
+
+    Example:
+        >>> import numpy, jaxnet
+        >>> page = numpy.ones((90, 60))
+        >>> page[20:70, 18:23] = page[20:70, 38:43] = 0.2
+        >>> jaxnet.data.find_digits(page).boxes.tolist()
+        [[18, 20, 23, 70], [38, 20, 43, 70]]
+    """
+    return find(to_gray(np.asarray(picture)), several=True)
+
+
+def find(gray: Gray, *, several: bool) -> Digits:
+    """Finds the digits in a picture.
+
+    Args:
+        gray: shape `(height, width)`.
+        several: find as many as there are, or else the only one.
+
+    Returns:
+        At least one digit.
+
+    Raises:
+        ValueError: nothing is drawn, or more than one digit where one is expected.
+    """
+    height, width = gray.shape
+    if min(gray.shape) < _SMALL:
+        if not several or width < WIDE * height:
+            return _small(gray)
+        factor = _ENLARGED / height
+        cv2 = opencv()
+        size = (round(width * factor), _ENLARGED)
+        found = find(cv2.resize(gray, size, interpolation=cv2.INTER_CUBIC), several=True)
+        return found._replace(boxes=(found.boxes / factor).round().astype(np.int32))
+    found = _at_a_glance(gray)
+    return found or _among_others(gray, several)
+
+
+def _small(gray: Gray) -> Digits:
+    """A small picture of one digit, taken at its word: the ground is what its border shows."""
+    edge = np.concatenate([gray[0], gray[-1], gray[1:-1, 0], gray[1:-1, -1]])
+    lighter = gray.astype(np.float32) - np.median(edge)
+    ink = (lighter if lighter.max() > -lighter.min() else -lighter).clip(0)
+    if ink.max() < 255 * 0.1:
+        raise ValueError("nothing is drawn here: no pixel stands out from the ground")
+    ink /= ink.max()
+    ink[ink < 0.1] = 0
+    rows, columns = np.flatnonzero(ink.any(1)), np.flatnonzero(ink.any(0))
+    box = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
+    return _digits([framed(ink, with_pen=False)], [box], [0], [False])
+
+
+def _at_a_glance(gray: Gray) -> Digits | None:
+    """The only digit of a clean picture: one mark, on even ground; None if it is not so simple."""
+    cv2 = opencv()
+    small, factor = reduced(gray, _GLANCE)
+    edge = np.concatenate([small[0], small[-1], small[:, 0], small[:, -1]])
+    ground = int(np.sort(edge)[edge.size // 2])
+    if int(edge.max()) - int(edge.min()) > 2 * _EVEN:
+        return None
+    darker, lighter = cv2.subtract(ground, small), cv2.subtract(small, ground)
+    is_dark = darker.max() > lighter.max()
+    away, unlike = (darker, lighter) if is_dark else (lighter, darker)
+    strength, most = int(away.max()), ground if is_dark else 255 - ground
+    if strength < FAINT * most or int(unlike.max()) > max(2 * _EVEN, strength // 8):
+        return None
+    mask = (away > 0.4 * strength).astype(np.uint8)
+    n, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    left, top, width, height, _ = stats[1:][stats[1:, 4].argmax()].tolist()
+    if n != 2 or max(width, height) < _LEAST or width > height * WIDE:
+        return None
+    outlines, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    if len(outlines) > 1 and is_rectangle(outer(mask)):  # a sheet on a desk, or a frame
+        return None
+    box = [round(side / factor) for side in (left, top, left + width, top + height)]
+    left, top, right, bottom = (
+        round(side / factor) for side in (left - 1, top - 1, left + width + 1, top + height + 1)
+    )
+    part, _ = reduced(gray[max(top, 0) : bottom, max(left, 0) : right], _GLANCE)
+    away = cv2.subtract(ground, part) if is_dark else cv2.subtract(part, ground)
+    ink = (away.astype(np.float32) / strength - 0.25) / 0.6
+    return _digits([framed(ink.clip(0, 1))], [box], [0], [False])
+
+
+def _among_others(gray: Gray, several: bool) -> Digits:
+    """The digits among lines, shadows, frames and dust."""
+    cv2 = opencv()
+    sheet, x, y = on_sheet(gray)
+    sheet = 255 - sheet if is_light(sheet) else sheet
+    ink = contrast(sheet)
+    turn = tilt(ink, strength_of(ink))
+    if turn is not None:
+        size = sheet.shape[::-1]
+        sheet = cv2.warpAffine(sheet, turn, size, borderMode=cv2.BORDER_REPLICATE)
+        ink = contrast(sheet)
+    strength = strength_of(ink)
+    if not strength:
+        raise ValueError("nothing is drawn here: no pixel stands out from the ground")
+    mask = without_lines(without_boxes((ink > 0.4 * strength).astype(np.uint8)))
+    parts, lines = marks_in(mask)
+    marks = [(number, mark) for number, line in enumerate(lines) for mark in line]
+    if not marks:
+        raise ValueError("no digit is drawn here")
+    if not several:
+        most = max((mark.area for _, mark in marks))
+        if len(marks) > 1 and sum(mark.area for _, mark in marks) > most * (1 + 1 / _ALONE):
+            raise ValueError(f"expected one digit; {len(marks)} are drawn here")
+        marks = [(0, mark) for _, mark in marks if mark.area == most][:1]
+    ink = ((ink / np.float32(strength) - np.float32(0.25)) / np.float32(0.6)).clip(0, 1)
+    boxes = np.array([mark[:4] for _, mark in marks])
+    if turn is not None:
+        boxes = _turned_back(boxes, turn)
+    return _digits(
+        [framed(_of(mark, parts, ink)) for _, mark in marks],
+        boxes + np.array([x, y, x, y]),
+        [number for number, _ in marks],
+        [mark.width > WIDE * mark.height for _, mark in marks],
+    )
+
+
+def _of(mark: Mark, parts: NDArray[np.int32], ink: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A mark's ink, with the blurred edge around it."""
+    height, width = ink.shape
+    rows = slice(max(mark.top - 2, 0), min(mark.bottom + 2, height))
+    columns = slice(max(mark.left - 2, 0), min(mark.right + 2, width))
+    its = np.isin(parts[rows, columns], mark.parts).astype(np.uint8)
+    return ink[rows, columns] * opencv().dilate(its, np.ones((3, 3), np.uint8))
+
+
+def _turned_back(boxes: NDArray[np.int_], turn: NDArray[np.float64]) -> NDArray[np.int_]:
+    """Boxes around what was turned, in the picture as it was."""
+    back = opencv().invertAffineTransform(turn)
+    x, y = boxes[:, [0, 2, 0, 2]], boxes[:, [1, 1, 3, 3]]
+    x, y = (row[0] * x + row[1] * y + row[2] for row in back)
+    return np.stack([x.min(1), y.min(1), x.max(1), y.max(1)], 1).round().astype(int)
+
+
+def _digits(
+    images: list[NDArray[np.float32]], boxes: ArrayLike, lines: list[int], touching: list[bool]
+) -> Digits:
+    return Digits(
+        np.stack(images),
+        np.asarray(boxes, np.int32),
+        np.asarray(lines, np.int32),
+        np.asarray(touching, np.bool_),
+    )
