@@ -38,7 +38,7 @@ from jaxnet.data._rows import (
     together,
     whole,
 )
-from jaxnet.data.pictures import NAMES, SUFFIXES, Digits, Room, decode, is_picture
+from jaxnet.data.pictures import NAMES, SUFFIXES, Digits, Room, decode, is_picture, thumbnails
 
 STANDARD_INPUT = "standard input"
 _PIECE = 2**20
@@ -372,4 +372,8 @@ def _read_pictures(
             opened.seek(0)
             return decode(opened, files[at].name, room, several=several)
 
-    return decoded(picture, [file.name for file in files], over)
+    stored = [
+        (file.place if isinstance(file.place, str) else "", file.size, file.mtime_ns)
+        for file in files
+    ]
+    return decoded(picture, [file.name for file in files], over, thumbnails(stored))

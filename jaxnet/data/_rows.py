@@ -2,7 +2,7 @@
 
 import errno
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, pairwise, repeat
 from threading import Event
@@ -215,9 +215,15 @@ def decoded(
     decode: Callable[[int, Room | None], Digits],
     names: Sequence[str],
     over: Event | None = None,
+    known: Mapping[int, Digits] | None = None,
 ) -> Rows:
-    """Decodes pictures on all cores; bad ones are errors of their rows; `over` cancels."""
-    found: list[Digits] = [_NOTHING] * len(names)
+    """Decodes pictures on all cores, unless they are known; bad ones are errors of their rows.
+
+    The event cancels it.
+    """
+    known = known or {}
+    found: list[Digits] = [known.get(at, _NOTHING) for at in range(len(names))]
+    unknown = [at for at in range(len(names)) if at not in known]
     errors: dict[int, str] = {}
     large: list[int] = []
 
@@ -237,7 +243,7 @@ def decoded(
 
     # Pillow warns of what it forgives. Around all threads, since the filters are the process's.
     with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor(cores()) as threads:
-        for _ in threads.map(into_place, range(len(names)), repeat(Room())):
+        for _ in threads.map(into_place, unknown, repeat(Room())):
             pass
         for at in large:
             into_place(at)

@@ -1,5 +1,6 @@
 """The digits in a picture, found among what surrounds them."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,24 +11,26 @@ from jaxnet.data.pictures._frame import framed
 from jaxnet.data.pictures._ground import (
     FAINT,
     Gray,
+    binned,
     contrast,
     is_light,
     is_rectangle,
     on_sheet,
     opencv,
-    outer,
-    reduced,
     strength_of,
 )  # fmt: skip
 from jaxnet.data.pictures._lines import tilt, without_boxes, without_lines
 from jaxnet.data.pictures._marks import WIDE, Mark, marks_in
+from jaxnet.data.pictures._small import SMALL, inked, thumbnail
 
-_SMALL = 64  # pixels of the shorter side, below which a picture is taken at its word
 _ENLARGED = 200  # pixels to which the shorter side of a small picture of several digits is enlarged
 _GLANCE = 112  # pixels of the longer side, to see whether a picture is clean
 _EVEN = 6  # of 255: how far the border of a clean picture may be from even
 _LEAST = 24  # pixels of a digit, at that size
 _ALONE = 4  # times as much ink as all other marks have: the one digit among them
+
+
+_FIRST_LINE, _NOT_TOUCHING = np.zeros(1, np.int32), np.zeros(1, np.bool_)
 
 
 class Digits(NamedTuple):
@@ -106,7 +109,7 @@ def find(gray: Gray, *, several: bool) -> Digits:
         ValueError: nothing is drawn, or more than one digit where one is expected.
     """
     height, width = gray.shape
-    if min(gray.shape) < _SMALL:
+    if min(gray.shape) < SMALL:
         if not several or width < WIDE * height:
             return _small(gray)
         factor = _ENLARGED / height
@@ -119,48 +122,65 @@ def find(gray: Gray, *, several: bool) -> Digits:
 
 
 def _small(gray: Gray) -> Digits:
-    """A small picture of one digit, taken at its word: the ground is what its border shows."""
-    edge = np.concatenate([gray[0], gray[-1], gray[1:-1, 0], gray[1:-1, -1]])
-    lighter = gray.astype(np.float32) - np.median(edge)
-    ink = (lighter if lighter.max() > -lighter.min() else -lighter).clip(0)
-    if ink.max() < 255 * 0.1:
+    """The digit in a small picture."""
+    images, boxes = inked(gray[None])
+    if not boxes.any():
         raise ValueError("nothing is drawn here: no pixel stands out from the ground")
-    ink /= ink.max()
-    ink[ink < 0.1] = 0
-    rows, columns = np.flatnonzero(ink.any(1)), np.flatnonzero(ink.any(0))
-    box = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
-    return _digits([framed(ink, with_pen=False)], [box], [0], [False])
+    return _digits([images[0]], boxes, [0], [False])
+
+
+def thumbnails(files: Sequence[tuple[str, int, int]]) -> dict[int, Digits]:
+    """The digits in those files that are small plain PNGs, such as MNIST's images one by one.
+
+    Args:
+        files: path, size and time of modification of each.
+
+    Returns:
+        What `find` finds in each, by its place; of others, nothing.
+    """
+    by_size: dict[tuple[int, ...], list[tuple[int, Gray]]] = {}
+    for at, file in enumerate(files):
+        if (gray := thumbnail(*file)) is not None:
+            by_size.setdefault(gray.shape, []).append((at, gray))
+    found: dict[int, Digits] = {}
+    for several in by_size.values():
+        images, boxes = inked(np.stack([gray for _, gray in several]))
+        for n in np.flatnonzero(boxes.any(1)).tolist():
+            digits = Digits(images[n : n + 1], boxes[n : n + 1], _FIRST_LINE, _NOT_TOUCHING)
+            found[several[n][0]] = digits
+    return found
 
 
 def _at_a_glance(gray: Gray) -> Digits | None:
     """The only digit of a clean picture: one mark, on even ground; None if it is not so simple."""
     cv2 = opencv()
-    small, factor = reduced(gray, _GLANCE)
+    small, factor = binned(gray, _GLANCE)
     edge = np.concatenate([small[0], small[-1], small[:, 0], small[:, -1]])
-    ground = int(np.sort(edge)[edge.size // 2])
     if int(edge.max()) - int(edge.min()) > 2 * _EVEN:
         return None
-    darker, lighter = cv2.subtract(ground, small), cv2.subtract(small, ground)
-    is_dark = darker.max() > lighter.max()
-    away, unlike = (darker, lighter) if is_dark else (lighter, darker)
-    strength, most = int(away.max()), ground if is_dark else 255 - ground
-    if strength < FAINT * most or int(unlike.max()) > max(2 * _EVEN, strength // 8):
+    ground = int(np.median(edge))
+    lightest, darkest = int(small.max()) - ground, ground - int(small.min())
+    is_dark = darkest > lightest
+    strength, most = (darkest, ground) if is_dark else (lightest, 255 - ground)
+    if strength < FAINT * most or min(lightest, darkest) > max(2 * _EVEN, strength // 8):
         return None
-    mask = (away > 0.4 * strength).astype(np.uint8)
-    n, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    left, top, width, height, _ = stats[1:][stats[1:, 4].argmax()].tolist()
-    if n != 2 or max(width, height) < _LEAST or width > height * WIDE:
+    away = cv2.absdiff(small, ground)
+    mask = (away > 0.4 * strength).view(np.uint8)
+    outlines, inside = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    if np.count_nonzero(inside[0, :, 3] < 0) != 1:  # of outlines that are not those of holes
         return None
-    outlines, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    if len(outlines) > 1 and is_rectangle(outer(mask)):  # a sheet on a desk, or a frame
+    outline = max(outlines, key=len)
+    left, top, width, height = cv2.boundingRect(outline)
+    if max(width, height) < _LEAST or width > height * WIDE:
         return None
-    box = [round(side / factor) for side in (left, top, left + width, top + height)]
-    left, top, right, bottom = (
-        round(side / factor) for side in (left - 1, top - 1, left + width + 1, top + height + 1)
-    )
-    part, _ = reduced(gray[max(top, 0) : bottom, max(left, 0) : right], _GLANCE)
-    away = cv2.subtract(ground, part) if is_dark else cv2.subtract(part, ground)
-    ink = (away.astype(np.float32) / strength - 0.25) / 0.6
+    if len(outlines) > 1 and is_rectangle(outline):  # a sheet on a desk, or a frame
+        return None
+    box = factor * np.array([left, top, left + width, top + height])
+    x, y = max(factor * (left - 1), 0), max(factor * (top - 1), 0)
+    part = gray[y : factor * (top + height + 1), x : factor * (left + width + 1)]
+    ink = (
+        cv2.absdiff(binned(part, _GLANCE)[0], ground) / np.float32(strength) - np.float32(0.25)
+    ) / np.float32(0.6)
     return _digits([framed(ink.clip(0, 1))], [box], [0], [False])
 
 

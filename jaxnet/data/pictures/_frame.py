@@ -53,10 +53,11 @@ def pen_width(ink: NDArray[np.float32]) -> float:
     Across a stroke, the distance from its edge rises and falls evenly, so that its mean is a
     quarter of the width.
     """
-    inside = np.pad((ink > 0.5).astype(np.uint8), 1)
+    cv2 = opencv()
+    smooth = cv2.blur(ink, (3, 3))  # or each hole that noise leaves in a stroke were an edge
+    inside = np.pad((smooth > 0.5).astype(np.uint8), 1)
     if not inside.any():
         return 0.0
-    cv2 = opencv()
     away = cv2.distanceTransform(inside, cv2.DIST_L2, 3)
     half_a_pixel = 0.25  # distances are taken to the middle of the nearest pixel without ink
     return float(4 * (away[inside > 0].mean() - half_a_pixel)) / max(ink.shape)

@@ -110,6 +110,19 @@ def reduced(gray: Gray, longest: int) -> tuple[Gray, float]:
     return cv2.resize(gray, (width, height), interpolation=cv2.INTER_AREA), factor
 
 
+def binned(gray: Gray, least: int) -> tuple[Gray, int]:
+    """Averages blocks of pixels, so that at least so many are left along the longer side."""
+    factor = max(max(gray.shape) // least, 1)
+    if factor == 1:
+        return gray, 1
+    height, width = (side // factor for side in gray.shape)
+    if not height or not width:
+        return gray, 1
+    whole = gray[: height * factor, : width * factor]
+    cv2 = opencv()
+    return cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA), factor
+
+
 def outer(mask: Mask) -> Any:
     """The outline of the largest of what is connected."""
     cv2 = opencv()

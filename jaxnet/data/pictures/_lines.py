@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxnet.data.pictures._ground import Gray, Mask, is_rectangle, opencv, outer
+from jaxnet.data.pictures._ground import Gray, Mask, is_rectangle, opencv
 
 _TILT = 8.0  # degrees that paper may be turned by
 _BINS = 64  # to find the angle that most lines have
@@ -47,19 +47,29 @@ def tilt(contrast: Gray, strength: float) -> NDArray[np.float64] | None:
 def without_boxes(mask: Mask) -> Mask:
     """Takes out rectangles drawn around something, and grids of them."""
     cv2 = opencv()
-    _, marks, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    ends = stats[:, :2] + stats[:, 2:4]
-    for mark in range(1, len(stats)):
-        (left, top, width, height, area), (right, bottom) = stats[mark], ends[mark]
-        if min(width, height) < 0.15 * min(mask.shape):
+    outlines, tree = cv2.findContours(mask, cv2.RETR_TREE, cv2.CHAIN_APPROX_NONE)
+    if tree is None:
+        return mask
+    inner: dict[int, list[int]] = {}
+    for number, parent in enumerate(tree[0, :, 3].tolist()):
+        inner.setdefault(parent, []).append(number)
+    boxes = np.zeros_like(mask)
+    for number, outline in enumerate(outlines):
+        holes = inner.get(number, [])
+        within = [ink for hole in holes for ink in inner.get(hole, [])]
+        if not within or min(cv2.boundingRect(outline)[2:]) < 0.15 * min(mask.shape):
             continue
-        within = (stats[:, :2] > (left, top)).all(1) & (ends < (right, bottom)).all(1)
-        if stats[within, 4].sum() < 0.01 * width * height:
-            continue
-        outline = outer((marks[top:bottom, left:right] == mark).astype(np.uint8))
-        if is_rectangle(outline) and area < 0.45 * cv2.contourArea(outline):
-            mask = np.where(marks == mark, np.uint8(0), mask)
-    return mask
+        whole = cv2.contourArea(outline)
+        empty = sum(cv2.contourArea(outlines[hole]) for hole in holes)
+        written = sum(cv2.contourArea(outlines[ink]) for ink in within)
+        if empty > 0.55 * whole and written > 0.01 * whole and is_rectangle(outline):
+            cv2.drawContours(boxes, outlines, number, 1, cv2.FILLED)
+            for hole in holes:
+                cv2.drawContours(boxes, outlines, hole, 0, cv2.FILLED)
+                cv2.drawContours(boxes, outlines, hole, 1, 1)  # the hole's outline is the ink's
+            for ink in within:
+                cv2.drawContours(boxes, outlines, ink, 0, cv2.FILLED)
+    return mask & ~boxes if boxes.any() else mask
 
 
 class _Run(NamedTuple):
@@ -108,6 +118,8 @@ def _runs(mask: Mask) -> tuple[NDArray[np.int32], list[_Run]]:
     """The long level runs of a mask: a number for each pixel, and what is known of each number."""
     cv2 = opencv()
     least = round(_LONG * min(mask.shape))
+    if mask.sum(1, dtype=np.int32).max() < 0.8 * least:
+        return np.zeros(mask.shape, np.int32), []
     joined = cv2.morphologyEx(
         np.ascontiguousarray(mask), cv2.MORPH_CLOSE, np.ones((1, 5), np.uint8)
     )
