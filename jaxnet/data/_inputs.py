@@ -38,7 +38,8 @@ from jaxnet.data._rows import (
     together,
     whole,
 )
-from jaxnet.data.pictures import NAMES, SUFFIXES, Digits, Room, decode, is_picture, thumbnails
+from jaxnet.data.pictures import NAMES, SUFFIXES, Digits, Room, decode, is_picture
+from jaxnet.data.pictures._find import thumbnails
 
 STANDARD_INPUT = "standard input"
 _PIECE = 2**20

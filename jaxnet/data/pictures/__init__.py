@@ -20,4 +20,3 @@ from jaxnet.data.pictures._files import read_picture as read_picture
 from jaxnet.data.pictures._find import Digits as Digits
 from jaxnet.data.pictures._find import as_mnist as as_mnist
 from jaxnet.data.pictures._find import find_digits as find_digits
-from jaxnet.data.pictures._find import thumbnails as thumbnails
