@@ -13,6 +13,7 @@ from jaxnet._util.files import FileError, named, open_file
 
 MOST_FROM_ONE_BYTE = 1032  # how far deflate can compress, hence unpack, at best
 _ALIGNED = 64  # bytes
+SHAPES = ((28, 28), (784,), (28, 28, 1), (1, 28, 28))  # of one image
 
 
 class File(NamedTuple):
@@ -77,6 +78,11 @@ def reopen(file: File) -> Generator[BinaryIO]:
         if now.mtime_ns != file.mtime_ns:
             raise FileError(f"{file.name}: this file has changed: it was written to since.")
         yield opened
+
+
+def is_of_images(shape: tuple[int, ...]) -> bool:
+    """Whether an array can be of images, or of one."""
+    return shape in SHAPES or shape[1:] in SHAPES
 
 
 def check_size(name: str, layout: Layout, size: int) -> None:

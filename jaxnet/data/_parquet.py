@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from jaxnet._util.files import FileError
 from jaxnet.data._arrays import MOST_FROM_ONE_BYTE, File, reopen
+from jaxnet.data._labels import COLUMNS as LABELS
+from jaxnet.data._labels import as_labels
 from jaxnet.data._rows import (
     AT_ONCE,
     Numbered,
@@ -32,6 +34,7 @@ from jaxnet.data.pictures import decode, is_picture
 
 MAGIC = b"PAR1"
 _OPTIONS = {"pre_buffer": False, "buffer_size": 2**20, "page_checksum_verification": True}
+_LABELS_AT_ONCE = 65_536
 _BATCH = 1_024  # rows at most: on the way to bytes, pyarrow takes eight for each
 _SMALL = 2**28  # bytes of images that are unpacked from a file of any size
 COLUMNS = ("image", "images", "pixels")
@@ -41,7 +44,7 @@ def open_parquet(file: File) -> Part:
     """Finds the column of images in a Parquet file.
 
     It is called `image`, `images` or `pixels`, or is the only one that can be of images: lists
-    of 784 numbers or of 28 lists of 28, uint8 or floats; 784 bytes; a picture's bytes, alone or
+    of 784 numbers or of 28 lists of 28, integers or floats; 784 bytes; a picture's bytes, alone or
     as the field `bytes` of a struct, as the data sets of Hugging Face have it.
     """
     *_, parquet = _pyarrow()
@@ -72,6 +75,38 @@ def open_parquet(file: File) -> Part:
         return together(parts)
 
     return Part(n, read, several, file.name if _of_floats(schema, column) else None)
+
+
+def read_labels(file: File) -> NDArray[np.uint8]:
+    """Loads the column of labels in a Parquet file: integers, or texts of digits."""
+    pyarrow, _, parquet = _pyarrow()
+    values: list[NDArray[np.uint8]] = [np.empty(0, np.uint8)]
+    with _damage_named(file.name), reopen(file) as opened:
+        table = parquet.ParquetFile(opened, **_OPTIONS)
+        names, n = table.schema_arrow.names, table.metadata.num_rows
+        column = next((name for name in LABELS if name in names), None)
+        if column is None or names.count(column) > 1:
+            raise FileError(
+                f"{file.name}: expected one column called {', '.join(LABELS)}; got "
+                f"{', '.join(map(repr, names)):.200}."
+            )
+        if n > max(MOST_FROM_ONE_BYTE * file.size, _SMALL):
+            raise FileError(f"{file.name}: declares {n:,} labels in {file.size:,} bytes.")
+        for batch in table.iter_batches(_LABELS_AT_ONCE, columns=[column], use_threads=False):
+            part = batch.column(0)
+            if pyarrow.types.is_dictionary(part.type):
+                part = part.dictionary_decode()
+            try:
+                part = part.cast(pyarrow.int64())
+            except pyarrow.ArrowException as error:
+                raise FileError(
+                    f"{file.name}: expected integers in the column {column!r}; got "
+                    f"{part.type!s:.80}."
+                ) from error
+            if part.null_count:
+                raise FileError(f"{file.name}: the column {column!r} has rows without a label.")
+            values.append(as_labels(part.to_numpy(), file.name))
+    return np.concatenate(values)
 
 
 class _Batches:
@@ -125,7 +160,7 @@ class _Batches:
 
 def _column(schema: Any, name: str) -> tuple[str, tuple[int, ...]]:
     """The name of the image column, and the lengths of its nested lists."""
-    expected = "lists of 784 or of 28 times 28 numbers (uint8 or floats), or of bytes"
+    expected = "lists of 784 or of 28 times 28 numbers (integers or floats), or of bytes"
     kinds = {field.name: _kind(field.type) for field in schema}
     named = [name for name in COLUMNS if name in kinds]
     fitting = [name for name, kind in kinds.items() if kind is not None]
@@ -160,7 +195,7 @@ def _kind(type_: Any) -> tuple[int, ...] | None:
         fits = len(declared) == len(lists) and all(
             d in (-1, n) for d, n in zip(declared, lists, strict=True)
         )
-        if fits and (types.is_uint8(type_) or types.is_floating(type_)):
+        if fits and (types.is_integer(type_) or types.is_floating(type_)):
             return lists
     return None
 
