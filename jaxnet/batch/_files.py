@@ -36,6 +36,8 @@ def classify_files(
     shard_size: int = 1_000_000,
     resume: bool = False,
     overwrite: bool = False,
+    recursive: bool = False,
+    transposed: bool = False,
 ) -> Tally:
     """Classifies files of images and writes one row per image, as `jaxnet classify` does.
 
@@ -45,7 +47,8 @@ def classify_files(
         output: a file, whose ending gives the format (.csv, .jsonl, .parquet or .npy), or, without
             an ending, a folder of shards with a manifest.
         squash, last_squash: names in `jaxnet.network.SQUASHES`.
-        labels: the digits shown, shape `(n,)`, or the path of an IDX or `.npy` file of them.
+        labels: the digits shown, shape `(n,)`, or a path as for `jaxnet.data.read_labels`: the
+            same as that of the images, where it holds labels, too.
         precision, brightest: as for `jaxnet.inference.classifier`.
         on_error: "stop" at an image that cannot be read, or "skip" it and mark its row.
         format: of shards.
@@ -53,6 +56,7 @@ def classify_files(
         resume: continue an interrupted job in a folder of shards; its output is byte-identical to
             that of a job that was not interrupted.
         overwrite: replace an output file that exists.
+        recursive, transposed: as for `jaxnet.data.open_inputs`.
 
     Returns:
         The number of rows, of images that could not be read, and of right answers.
@@ -71,11 +75,26 @@ def classify_files(
         'image,digit,activa'
     """
     paths = [paths] if isinstance(paths, str | os.PathLike) else [*paths]
-    check_output(output, paths, [labels], format=format, resume=resume, overwrite=overwrite)
+    check_output(
+        output,
+        paths,
+        [labels],
+        format=format,
+        resume=resume,
+        overwrite=overwrite,
+        recursive=recursive,
+    )
     network = load() if params is None else with_spec(params, squash, last_squash)
-    inputs = open_inputs(paths, without=output if is_folder(output) else None)
+    without = output if is_folder(output) else None
+    inputs = open_inputs(paths, without=without, recursive=recursive, transposed=transposed)
     job = open_job(
-        *network, inputs, labels, precision=precision, brightest=brightest, on_error=on_error
+        *network,
+        inputs,
+        labels,
+        precision=precision,
+        brightest=brightest,
+        on_error=on_error,
+        recursive=recursive,
     )
     tally = Tally()
     running = steps(job, output, format=format, shard_size=shard_size, resume=resume)
@@ -94,13 +113,14 @@ def open_job(
     precision: str = "float32",
     brightest: bool = False,
     on_error: str = "stop",
+    recursive: bool = False,
 ) -> Job:
     """Makes a job, after checking that its inputs, labels and options fit together.
 
     Args:
         params, spec: the network, as from `jaxnet.load`.
         inputs: from `jaxnet.data.open_inputs`.
-        labels, precision, brightest, on_error: as for `classify_files`.
+        labels, precision, brightest, on_error, recursive: as for `classify_files`.
 
     Returns:
         The job, which holds one classifier for all its images.
@@ -121,10 +141,8 @@ def open_job(
     check_choice(PRECISIONS, precision, "precision")
     if PRECISIONS[precision].lossy and inputs.floats:
         raise ArgumentError("precision", f"{precision} needs uint8; {inputs.floats} holds floats.")
-    known = read_labels(labels) if isinstance(labels, str | os.PathLike) else labels
-    if known is not None and len(known) != inputs.n:
-        name = labels if isinstance(labels, str | os.PathLike) else "labels"
-        raise FileError(f"{name}: {len(known):,} labels for {inputs.n:,} images.")
+    is_path = isinstance(labels, str | os.PathLike)
+    known = read_labels(labels, recursive=recursive) if is_path else labels
     classify = classifier(
         params,
         **spec.squashes,
@@ -133,6 +151,15 @@ def open_job(
         check_range=False,  # the inputs report each image that is out of range
         batch_size=min(inputs.n, inputs.at_once),
     )
+    if known is not None:
+        name, n_outputs = labels if is_path else "labels", max(len(params[-1].biases), 2)
+        if len(known) != inputs.n:
+            raise FileError(f"{name}: {len(known):,} labels for {inputs.n:,} images.")
+        if known.max(initial=0) >= n_outputs:  # a single one answers 0 or 1
+            raise FileError(
+                f"{name}: labels up to {known.max()}, but the network has {n_outputs} answers, "
+                f"0 to {n_outputs - 1}."
+            )
     return Job(params, spec, inputs, classify, known, precision, brightest, on_error == "skip")
 
 
@@ -204,11 +231,12 @@ def check_output(
     format: str = ".parquet",
     resume: bool = False,
     overwrite: bool = False,
+    recursive: bool = False,
 ) -> None:
     """Fails before any work if the output cannot be written or would overwrite an input.
 
     Args:
-        output, paths, format, resume, overwrite: as for `classify_files`.
+        output, paths, format, resume, overwrite, recursive: as for `classify_files`.
         others: other files that are read; what is not a path is ignored.
 
     Raises:
@@ -227,7 +255,8 @@ def check_output(
         check_ending(target)
         if resume:
             raise ArgumentError("resume", "only a folder of shards can be resumed; got a file.")
-        inputs = [Path(file) for path in paths for file in expand(os.fspath(path))]
+        several = [expand(os.fspath(path), recursive=recursive) for path in paths]
+        inputs = [Path(file) for files in several for file in files]
         inputs += [Path(p) for p in others if isinstance(p, str | os.PathLike)]
         check_free(target, inputs, overwrite=overwrite)
         return

@@ -2,11 +2,19 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from jaxnet.cli._options import Labels, Overwrite, Quiet, Weights, file_of
+from jaxnet.cli._options import (
+    Labels,
+    Overwrite,
+    Quiet,
+    Recursive,
+    Transposed,
+    Weights,
+    file_of,
+)
 
 EXAMPLES = (
     "jaxnet classify photo.png",
@@ -22,12 +30,14 @@ def command(
         list[str] | None,
         typer.Argument(
             metavar="INPUT",
-            help="IDX, .npy and Parquet files, pictures, folders of pictures, patterns such as "
-            "'scans/**/*.png', or - for standard input; by default, ten synthetic digits.",
+            help="CSV, IDX, .npy, .npz and Parquet files, pictures, folders of pictures, patterns "
+            "such as 'scans/**/*.png', or - for standard input; by default, ten synthetic digits.",
         ),
     ] = None,
     weights: Weights = None,
     labels: Labels = None,
+    recursive: Recursive = False,
+    transposed: Transposed = False,
     output: Annotated[
         str | None,
         typer.Option(
@@ -99,21 +109,36 @@ def command(
     ):
         if given and not fits:
             raise ArgumentError(name, f"is for {use} only.")
-    if labels and not inputs:
-        raise ArgumentError("labels", "needs input images.")
+    for name, given in (("labels", labels), ("recursive", recursive), ("transposed", transposed)):
+        if given and not inputs:
+            raise ArgumentError(name, "needs input images.")
     ending = f".{(form or ('csv' if piped else 'parquet')).lower().removeprefix('.')}"
     if piped:
         batch.check_ending(f"standard output{ending}")
     elif output is not None:
-        others = [labels, weights]
         batch.check_output(
-            output, inputs or [], others, format=ending, resume=resume, overwrite=overwrite
+            output,
+            inputs or [],
+            [labels, weights],
+            format=ending,
+            resume=resume,
+            overwrite=overwrite,
+            recursive=recursive,
         )
     # Open the job.
-    found, known = (open_inputs(inputs, without=folder), labels) if inputs else _synthetic.inputs()
+    ways = {"recursive": recursive, "transposed": transposed}
+    known: Any = labels
+    if inputs:
+        found = open_inputs(inputs, without=folder, **ways)
+    else:
+        found, known = _synthetic.inputs()
     params, spec = load(file_of(weights))
     job = batch.open_job(
-        *(params, spec, found, known), precision=precision, brightest=brightest, on_error=on_error
+        *(params, spec, found, known),
+        precision=precision,
+        brightest=brightest,
+        on_error=on_error,
+        recursive=recursive,
     )
     target = sys.stdout.buffer if piped else output
     running = batch.steps(
@@ -127,6 +152,9 @@ def command(
 
     # Run it, and print what it yields.
     err, out = _terminal.console(stderr=True), _terminal.console(stderr=piped)
+    for note in () if quiet else found.notes:
+        said = note.replace("recursive=True", "--recursive")
+        err.print(Text(_terminal.printable(said)), soft_wrap=True)
     if not found.n and not quiet:
         err.print(Text(f"{_terminal.printable(', '.join(inputs or []))}: no images"))
     printed = output is None and not json
@@ -157,6 +185,12 @@ def command(
         return
     rate = (tally.rows - before) / (time.perf_counter() - began)
     out.print(_terminal.summary(tally, rate, labeled=known is not None))
+    if known is not None and not found.pictures and tally.right < 0.7 * tally.rows:
+        as_is, turned = batch.compare_transposed(job)
+        if turned > as_is + 0.2:
+            way = "without" if transposed else "with"
+            says = f"{way} --transposed, about {turned:.0%} would be right, not {as_is:.0%}"
+            out.print(Text(f"These images may be stored as EMNIST's are: {says}."))
     if output is not None and not piped:
         print(_terminal.printable(output))
 

@@ -225,7 +225,19 @@ def _read_transposed(
 
 
 def transpose(images: NDArray[Any]) -> NDArray[Any]:
-    """Swaps the rows and the columns of images of shape `(n, 784)`."""
+    """Swaps the rows and the columns of images.
+
+    Args:
+        images: shape `(n, 784)`.
+
+    Returns:
+        The same shape and type.
+
+    Example:
+        >>> import numpy, jaxnet
+        >>> jaxnet.data.transpose(numpy.arange(784)[None])[0, :3].tolist()
+        [0, 28, 56]
+    """
     return np.ascontiguousarray(images.reshape(-1, 28, 28).swapaxes(1, 2)).reshape(-1, 784)
 
 

@@ -222,7 +222,10 @@ def test_checkpoint_round_trip(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["nothing.gz"], "Expected mnist, drawn, or two files"),
+        (["nothing.gz"], "nothing.gz: No such file"),
+        (["images.gz"], "images.gz: expected labels, integers"),
+        (["images.gz"] * 3, "Expected mnist, drawn, one path that holds"),
+        (["drawn", "--transposed"], "--transposed: is for images in files"),
         (["images.gz", "nothing.gz"], "nothing.gz: No such file"),
         (["labels.gz", "images.gz"], "expected images of shape"),
         (["drawn", "--sizes", "784"], "--sizes: expected numbers as in 784-16-16-10"),
