@@ -126,10 +126,9 @@ def command(
             recursive=recursive,
         )
     # Open the job.
-    ways = {"recursive": recursive, "transposed": transposed}
     known: Any = labels
     if inputs:
-        found = open_inputs(inputs, without=folder, **ways)
+        found = open_inputs(inputs, without=folder, recursive=recursive, transposed=transposed)
     else:
         found, known = _synthetic.inputs()
     params, spec = load(file_of(weights))

@@ -22,8 +22,8 @@ def command(
         list[str] | None,
         typer.Argument(
             metavar="DATA",
-            help="What to train on: mnist (the default), drawn (synthetic digits), a path that holds "
-            "images and labels (CSV, .npz, Parquet, a folder for each digit), or two paths, images "
+            help="What to train on: mnist (the default), drawn (synthetic digits), a path that "
+            "holds images and labels (CSV, .npz, Parquet, a folder for each digit), or two, images "
             "and labels.",
         ),
     ] = None,

@@ -13,6 +13,8 @@ from jaxnet.data._inputs import transpose as transpose
 from jaxnet.data._load import Source as Source
 from jaxnet.data._load import read_images as read_images
 from jaxnet.data._load import read_labels as read_labels
+from jaxnet.data._parquet import column_images as column_images
+from jaxnet.data._parquet import image_column as image_column
 from jaxnet.data._paths import expand as expand
 from jaxnet.data._rows import Numbered as Numbered
 from jaxnet.data._rows import Rows as Rows

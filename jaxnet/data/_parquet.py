@@ -57,7 +57,8 @@ def open_parquet(file: File) -> Part:
             raise FileError(f"{file.name}: this Parquet file is damaged (its numbers of rows).")
         # Of the columns themselves, pyarrow may abort the process over damaged metadata.
         n_bytes = sum(max(group.total_byte_size, 0) for group in groups)
-    column, lists = _column(schema, file.name)
+    column = image_column(schema, file.name)
+    lists = _kind(schema.field(column).type)
     n = sum(sizes)
     if n * 784 > max(MOST_FROM_ONE_BYTE * file.size, _SMALL):
         raise FileError(
@@ -71,7 +72,7 @@ def open_parquet(file: File) -> Part:
         with _damage_named(file.name):
             for first, batch in held.between(start, stop):
                 names = Numbered(file.name, range(first, first + len(batch)))
-                parts.append(_lists(batch, lists, names) if lists else _bytes(batch, names, over))
+                parts.append(column_images(batch, names, over))
         return together(parts)
 
     return Part(n, read, several, file.name if _of_floats(schema, column) else None)
@@ -107,6 +108,34 @@ def read_labels(file: File) -> NDArray[np.uint8]:
                 raise FileError(f"{file.name}: the column {column!r} has rows without a label.")
             values.append(as_labels(part.to_numpy(), file.name))
     return np.concatenate(values)
+
+
+def column_images(column: Any, names: Sequence[str], over: Event | None = None) -> Rows:
+    """Converts an Arrow array of images, as they are in Parquet files.
+
+    Args:
+        column: lists of 784 or of 28 lists of 28 integers or floats; 784 bytes or a picture's,
+            alone or as the field `bytes` of a struct.
+        names: of the images, for messages.
+        over: an event that cancels the decoding of pictures.
+
+    Returns:
+        The images; bad ones are errors of their rows.
+
+    Raises:
+        ValueError: a column that cannot be of images.
+
+    Example:
+        >>> import pyarrow, jaxnet
+        >>> column = pyarrow.array([bytes(784), b"too short"])
+        >>> rows = jaxnet.data.column_images(column, ["a", "b"])
+        >>> rows.images.shape, rows.errors
+        ((2, 784), {1: "b: expected a picture's bytes or 784 pixels; got 9 other bytes."})
+    """
+    lists = _kind(column.type)
+    if lists is None:
+        raise ValueError(f"Expected a column of images; got {column.type!s:.200}.")
+    return _lists(column, lists, names) if lists else _bytes(column, names, over)
 
 
 class _Batches:
@@ -158,10 +187,29 @@ class _Batches:
         return batch.column(0)
 
 
-def _column(schema: Any, name: str) -> tuple[str, tuple[int, ...]]:
-    """The name of the image column, and the lengths of its nested lists."""
+def image_column(schema: Any, name: str) -> str:
+    """Finds the column of images in a table of Arrow's.
+
+    Args:
+        schema: the table's.
+        name: of the table, for the message.
+
+    Returns:
+        `image`, `images` or `pixels`, or the only one that can be of images.
+
+    Raises:
+        FileError: none or several can be, or one of these names cannot.
+
+    Example:
+        >>> import pyarrow, jaxnet
+        >>> table = pyarrow.table({"number": [1], "scan": [bytes(784)]})
+        >>> jaxnet.data.image_column(table.schema, "table")
+        'scan'
+    """
     expected = "lists of 784 or of 28 times 28 numbers (integers or floats), or of bytes"
     kinds = {field.name: _kind(field.type) for field in schema}
+    if {"image", "digit"} <= {*kinds} and {"activation", "activations"} & {*kinds}:
+        raise FileError(f"{name}: these are answers of jaxnet's, not images.")
     named = [name for name in COLUMNS if name in kinds]
     fitting = [name for name, kind in kinds.items() if kind is not None]
     if not named and len(fitting) != 1:
@@ -172,11 +220,10 @@ def _column(schema: Any, name: str) -> tuple[str, tuple[int, ...]]:
     column = (named or fitting)[0]
     if len(schema.get_all_field_indices(column)) > 1:
         raise FileError(f"{name}: expected one column called {column!r}; got several.")
-    kind = kinds[column]
-    if kind is None:
+    if kinds[column] is None:
         got = str(schema.field(column).type)
         raise FileError(f"{name}: expected {expected} in the column {column!r}; got {got:.200}.")
-    return column, kind
+    return column
 
 
 def _kind(type_: Any) -> tuple[int, ...] | None:

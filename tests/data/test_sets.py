@@ -1,4 +1,4 @@
-"""Data sets as people have them: read as NumPy or Python's `csv` would, or refused by a sentence."""
+"""Data sets as people have them: read as NumPy or Python's `csv` would, or refused in words."""
 
 import csv
 import gzip
