@@ -187,9 +187,8 @@ def command(
     if known is not None and not found.pictures and tally.right < 0.7 * tally.rows:
         as_is, turned = batch.compare_transposed(job)
         if turned > as_is + 0.2:
-            way = "without" if transposed else "with"
-            says = f"{way} --transposed, about {turned:.0%} would be right, not {as_is:.0%}"
-            out.print(Text(f"These images may be stored as EMNIST's are: {says}."))
+            way = "Without" if transposed else "Are these images stored as EMNIST's are? With"
+            out.print(Text(f"{way} --transposed, about {turned:.0%} would be right."))
     if output is not None and not piped:
         print(_terminal.printable(output))
 

@@ -145,6 +145,7 @@ def command(
     runs.check_output(output, files, replace=resume or overwrite)
     checkpoint = output.with_suffix(".checkpoint")
     images, labels, named = runs.load_data(wanted, recursive=recursive, transposed=transposed)
+    said = _terminal.printable(named).replace("recursive=True", "--recursive")
     identity = runs.identity(options, images, labels)
     if resume and not checkpoint.exists():
         if runs.is_finished(output, identity):
@@ -173,6 +174,8 @@ def command(
                 console=err, transient=True, auto_refresh=False, redirect_stdout=False
             ) as live:
                 training = runs.train(options, images, labels, checkpoint, resume=resume)
+                if not quiet:
+                    err.print(Text(f"training on {said}"), soft_wrap=True)
                 if err.is_terminal and not quiet:
                     live.update(Text("compiling …"), refresh=True)
                 elif not quiet:
@@ -194,8 +197,7 @@ def command(
             save_figure(draw_curves(progress.history), picture)
         else:
             picture.unlink(missing_ok=True)  # of an earlier run
-        named = _terminal.printable(named)
-        runs.save_run(progress, options, output, trained_on=named, identity=identity)
+        runs.save_run(progress, options, output, trained_on=said, identity=identity)
         checkpoint.unlink(missing_ok=True)
     if quiet:
         return

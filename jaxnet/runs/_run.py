@@ -19,7 +19,7 @@ from jaxnet import training
 from jaxnet._util.files import FileError
 from jaxnet._util.shuffle import shuffled
 from jaxnet.analysis import shard_members
-from jaxnet.data import mnist, read_images, read_labels, synthetic
+from jaxnet.data import mnist, open_inputs, read_labels, synthetic
 from jaxnet.data.mnist import load_mnist
 from jaxnet.network import SQUASHES, Params, init
 from jaxnet.runs import _checkpoint
@@ -95,7 +95,7 @@ def load_data(
 
     Raises:
         ValueError: neither a known name nor one or two paths.
-        FileError, OSError: as `load_mnist`, `read_images` and `read_labels`.
+        FileError, OSError: as `load_mnist`, `open_inputs` and `read_labels`.
 
     Example:
         >>> import jaxnet
@@ -119,12 +119,17 @@ def load_data(
             f"labels; got {' '.join(data) or 'nothing'}."
         )
     path = data[0]
-    images = read_images(path, split="train", recursive=recursive, transposed=transposed).images
+    inputs = open_inputs([path], split="train", recursive=recursive, transposed=transposed)
+    images, _, errors = inputs.read(0, inputs.n)
+    for says in errors.values():
+        raise FileError(says)
     labels = read_labels(data[-1], split="train", recursive=recursive)
     if split := mnist.split_of(images):
         return images, labels, f"MNIST's {'training' if split == 'train' else split} images"
-    other = ", which are not MNIST's" if mnist.is_mnists_name(path) else ""
-    return images, labels, f"{len(images):,} images of {Path(path).name}{other}"
+    named = f"{len(images):,} images of {Path(path).name}"
+    named += ", which are not MNIST's" if mnist.is_mnists_name(path) else ""
+    notes = [note.removeprefix(f"{path}: ").removesuffix(".") for note in inputs.notes]
+    return images, labels, named + (f" ({'; '.join(notes)})" if notes else "")
 
 
 def identity(options: Options, images: NDArray[Any], labels: NDArray[Any]) -> dict[str, str]:
