@@ -170,8 +170,13 @@ class _Sparing:
     """An archive's file, of which a directory of any declared size cannot be read at once."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self.file = file
-        self.seek, self.tell, self.seekable = file.seek, file.tell, file.seekable
+        self.file, self.tell, self.seekable = file, file.tell, file.seekable
+
+    def seek(self, to: int, whence: int = 0) -> int:
+        try:
+            return self.file.seek(to, whence)
+        except OSError as error:
+            raise zipfile.BadZipFile from error
 
     def read(self, n: int = -1) -> bytes:
         if n > _PIECE:
