@@ -85,6 +85,23 @@ def is_of_images(shape: tuple[int, ...]) -> bool:
     return shape in SHAPES or shape[1:] in SHAPES
 
 
+def transpose(images: NDArray[Any]) -> NDArray[Any]:
+    """Swaps the rows and the columns of images.
+
+    Args:
+        images: shape `(n, 784)`.
+
+    Returns:
+        The same shape and type.
+
+    Example:
+        >>> import numpy, jaxnet
+        >>> jaxnet.data.transpose(numpy.arange(784)[None])[0, :3].tolist()
+        [0, 28, 56]
+    """
+    return np.ascontiguousarray(images.reshape(-1, 28, 28).swapaxes(1, 2)).reshape(-1, 784)
+
+
 def check_size(name: str, layout: Layout, size: int) -> None:
     """Raises unless the file ends with its array's last value."""
     there = size - layout.offset

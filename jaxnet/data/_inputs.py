@@ -25,7 +25,16 @@ from numpy.typing import NDArray
 from jaxnet._util.arguments import check_choice
 from jaxnet._util.files import FileError, named, open_file
 from jaxnet.data import _csv, _idx, _labels, _npy, _npz, _parquet
-from jaxnet.data._arrays import SHAPES, File, Layout, found, is_of_images, read_rows, reopen
+from jaxnet.data._arrays import (
+    SHAPES,
+    File,
+    Layout,
+    found,
+    is_of_images,
+    read_rows,
+    reopen,
+    transpose,
+)
 from jaxnet.data._paths import STDIN, find, split_fragment
 from jaxnet.data._rows import AT_ONCE, Numbered, Part, Rows, at_once, checked, decoded, together
 from jaxnet.data._stdin import (
@@ -222,23 +231,6 @@ def _read_transposed(
 ) -> Rows:
     rows = _read(parts, ends, start, stop, over)
     return rows._replace(images=transpose(rows.images))
-
-
-def transpose(images: NDArray[Any]) -> NDArray[Any]:
-    """Swaps the rows and the columns of images.
-
-    Args:
-        images: shape `(n, 784)`.
-
-    Returns:
-        The same shape and type.
-
-    Example:
-        >>> import numpy, jaxnet
-        >>> jaxnet.data.transpose(numpy.arange(784)[None])[0, :3].tolist()
-        [0, 28, 56]
-    """
-    return np.ascontiguousarray(images.reshape(-1, 28, 28).swapaxes(1, 2)).reshape(-1, 784)
 
 
 def _content(opened: BinaryIO, file: File, choice: Choice) -> Part | None:

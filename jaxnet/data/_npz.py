@@ -3,6 +3,7 @@
 Source: `numpy.savez`: a ZIP archive of one `.npy` file an array.
 """
 
+import errno
 import re
 import zipfile
 from collections.abc import Generator, Mapping
@@ -161,8 +162,8 @@ def _archive(file: File) -> Generator[zipfile.ZipFile]:
             raise
         # A damaged archive fails in as many ways as `zipfile` and `zlib` have lines.
         except Exception as error:
-            if isinstance(error, OSError) and error.errno is not None:
-                raise
+            if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+                raise  # it is not of a place that the archive only claims to have
             raise _damaged(file) from error
 
 
@@ -170,13 +171,8 @@ class _Sparing:
     """An archive's file, of which a directory of any declared size cannot be read at once."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self.file, self.tell, self.seekable = file, file.tell, file.seekable
-
-    def seek(self, to: int, whence: int = 0) -> int:
-        try:
-            return self.file.seek(to, whence)
-        except OSError as error:
-            raise zipfile.BadZipFile from error
+        self.file = file
+        self.seek, self.tell, self.seekable = file.seek, file.tell, file.seekable
 
     def read(self, n: int = -1) -> bytes:
         if n > _PIECE:

@@ -244,7 +244,7 @@ def npy(array):
     ("write", "says"),
     [
         (partial(zipped, members={"train.csv": "label"}), r"not of NumPy's arrays \('train.csv'\)"),
-        (partial(zipped, members={}), "not of NumPy's arrays|expected"),
+        (partial(zipped, members={}), r"not of NumPy's arrays \('nothing'\)"),
         (
             lambda p: np.savez(p, a=PIXELS, b=PIXELS),
             r"expected arrays of images.*a.npy \(700, 784\)",
