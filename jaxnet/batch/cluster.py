@@ -36,6 +36,7 @@ from jaxnet._util.files import FileError
 from jaxnet._util.optional import package
 from jaxnet._util.pixels import is_pixel_dtype
 from jaxnet.data import (
+    IMAGE_COLUMNS,
     Numbered,
     column_images,
     expand,
@@ -56,7 +57,6 @@ except ModuleNotFoundError as error:
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
-COLUMNS = ("image", "images", "pixels")
 _PIXELS = SIZES[0]
 _BLOCK = 16_384  # images of one file that are handed on together
 
@@ -262,7 +262,7 @@ class _Classifier:
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         names = rows.column_names
-        column = self.column or next((name for name in COLUMNS if name in names), None)
+        column = self.column or next((name for name in IMAGE_COLUMNS if name in names), None)
         column = column or image_column(rows.schema, "the dataset")
         taken = {"digit", "activations"}.intersection(names)
         if names.count(column) != 1 or taken:

@@ -13,6 +13,7 @@ from jaxnet.data._inputs import open_inputs as open_inputs
 from jaxnet.data._load import Source as Source
 from jaxnet.data._load import read_images as read_images
 from jaxnet.data._load import read_labels as read_labels
+from jaxnet.data._parquet import IMAGE_COLUMNS as IMAGE_COLUMNS
 from jaxnet.data._parquet import column_images as column_images
 from jaxnet.data._parquet import image_column as image_column
 from jaxnet.data._paths import expand as expand

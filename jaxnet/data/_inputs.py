@@ -165,6 +165,8 @@ def open_inputs(
 def open_labels(path: str, *, split: str, recursive: bool) -> Iterator[NDArray[np.uint8]]:
     """The labels in each of the files that a path stands for; pictures are in folders of theirs."""
     check_choice(SPLITS, split, "split")
+    if path == STDIN:
+        raise FileError("-: labels are not read from standard input; name a file.")
     choice = Choice(split, split_fragment(path)[1])
     of_pictures: list[int] = []
     files, in_folder = find(path, recursive=recursive).files, os.path.isdir(path)

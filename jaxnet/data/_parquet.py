@@ -37,7 +37,7 @@ _OPTIONS = {"pre_buffer": False, "buffer_size": 2**20, "page_checksum_verificati
 _LABELS_AT_ONCE = 65_536
 _BATCH = 1_024  # rows at most: on the way to bytes, pyarrow takes eight for each
 _SMALL = 2**28  # bytes of images that are unpacked from a file of any size
-COLUMNS = ("image", "images", "pixels")
+IMAGE_COLUMNS = ("image", "images", "pixels")
 
 
 def open_parquet(file: File) -> Part:
@@ -210,11 +210,11 @@ def image_column(schema: Any, name: str) -> str:
     kinds = {field.name: _kind(field.type) for field in schema}
     if {"image", "digit"} <= {*kinds} and {"activation", "activations"} & {*kinds}:
         raise FileError(f"{name}: these are answers of jaxnet's, not images.")
-    named = [name for name in COLUMNS if name in kinds]
+    named = [name for name in IMAGE_COLUMNS if name in kinds]
     fitting = [name for name, kind in kinds.items() if kind is not None]
     if not named and len(fitting) != 1:
         raise FileError(
-            f"{name}: expected a column called {', '.join(COLUMNS[:-1])} or {COLUMNS[-1]}, or only "
+            f"{name}: expected a column called {', '.join(IMAGE_COLUMNS[:-1])} or {IMAGE_COLUMNS[-1]}, or only "
             f"one that can be of images; got {', '.join(map(repr, kinds)):.200}."
         )
     column = (named or fitting)[0]

@@ -169,6 +169,7 @@ def test_train_on_mnist_by_any_name(mnist, tmp_path):
         (["classify", "images.gz", "--labels", "letters.npy"], "up to 25, but the network has 10"),
         (["classify", "images.gz", "--labels", "scans"], "scans: 40 labels for 300 images"),
         (["classify", "scans/*.txt"], "this is empty"),
+        (["classify", "images.gz", "--labels", "-"], "-: labels are not read from standard input"),
         (
             ["classify", "own.npz#valid"],
             "no part of this file is called 'valid'; it has #train, #t",
