@@ -6,6 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
 from numpy.typing import NDArray
 
 from jaxnet._util.arguments import ArgumentError, check_choice
@@ -18,6 +19,7 @@ from jaxnet.formats import Spec, load, with_spec
 from jaxnet.inference import PRECISIONS, classifier
 from jaxnet.network import Params
 
+_HIGHEST = np.iinfo(np.int8).max  # label in a table of answers
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
 
@@ -160,6 +162,8 @@ def open_job(
                 f"{name}: labels up to {known.max()}, but the network has {n_outputs} answers, "
                 f"0 to {n_outputs - 1}."
             )
+        if known.max(initial=0) > _HIGHEST:
+            raise FileError(f"{name}: labels up to {known.max()}; {_HIGHEST} is the highest here.")
     return Job(params, spec, inputs, classify, known, precision, brightest, on_error == "skip")
 
 

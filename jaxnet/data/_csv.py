@@ -27,6 +27,9 @@ _EVERY = 256  # lines, of which the first one's place is kept
 _TOGETHER = 2**22  # bytes of text that are parsed at once
 _LONGEST = 2**16  # bytes of a line
 _LONGEST_NUMBER = 40
+_SEEN = 2_048  # lines at either end that tell what the columns are
+_FEW = 100  # lines of which all may have one label
+_HIGHEST = 61  # label, of EMNIST's
 _PIECE = 2**20
 
 
@@ -144,15 +147,18 @@ def _without_header(table: _Table) -> _Table:
         return table._replace(label=0)
     if table.n_columns != 785:
         raise _no_images(table, "no header")
-    # Which of the two at the ends can be of labels: small integers that differ.
-    _, text, n = next(_texts(table, 0, min(table.n, 4096)), (0, b"", 0))
-    ends = _parsed(table, text, [0, 784], "uint8", n)
-    fits = (
-        [False, False] if ends is None else (ends.max(0, initial=0) <= 61) & (np.ptp(ends, 0) > 0)
-    )
+    # Which of the two is of labels: small integers that differ, at the start or by the end.
+    known: list[NDArray[Any]] = [np.zeros((0, 2), np.uint8)]
+    for start in {0, max(table.n - _SEEN, 0)}:
+        for _, text, n in _texts(table, start, min(start + _SEEN, table.n)):
+            values = _parsed(table, text, [0, 784], "uint8", n)
+            known += [] if values is None else [values]
+    ends = np.concatenate(known)
+    small = ends.max(0, initial=0) <= _HIGHEST
+    fits = small & (np.ptp(ends, 0) > 0) if len(ends) else [False, False]
     if fits[1] and not fits[0]:
         label, where = 784, "last"
-    elif fits[0] or (ends is not None and n < 100 and ends[:, 0].max(initial=0) <= 61):
+    elif fits[0] or (small[0] and 0 < len(ends) < _FEW):
         label, where = 0, "first"
     else:
         raise FileError(
@@ -289,7 +295,7 @@ def _floats(table: _Table, text: bytes, n: int) -> tuple[NDArray[np.float32], di
 def _scale(table: _Table) -> tuple[int, bool]:
     """The number for white, 255 or 1, and whether pixels are fractions, by the first rows."""
     assert table.pixels is not None
-    _, text, n = next(_texts(table, 0, min(table.n, 4096)), (0, b"", 0))
+    _, text, n = next(_texts(table, 0, min(table.n, _SEEN)), (0, b"", 0))
     values = _parsed(table, text, table.pixels, "uint8", n)
     if values is None:
         values, _ = _floats(table, text, n)

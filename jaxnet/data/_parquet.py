@@ -38,6 +38,7 @@ _LABELS_AT_ONCE = 65_536
 _BATCH = 1_024  # rows at most: on the way to bytes, pyarrow takes eight for each
 _SMALL = 2**28  # bytes of images that are unpacked from a file of any size
 IMAGE_COLUMNS = ("image", "images", "pixels")
+_NAMES = f"{', '.join(IMAGE_COLUMNS[:-1])} or {IMAGE_COLUMNS[-1]}"
 
 
 def open_parquet(file: File) -> Part:
@@ -214,8 +215,8 @@ def image_column(schema: Any, name: str) -> str:
     fitting = [name for name, kind in kinds.items() if kind is not None]
     if not named and len(fitting) != 1:
         raise FileError(
-            f"{name}: expected a column called {', '.join(IMAGE_COLUMNS[:-1])} or {IMAGE_COLUMNS[-1]}, or only "
-            f"one that can be of images; got {', '.join(map(repr, kinds)):.200}."
+            f"{name}: expected a column called {_NAMES}, or only one that can be of images; got "
+            f"{', '.join(map(repr, kinds)):.200}."
         )
     column = (named or fitting)[0]
     if len(schema.get_all_field_indices(column)) > 1:

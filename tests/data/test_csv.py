@@ -84,6 +84,9 @@ def test_columns_without_names_are_told(tmp_path):
         assert open_inputs([path]).notes == (
             f"{path}: no header; the {where} of its 785 columns is taken for the labels.",
         )
+    by_digit = np.argsort(np.repeat(LABELS, 6), kind="stable")  # more than are looked at at once
+    write_csv(tmp_path / "d.csv", np.repeat(labeled(), 6, 0)[by_digit])
+    assert "the first of its" in open_inputs([tmp_path / "d.csv"]).notes[0]
     both = np.column_stack([PIXELS, PIXELS[:, 400]])
     write_csv(tmp_path / "c.csv", both)
     with pytest.raises(FileError, match=r"c\.csv: no header, and 785 columns of which neither"):
