@@ -264,7 +264,7 @@ def test_command_output_files(folder, tmp_path):
     output = tmp_path / "n.safetensors"
     process = run("train", *SHORT, "--ensemble", 2, "--output", output, cwd=folder)
     assert process.returncode == 0, process.stderr
-    assert len(process.stderr.splitlines()) == 4
+    assert len(process.stderr.splitlines()) == 5
     assert "epoch 3 of 3: cost" in process.stderr
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "n.json", "n.members", "n.png", "n.safetensors",
@@ -306,6 +306,7 @@ def uninterrupted(folder, tmp_path_factory):
 
 
 def epochs_until(process, n):
+    assert process.stderr.readline() == "training on 600 images of images.gz\n"
     assert process.stderr.readline() == "compiling …\n"
     for _ in range(n):
         assert process.stderr.readline().startswith("epoch")
