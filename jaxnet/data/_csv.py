@@ -44,6 +44,7 @@ class _Table(NamedTuple):
         n_columns: how many there are.
         pixels: the numbers of the 784 columns of an image, in order; None if there are none.
         label: the number of the column of labels, if there is one.
+        names: of the columns; none without a header.
         note: what was decided without a header.
     """
 
@@ -54,6 +55,7 @@ class _Table(NamedTuple):
     n_columns: int
     pixels: Sequence[int] | None
     label: int | None
+    names: Sequence[str] = ()
     note: str | None = None
 
 
@@ -62,13 +64,15 @@ def begins_csv(head: bytes) -> bool:
     head = head.removeprefix(_BOM)
     if not head or head.translate(None, _TEXT) or head.lstrip()[:1] in b"<{[#":
         return False
-    first = (head.splitlines() or [b""])[0]
+    first = (head.lstrip().splitlines() or [b""])[0]
     return any(d in first for d in b",;\t") or first.strip().isdigit()
 
 
 def open_csv(file: File) -> Part:
     """Finds the images in a CSV file, and how their pixels are written."""
     table = _open(file)
+    if tuple(name.split("_")[0] for name in table.names[:3]) == _ANSWERS:
+        raise FileError(f"{file.name}: these are answers of jaxnet's, not images.")
     if table.pixels is None:
         raise FileError(f"{file.name}: holds labels, but no images (784 columns of pixels).")
     scale, of_floats = _scale(table)
@@ -120,8 +124,6 @@ def _open(file: File) -> _Table:
     table = _Table(file, n, places, delimiter, len(cells), None, None)
     if names is None:
         return _without_header(table)
-    if tuple(name.split("_")[0] for name in names[:3]) == _ANSWERS:
-        raise FileError(f"{file.name}: these are answers of jaxnet's, not images.")
     return _with_header(table, names)
 
 
@@ -136,7 +138,7 @@ def _with_header(table: _Table, names: Sequence[str]) -> _Table:
         pixels.sort(key=lambda n: [*map(int, re.findall(r"\d+", names[n]))])
     if len(pixels) != 784 and (label is None or len(names) >= 784):
         raise _no_images(table, f"{names[0]!r:.40}, …, {names[-1]!r:.40}")
-    return table._replace(pixels=pixels if len(pixels) == 784 else None, label=label)
+    return table._replace(pixels=pixels if len(pixels) == 784 else None, label=label, names=names)
 
 
 def _without_header(table: _Table) -> _Table:

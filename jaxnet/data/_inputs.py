@@ -88,6 +88,9 @@ class Choice(NamedTuple):
     fragment: str | None = None
 
 
+_ANY = Choice()
+
+
 def open_inputs(
     paths: Iterable[str | os.PathLike[str]],
     *,
@@ -270,7 +273,7 @@ def _fitting(choice: Choice, form: "Format", name: str) -> Choice:
 def _temporary(
     fill: Callable[[BinaryIO], object],
     name: str,
-    choice: Choice = Choice(),  # noqa: B008
+    choice: Choice = _ANY,
 ) -> Part:
     """Images unpacked into an anonymous temporary file, deleted when no longer referenced."""
     try:

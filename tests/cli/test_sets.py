@@ -191,5 +191,8 @@ def test_answers_are_no_images(folder, tmp_path):
     for ending in ("csv", "parquet", "npy"):
         output = tmp_path / f"answers.{ending}"
         run_here("classify", "images.gz", "--output", output, cwd=folder)
+        if ending != "npy":  # but another network's answers may be compared with these
+            process = run_here("classify", "images.gz", "--labels", output, cwd=folder)
+            assert "100.00 %" in process.stdout
         said = refused(run_here("classify", output, cwd=folder))
         assert said.endswith(f"answers.{ending}: these are answers of jaxnet's, not images.\n")
