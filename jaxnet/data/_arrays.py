@@ -4,12 +4,15 @@ import math
 import os
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
+from functools import partial
+from threading import Event
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jaxnet._util.files import FileError, named, open_file
+from jaxnet.data._rows import Numbered, Part, Rows, checked
 
 MOST_FROM_ONE_BYTE = 1032  # how far deflate can compress, hence unpack, at best
 _ALIGNED = 64  # bytes
@@ -100,6 +103,26 @@ def transpose(images: NDArray[Any]) -> NDArray[Any]:
         [0, 28, 56]
     """
     return np.ascontiguousarray(images.reshape(-1, 28, 28).swapaxes(1, 2)).reshape(-1, 784)
+
+
+def images_of(file: File, layout: Layout) -> Part:
+    """Images in an array of shape (n, 28, 28) or (n, 784), or a single image."""
+    dtype, shape = layout.dtype, layout.shape
+    if not is_of_images(shape):
+        raise FileError(
+            f"{file.name}: expected images of shape (n, 28, 28) or (n, 784); got shape {shape}."
+        )
+    if shape[1:] not in SHAPES:
+        shape = (1, *shape)
+    if dtype.kind not in "uif":
+        raise FileError(f"{file.name}: expected images in integers or floats; got {dtype}.")
+    read = partial(_read_array, file, layout._replace(shape=shape))
+    return Part(shape[0], read, floats=file.name if dtype.kind == "f" else None)
+
+
+def _read_array(file: File, layout: Layout, start: int, stop: int, _: Event | None) -> Rows:
+    images = read_rows(file, layout, start, stop).reshape(-1, 784)
+    return checked(images, Numbered(file.name, range(start, stop)))
 
 
 def check_size(name: str, layout: Layout, size: int) -> None:

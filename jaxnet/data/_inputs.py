@@ -25,18 +25,9 @@ from numpy.typing import NDArray
 from jaxnet._util.arguments import check_choice
 from jaxnet._util.files import FileError, named, open_file
 from jaxnet.data import _csv, _idx, _labels, _npy, _npz, _parquet
-from jaxnet.data._arrays import (
-    SHAPES,
-    File,
-    Layout,
-    found,
-    is_of_images,
-    read_rows,
-    reopen,
-    transpose,
-)
+from jaxnet.data._arrays import File, found, images_of, reopen, transpose
 from jaxnet.data._paths import STDIN, find, split_fragment
-from jaxnet.data._rows import AT_ONCE, Numbered, Part, Rows, at_once, checked, decoded, together
+from jaxnet.data._rows import AT_ONCE, Part, Rows, at_once, decoded, together
 from jaxnet.data._stdin import (
     HEAD,
     LARGEST_PICTURE,
@@ -333,11 +324,11 @@ def _open_gzip(opened: BinaryIO, file: File, _: Choice) -> Part:
 
 
 def _open_idx(opened: BinaryIO, file: File, _: Choice) -> Part:
-    return _array(file, _idx.read_header(opened, file.name))
+    return images_of(file, _idx.read_header(opened, file.name))
 
 
 def _open_npy(opened: BinaryIO, file: File, _: Choice) -> Part:
-    return _array(file, _npy.read_header(opened, file.name))
+    return images_of(file, _npy.read_header(opened, file.name))
 
 
 def _open_npz(_: BinaryIO, file: File, choice: Choice) -> Part:
@@ -403,26 +394,6 @@ def _about(path: str, files: Sequence[File]) -> dict[str, Any]:
     for file in files:
         digest.update(os.fsencode(file.name) + b"\0%d %d\n" % (file.size, file.mtime_ns))
     return {**about, "files": len(files), "sha256": digest.hexdigest()}
-
-
-def _array(file: File, layout: Layout) -> Part:
-    """Images in an array of shape (n, 28, 28) or (n, 784), or a single image."""
-    dtype, shape = layout.dtype, layout.shape
-    if not is_of_images(shape):
-        raise FileError(
-            f"{file.name}: expected images of shape (n, 28, 28) or (n, 784); got shape {shape}."
-        )
-    if shape[1:] not in SHAPES:
-        shape = (1, *shape)
-    if dtype.kind not in "uif":
-        raise FileError(f"{file.name}: expected images in integers or floats; got {dtype}.")
-    read = partial(_read_array, file, layout._replace(shape=shape))
-    return Part(shape[0], read, floats=file.name if dtype.kind == "f" else None)
-
-
-def _read_array(file: File, layout: Layout, start: int, stop: int, _: Event | None) -> Rows:
-    images = read_rows(file, layout, start, stop).reshape(-1, 784)
-    return checked(images, Numbered(file.name, range(start, stop)))
 
 
 def _pictures_together(contents: Iterable[File | Part]) -> Iterator[Part]:
