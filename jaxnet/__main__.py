@@ -68,7 +68,7 @@ def _with_options(message: str) -> str:
     """The message of the library with options for the arguments that name a remedy."""
     import re
 
-    remedies = r"\b(resume|overwrite|pytorch)=True\b|\b(squash|last_squash)=(?=[\s,])"
+    remedies = r"\b(resume|overwrite|pytorch|recursive)=True\b|\b(squash|last_squash)=(?=[\s,])"
     return re.sub(remedies, lambda found: _as_option(found[1] or found[2]), message)
 
 

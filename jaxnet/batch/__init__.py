@@ -36,6 +36,7 @@ from jaxnet.batch._files import classify_files as classify_files
 from jaxnet.batch._files import is_folder as is_folder
 from jaxnet.batch._files import open_job as open_job
 from jaxnet.batch._files import steps as steps
+from jaxnet.batch._hints import compare_transposed as compare_transposed
 from jaxnet.batch._jobs import Job as Job
 from jaxnet.batch._jobs import Step as Step
 from jaxnet.batch._jobs import Tally as Tally

@@ -6,6 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
 from numpy.typing import NDArray
 
 from jaxnet._util.arguments import ArgumentError, check_choice
@@ -18,6 +19,7 @@ from jaxnet.formats import Spec, load, with_spec
 from jaxnet.inference import PRECISIONS, classifier
 from jaxnet.network import Params
 
+_HIGHEST = np.iinfo(np.int8).max  # label in a table of answers
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
 
@@ -37,6 +39,8 @@ def classify_files(
     shard_size: int = 1_000_000,
     resume: bool = False,
     overwrite: bool = False,
+    recursive: bool = False,
+    transposed: bool = False,
 ) -> Tally:
     """Classifies files of images and writes one row per image, as `jaxnet classify` does.
 
@@ -46,7 +50,8 @@ def classify_files(
         output: a file, whose ending gives the format (.csv, .jsonl, .parquet or .npy), or, without
             an ending, a folder of shards with a manifest.
         squash, last_squash: names in `jaxnet.network.SQUASHES`.
-        labels: the digits shown, shape `(n,)`, or the path of an IDX or `.npy` file of them.
+        labels: the digits shown, shape `(n,)`, or a path as for `jaxnet.data.read_labels`: the
+            same as that of the images, where it holds labels, too.
         several: whether a picture may show more than one digit, and then has a row for each; by
             default, if there are no labels.
         precision, brightest: as for `jaxnet.inference.classifier`.
@@ -56,6 +61,7 @@ def classify_files(
         resume: continue an interrupted job in a folder of shards; its output is byte-identical to
             that of a job that was not interrupted.
         overwrite: replace an output file that exists.
+        recursive, transposed: as for `jaxnet.data.open_inputs`.
 
     Returns:
         The number of rows, of images that could not be read, and of right answers.
@@ -74,15 +80,31 @@ def classify_files(
         'image,digit,activa'
     """
     paths = [paths] if isinstance(paths, str | os.PathLike) else [*paths]
-    check_output(output, paths, [labels], format=format, resume=resume, overwrite=overwrite)
+    check_output(
+        output,
+        paths,
+        [labels],
+        format=format,
+        resume=resume,
+        overwrite=overwrite,
+        recursive=recursive,
+    )
     network = load() if params is None else with_spec(params, squash, last_squash)
     inputs = open_inputs(
         paths,
         several=labels is None if several is None else several,
         without=output if is_folder(output) else None,
+        recursive=recursive,
+        transposed=transposed,
     )
     job = open_job(
-        *network, inputs, labels, precision=precision, brightest=brightest, on_error=on_error
+        *network,
+        inputs,
+        labels,
+        precision=precision,
+        brightest=brightest,
+        on_error=on_error,
+        recursive=recursive,
     )
     tally = Tally()
     running = steps(job, output, format=format, shard_size=shard_size, resume=resume)
@@ -101,13 +123,14 @@ def open_job(
     precision: str = "float32",
     brightest: bool = False,
     on_error: str = "stop",
+    recursive: bool = False,
 ) -> Job:
     """Makes a job, after checking that its inputs, labels and options fit together.
 
     Args:
         params, spec: the network, as from `jaxnet.load`.
         inputs: from `jaxnet.data.open_inputs`.
-        labels, precision, brightest, on_error: as for `classify_files`.
+        labels, precision, brightest, on_error, recursive: as for `classify_files`.
 
     Returns:
         The job, which holds one classifier for all its images.
@@ -128,10 +151,8 @@ def open_job(
     check_choice(PRECISIONS, precision, "precision")
     if PRECISIONS[precision].lossy and inputs.floats:
         raise ArgumentError("precision", f"{precision} needs uint8; {inputs.floats} holds floats.")
-    known = read_labels(labels) if isinstance(labels, str | os.PathLike) else labels
-    if known is not None and len(known) != inputs.n:
-        name = labels if isinstance(labels, str | os.PathLike) else "labels"
-        raise FileError(f"{name}: {len(known):,} labels for {inputs.n:,} images.")
+    is_path = isinstance(labels, str | os.PathLike)
+    known = read_labels(labels, recursive=recursive) if is_path else labels
     classify = classifier(
         params,
         **spec.squashes,
@@ -140,6 +161,17 @@ def open_job(
         check_range=False,  # the inputs report each image that is out of range
         batch_size=min(inputs.n, inputs.at_once),
     )
+    if known is not None:
+        name, n_outputs = labels if is_path else "labels", max(len(params[-1].biases), 2)
+        if len(known) != inputs.n:
+            raise FileError(f"{name}: {len(known):,} labels for {inputs.n:,} images.")
+        if known.max(initial=0) >= n_outputs:  # a single one answers 0 or 1
+            raise FileError(
+                f"{name}: labels up to {known.max()}, but the network has {n_outputs} answers, "
+                f"0 to {n_outputs - 1}."
+            )
+        if known.max(initial=0) > _HIGHEST:
+            raise FileError(f"{name}: labels up to {known.max()}; {_HIGHEST} is the highest here.")
     return Job(params, spec, inputs, classify, known, precision, brightest, on_error == "skip")
 
 
@@ -211,11 +243,12 @@ def check_output(
     format: str = ".parquet",
     resume: bool = False,
     overwrite: bool = False,
+    recursive: bool = False,
 ) -> None:
     """Fails before any work if the output cannot be written or would overwrite an input.
 
     Args:
-        output, paths, format, resume, overwrite: as for `classify_files`.
+        output, paths, format, resume, overwrite, recursive: as for `classify_files`.
         others: other files that are read; what is not a path is ignored.
 
     Raises:
@@ -234,7 +267,8 @@ def check_output(
         check_ending(target)
         if resume:
             raise ArgumentError("resume", "only a folder of shards can be resumed; got a file.")
-        inputs = [Path(file) for path in paths for file in expand(os.fspath(path))]
+        several = [expand(os.fspath(path), recursive=recursive) for path in paths]
+        inputs = [Path(file) for files in several for file in files]
         inputs += [Path(p) for p in others if isinstance(p, str | os.PathLike)]
         check_free(target, inputs, overwrite=overwrite)
         return

@@ -4,9 +4,10 @@
     from jaxnet.batch import cluster
 
     ray.init()                                       # or the address of a cluster
-    dataset = cluster.read("digits.parquet")         # or .npy, IDX, folders of pictures
+    dataset = cluster.read("digits.parquet")         # or CSV, .npy, IDX, folders of pictures
     answers = cluster.classify(dataset, jaxnet.pretrained())
     answers.drop_columns(["image"]).write_parquet("answers")
+    cluster.flat(answers).write_csv("answers")       # which has no lists
 
 Both return at once; the work begins when rows are requested. If a worker dies its work is retried
 elsewhere, and every row is emitted exactly once. Workers need jaxnet installed, and files
@@ -20,6 +21,7 @@ Rows come out as they are done. For the order in which they went in, set before:
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +33,18 @@ from numpy.typing import NDArray
 
 from jaxnet import inference
 from jaxnet._util.files import FileError
+from jaxnet._util.optional import package
 from jaxnet._util.pixels import is_pixel_dtype
-from jaxnet.data import read_images
-from jaxnet.data.pictures import SUFFIXES
+from jaxnet.data import (
+    IMAGE_COLUMNS,
+    Numbered,
+    column_images,
+    expand,
+    image_column,
+    open_inputs,
+    read_labels,
+)
+from jaxnet.data.pictures import SUFFIXES, is_picture
 from jaxnet.network import SIZES, Params, Squash, check
 
 try:
@@ -56,7 +67,7 @@ def classify(
     *,
     squash: Squash = sigmoid,
     last_squash: Squash = sigmoid,
-    column: str = "image",
+    column: str | None = None,
     batch_size: int = 16_384,
     workers: int | None = None,
     num_gpus: float = 0,
@@ -64,11 +75,12 @@ def classify(
     """Classifies the image of every row, in workers that compile the network once each.
 
     Args:
-        dataset: with one image a row, of 784 or 28×28 pixels: lists or tensors of uint8 from 0
-            to 255 or of floats from 0 to 1, or 784 bytes. Bytes reach the device as bytes.
+        dataset: with one image a row, as `as_images` converts it. Bytes reach the device as
+            bytes.
         params: the network, of 784 inputs; for one in a file, `params, spec = jaxnet.load(path)`.
         squash, last_squash: as in `forward`; with a file, `**spec.squashes`.
-        column: where the images are.
+        column: where the images are; by default `image`, `images` or `pixels`, or the only column
+            that can be of images, as in Parquet files.
         batch_size: images that a worker reads at a time, at most.
         workers: how many there are at most; by default as many as have work and room.
         num_gpus: GPUs for each. Without one, a worker takes one core, and leaves GPUs alone.
@@ -110,17 +122,40 @@ def classify(
     )
 
 
-def read(paths: Paths) -> ray.data.Dataset:
+def flat(answers: ray.data.Dataset) -> ray.data.Dataset:
+    """Makes answers a table of single values, which CSV can hold, as `jaxnet classify` writes.
+
+    Args:
+        answers: from `classify`.
+
+    Returns:
+        Their columns of single values, with `activation_0` to `activation_9` in place of the list
+        `activations`, and without images.
+
+    Raises:
+        ray.exceptions.RayTaskError: when rows are requested, if there is no such list.
+
+    Example:
+        >>> answers = cluster.classify(dataset, jaxnet.pretrained())  # doctest: +SKIP
+        >>> cluster.flat(answers).write_csv("answers")  # doctest: +SKIP
+    """
+    return answers.map_batches(_flat, batch_format="pyarrow", udf_modifying_row_count=False)
+
+
+def read(paths: Paths, *, labels: bool = False) -> ray.data.Dataset:
     """Makes a dataset of images in files; each file is read by one worker, in blocks.
 
     Args:
         paths: one or several. Parquet: files, folders of them, or addresses such as
-            `s3://bucket/digits.parquet`. Or whatever `jaxnet.data.read_images` takes: IDX and
-            `.npy` files, pictures, which are brought into MNIST's form, and folders of these.
+            `s3://bucket/digits.parquet`. Or whatever `jaxnet.data.read_images` takes: CSV, IDX,
+            `.npy` and `.npz` files, pictures, which are brought into MNIST's form, and folders of
+            these.
+        labels: read what the images show, too, from files that hold both. Columns of Parquet files
+            are read in any case.
 
     Returns:
         What the Parquet files hold; of others, the columns `path`, `index`, the place in the
-        file from 0, and `image`, a list of 784.
+        file from 0, `image`, a list of 784, and `label`, if wanted.
 
     Raises:
         ValueError: no paths, or Parquet among others.
@@ -145,19 +180,21 @@ def read(paths: Paths) -> ray.data.Dataset:
     if kinds == {True}:
         return ray.data.read_parquet(names)
     files = [{"path": file} for name in names for file in _files(Path(name))]
-    return ray.data.from_items(files).map_batches(_read_each, batch_size=1)
+    read_each = partial(_read_each, labels=labels)
+    return ray.data.from_items(files).map_batches(read_each, batch_size=1)
 
 
 def as_images(column: pa.ChunkedArray, name: str = "image") -> NDArray[Any]:
     """Converts an Arrow column to images, as `classify` does with each batch.
 
     Args:
-        column: lists or tensors of 784 or 28×28 in each row, uint8 from 0 to 255 or floats from
-            0 to 1; or 784 bytes.
+        column: lists or tensors of 784 or 28×28 in each row, integers from 0 to 255 or floats
+            from 0 to 1; 784 bytes; or a picture's bytes, alone or as the field `bytes` of a struct,
+            as Hugging Face has them.
         name: of the column, for the message.
 
     Returns:
-        Images for `jaxnet.classify`, shape `(n, 784)`, in the type that they came in.
+        Images for `jaxnet.classify`, shape `(n, 784)`: uint8 or floats.
 
     Raises:
         ValueError: anything else, or rows with nothing in them.
@@ -169,20 +206,33 @@ def as_images(column: pa.ChunkedArray, name: str = "image") -> NDArray[Any]:
     """
     if not len(column):
         return np.empty((0, _PIXELS), np.uint8)
+    if pa.types.is_struct(column.type) and column.type.get_field_index("bytes") >= 0:
+        column = column.flatten()[column.type.get_field_index("bytes")]
+    if column.null_count == 0 and _holds_pictures(column):
+        names = Numbered(name, range(len(column)))
+        images, _, errors, _ = column_images(column.combine_chunks(), names)
+        for says in errors.values():
+            raise ValueError(says)
+        return images
     values, shape = _values(column)
     fault = None
     if column.null_count:
         fault = f"nothing in {column.null_count} of {len(column)} rows"
-    elif shape not in ((_PIXELS,), (28, 28)):
+    elif shape not in ((_PIXELS,), (28, 28), (28, 28, 1), (1, 28, 28)):
         fault = f"{column.type} of {' × '.join(map(str, shape)) or 'single values'}"
+    elif values.dtype.kind in "ui" and values.dtype != np.uint8:
+        low, high = values.min(), values.max()
+        if low < 0 or high > 255 or high == 1:
+            fault = f"integers from {low} to {high}"
+        values = values.astype(np.uint8)
     elif not is_pixel_dtype(values.dtype):
         fault = f"{column.type}"
     elif values.dtype.kind == "f" and not (values.min() >= 0 and values.max() <= 1):
         fault = f"floats from {values.min()} to {values.max()}"
     if fault:
         raise ValueError(
-            f"Expected an image in each row of the column {name!r}, 784 or 28×28 values in uint8 "
-            f"or in floats from 0 to 1; got {fault} instead."
+            f"Expected an image in each row of the column {name!r}, 784 or 28×28 integers from 0 "
+            f"to 255 or floats from 0 to 1; got {fault} instead."
         )
     return values.reshape(-1, _PIXELS)
 
@@ -195,7 +245,7 @@ class _Classifier:
         params: Params,
         squash: Squash,
         last_squash: Squash,
-        column: str,
+        column: str | None,
         batch_size: int,
         on_gpu: bool,
     ) -> None:
@@ -212,13 +262,15 @@ class _Classifier:
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         names = rows.column_names
+        column = self.column or next((name for name in IMAGE_COLUMNS if name in names), None)
+        column = column or image_column(rows.schema, "the dataset")
         taken = {"digit", "activations"}.intersection(names)
-        if names.count(self.column) != 1 or taken:
+        if names.count(column) != 1 or taken:
             raise ValueError(
-                f"Expected a column {self.column!r}, and none that is named digit or activations; "
+                f"Expected a column {column!r}, and none that is named digit or activations; "
                 f"got {', '.join(names)} instead. To rename them, use dataset.rename_columns."
             )
-        images, size = as_images(rows[self.column], self.column), self.batch_size
+        images, size = as_images(rows[column], column), self.batch_size
         starts = range(0, max(len(images), 1), size)
         digits, activations = inference.concatenate(
             self.classify(images[at : at + size]) for at in starts
@@ -227,6 +279,32 @@ class _Classifier:
         activations = activations.astype(np.promote_types(activations.dtype, np.float32))
         rows = rows.append_column("digit", pa.array(digits))
         return rows.append_column("activations", _lists(activations))
+
+
+def _flat(rows: pa.Table) -> pa.Table:
+    """The columns of single values, and one for each activation."""
+    columns: dict[str, Any] = {}
+    for name in rows.column_names:
+        type_ = rows[name].type
+        if name == "activations":
+            several = rows[name].combine_chunks()
+            values = several.flatten().to_numpy(zero_copy_only=False).reshape(len(several), -1)
+            columns |= {f"activation_{n}": pa.array(a) for n, a in enumerate(values.T.copy())}
+        elif not (pa.types.is_nested(type_) or pa.types.is_binary(type_)):
+            columns |= {} if isinstance(type_, pa.BaseExtensionType) else {name: rows[name]}
+    if "activation_0" not in columns:
+        got = ", ".join(rows.column_names)
+        raise ValueError(f"Expected answers, with a column 'activations'; got {got} instead.")
+    return pa.table(columns)
+
+
+def _holds_pictures(column: pa.ChunkedArray) -> bool:
+    """Whether a column of bytes has pictures' among them."""
+    types = pa.types
+    if not (types.is_binary(column.type) or types.is_large_binary(column.type)):
+        return False
+    compute = package("pyarrow.compute")
+    return any(map(is_picture, compute.binary_slice(column, 0, 16).unique().to_pylist()))
 
 
 def _values(column: pa.ChunkedArray) -> tuple[NDArray[Any], tuple[int | str, ...]]:
@@ -269,20 +347,32 @@ def _is_parquet(name: str) -> bool:
 def _files(path: Path) -> list[str]:
     """The file itself, or those in a folder that may hold images."""
     if not path.is_dir():
-        os.stat(path)  # fails now rather than in a worker, if it is not there
+        for file in expand(str(path)):
+            os.stat(file)  # fails now rather than in a worker, if it is not there
         return [str(path)]
-    suffixes = (".npy", *SUFFIXES)
+    suffixes = (".npy", ".npz", ".csv", *SUFFIXES)
     files = sorted(p for p in path.iterdir() if p.suffix.lower() in suffixes and p.name[0] != ".")
-    if not files:
+    if files:
+        return [str(p) for p in files]
+    try:
+        return expand(str(path))  # a folder for each digit
+    except FileError as error:
         kinds = ", ".join((".parquet", *suffixes))
-        raise FileError(f"{path}: no images in this folder ({kinds}).")
-    return [str(p) for p in files]
+        raise FileError(f"{path}: no images in this folder ({kinds}).") from error
 
 
-def _read_each(files: Any) -> Iterator[pa.Table]:
+def _read_each(files: Any, labels: bool) -> Iterator[pa.Table]:
     for path in map(str, files["path"]):
-        images = read_images(path).images
-        for at in range(0, len(images), _BLOCK):
-            piece = images[at : at + _BLOCK]
-            index = np.arange(at, at + len(piece))
-            yield pa.table({"path": [path] * len(piece), "index": index, "image": _lists(piece)})
+        inputs = open_inputs([path])
+        known = read_labels(path) if labels else None
+        if known is not None and len(known) != inputs.n:
+            raise FileError(f"{path}: {len(known):,} labels for {inputs.n:,} images.")
+        for at in range(0, inputs.n, _BLOCK):
+            images, _, errors, _ = inputs.read(at, min(at + _BLOCK, inputs.n))
+            for says in errors.values():
+                raise FileError(says)
+            index = np.arange(at, at + len(images))
+            table = {"path": [path] * len(images), "index": index, "image": _lists(images)}
+            if known is not None:
+                table["label"] = known[at : at + len(images)]
+            yield pa.table(table)

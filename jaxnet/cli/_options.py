@@ -19,10 +19,19 @@ Weights = Annotated[
 ]
 Labels = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="The digits that the images show: an IDX or .npy file."),
+    typer.Option(
+        metavar="PATH",
+        help="The digits that the images show: a file of labels, or the path of the images where "
+        "it holds their labels, too.",
+    ),
 ]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace the output file if it exists.")
+]
+Recursive = Annotated[bool, typer.Option("--recursive", help="Go into the subfolders of folders.")]
+Transposed = Annotated[
+    bool,
+    typer.Option("--transposed", help="Swap rows and columns: EMNIST's images are stored so."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
 Colors = Annotated[

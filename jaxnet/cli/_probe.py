@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxnet import analysis
 from jaxnet._pretrained import pretrained
+from jaxnet._util.files import FileError
 from jaxnet._util.palette import signed
 from jaxnet.cli._terminal import Table, bar
 from jaxnet.data import read_images, read_labels
@@ -22,7 +23,12 @@ N_DRAWN = 4_000  # synthetic digits, if no images are given
 def digits(images: Path | None, labels: Path | None) -> tuple[Any, Any]:
     if images is None or labels is None:
         return sample(jax.random.key(0), N_DRAWN)
-    return read_images(images).images, read_labels(labels)
+    known = read_labels(labels)
+    if known.max(initial=0) > 9:
+        raise FileError(
+            f"{labels}: labels up to {known.max()}; probes know the digits 0 to 9 only."
+        )
+    return read_images(images).images, known
 
 
 def networks() -> Mapping[str, Params]:

@@ -2,11 +2,19 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from jaxnet.cli._options import Labels, Overwrite, Quiet, Weights, file_of
+from jaxnet.cli._options import (
+    Labels,
+    Overwrite,
+    Quiet,
+    Recursive,
+    Transposed,
+    Weights,
+    file_of,
+)
 
 EXAMPLES = (
     "jaxnet classify photo.png",
@@ -23,8 +31,8 @@ def command(
         list[str] | None,
         typer.Argument(
             metavar="INPUT",
-            help="IDX, .npy and Parquet files, pictures, folders of pictures, patterns such as "
-            "'scans/**/*.png', or - for standard input; by default, ten synthetic digits.",
+            help="CSV, IDX, .npy, .npz and Parquet files, pictures, folders of pictures, patterns "
+            "such as 'scans/**/*.png', or - for standard input; by default, ten synthetic digits.",
         ),
     ] = None,
     weights: Weights = None,
@@ -35,6 +43,8 @@ def command(
             "--one", help="Insist on one digit in each picture; with --labels, this is the default."
         ),
     ] = False,
+    recursive: Recursive = False,
+    transposed: Transposed = False,
     output: Annotated[
         str | None,
         typer.Option(
@@ -106,27 +116,44 @@ def command(
     ):
         if given and not fits:
             raise ArgumentError(name, f"is for {use} only.")
-    if labels and not inputs:
-        raise ArgumentError("labels", "needs input images.")
-    if one and not inputs:
-        raise ArgumentError("one", "needs input pictures.")
+    for name, given in (
+        *(("labels", labels), ("one", one)),
+        *(("recursive", recursive), ("transposed", transposed)),
+    ):
+        if given and not inputs:
+            raise ArgumentError(name, "needs input images.")
     ending = f".{(form or ('csv' if piped else 'parquet')).lower().removeprefix('.')}"
     if piped:
         batch.check_ending(f"standard output{ending}")
     elif output is not None:
-        others = [labels, weights]
         batch.check_output(
-            output, inputs or [], others, format=ending, resume=resume, overwrite=overwrite
+            output,
+            inputs or [],
+            [labels, weights],
+            format=ending,
+            resume=resume,
+            overwrite=overwrite,
+            recursive=recursive,
         )
     # Open the job.
+    known: Any = labels
     if inputs:
-        several = not one and labels is None
-        found, known = open_inputs(inputs, several=several, without=folder), labels
+        found = open_inputs(
+            inputs,
+            several=not one and labels is None,
+            without=folder,
+            recursive=recursive,
+            transposed=transposed,
+        )
     else:
         found, known = _synthetic.inputs()
     params, spec = load(file_of(weights))
     job = batch.open_job(
-        *(params, spec, found, known), precision=precision, brightest=brightest, on_error=on_error
+        *(params, spec, found, known),
+        precision=precision,
+        brightest=brightest,
+        on_error=on_error,
+        recursive=recursive,
     )
     target = sys.stdout.buffer if piped else output
     running = batch.steps(
@@ -140,6 +167,9 @@ def command(
 
     # Run it, and print what it yields.
     err, out = _terminal.console(stderr=True), _terminal.console(stderr=piped)
+    for note in () if quiet else found.notes:
+        said = note.replace("recursive=True", "--recursive")
+        err.print(Text(_terminal.printable(said)), soft_wrap=True)
     if not found.n and not quiet:
         err.print(Text(f"{_terminal.printable(', '.join(inputs or []))}: no images"))
     printed = output is None and not json
@@ -174,6 +204,11 @@ def command(
     rate = (tally.rows - before) / (time.perf_counter() - began)
     labeled = known is not None
     out.print(_terminal.summary(tally, rate, labeled=labeled, digits=n_digits, unsure=n_unsure))
+    if known is not None and not found.pictures and tally.right < 0.7 * tally.rows:
+        as_is, turned = batch.compare_transposed(job)
+        if turned > as_is + 0.2:
+            way = "Without" if transposed else "Are these images stored as EMNIST's are? With"
+            out.print(Text(f"{way} --transposed, about {turned:.0%} would be right."))
     if output is not None and not piped:
         print(_terminal.printable(output))
 

@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from jaxnet.cli._options import SQUASHES, Quiet, save_figure
+from jaxnet.cli._options import SQUASHES, Quiet, Recursive, Transposed, save_figure
 
 EXAMPLES = (
     "jaxnet train",
     "jaxnet train drawn --epochs 3 --ensemble 4 --augment both --output mine.safetensors",
+    "jaxnet train train.csv",
     "jaxnet train images.npy labels.npy --sizes 784-32-10 --squash relu --resume",
 )
 
@@ -21,8 +22,9 @@ def command(
         list[str] | None,
         typer.Argument(
             metavar="DATA",
-            help="What to train on: mnist (the default), drawn (synthetic digits), or two files, "
-            "images and labels.",
+            help="What to train on: mnist (the default), drawn (synthetic digits), a path that "
+            "holds images and labels (CSV, .npz, Parquet, a folder for each digit), or two, images "
+            "and labels.",
         ),
     ] = None,
     output: Annotated[
@@ -96,6 +98,8 @@ def command(
         float,
         typer.Option(metavar="SHARE", help="The share of the images used only for validation."),
     ] = 0.1,
+    recursive: Recursive = False,
+    transposed: Transposed = False,
     quiet: Quiet = False,
 ) -> None:
     """Train a network and show its learning curve.
@@ -134,10 +138,14 @@ def command(
         held_out=held_out,
     )
     wanted = data or ["mnist"]
-    files = wanted if len(wanted) == 2 else []
+    files = [path for path in wanted if path not in ("mnist", "drawn")]
+    for name, given in (("recursive", recursive), ("transposed", transposed)):
+        if given and not files:
+            raise ArgumentError(name, "is for images in files.")
     runs.check_output(output, files, replace=resume or overwrite)
     checkpoint = output.with_suffix(".checkpoint")
-    images, labels, named = runs.load_data(wanted)
+    images, labels, named = runs.load_data(wanted, recursive=recursive, transposed=transposed)
+    said = _terminal.printable(named).replace("recursive=True", "--recursive")
     identity = runs.identity(options, images, labels)
     if resume and not checkpoint.exists():
         if runs.is_finished(output, identity):
@@ -166,6 +174,8 @@ def command(
                 console=err, transient=True, auto_refresh=False, redirect_stdout=False
             ) as live:
                 training = runs.train(options, images, labels, checkpoint, resume=resume)
+                if not quiet:
+                    err.print(Text(f"training on {said}"), soft_wrap=True)
                 if err.is_terminal and not quiet:
                     live.update(Text("compiling …"), refresh=True)
                 elif not quiet:
@@ -187,8 +197,7 @@ def command(
             save_figure(draw_curves(progress.history), picture)
         else:
             picture.unlink(missing_ok=True)  # of an earlier run
-        named = _terminal.printable(named)
-        runs.save_run(progress, options, output, trained_on=named, identity=identity)
+        runs.save_run(progress, options, output, trained_on=said, identity=identity)
         checkpoint.unlink(missing_ok=True)
     if quiet:
         return

@@ -4,15 +4,19 @@ import math
 import os
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
+from functools import partial
+from threading import Event
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jaxnet._util.files import FileError, named, open_file
+from jaxnet.data._rows import Numbered, Part, Rows, checked
 
 MOST_FROM_ONE_BYTE = 1032  # how far deflate can compress, hence unpack, at best
 _ALIGNED = 64  # bytes
+SHAPES = ((28, 28), (784,), (28, 28, 1), (1, 28, 28))  # of one image
 
 
 class File(NamedTuple):
@@ -77,6 +81,48 @@ def reopen(file: File) -> Generator[BinaryIO]:
         if now.mtime_ns != file.mtime_ns:
             raise FileError(f"{file.name}: this file has changed: it was written to since.")
         yield opened
+
+
+def is_of_images(shape: tuple[int, ...]) -> bool:
+    """Whether an array can be of images, or of one."""
+    return shape in SHAPES or shape[1:] in SHAPES
+
+
+def transpose(images: NDArray[Any]) -> NDArray[Any]:
+    """Swaps the rows and the columns of images.
+
+    Args:
+        images: shape `(n, 784)`.
+
+    Returns:
+        The same shape and type.
+
+    Example:
+        >>> import numpy, jaxnet
+        >>> jaxnet.data.transpose(numpy.arange(784)[None])[0, :3].tolist()
+        [0, 28, 56]
+    """
+    return np.ascontiguousarray(images.reshape(-1, 28, 28).swapaxes(1, 2)).reshape(-1, 784)
+
+
+def images_of(file: File, layout: Layout) -> Part:
+    """Images in an array of shape (n, 28, 28) or (n, 784), or a single image."""
+    dtype, shape = layout.dtype, layout.shape
+    if not is_of_images(shape):
+        raise FileError(
+            f"{file.name}: expected images of shape (n, 28, 28) or (n, 784); got shape {shape}."
+        )
+    if shape[1:] not in SHAPES:
+        shape = (1, *shape)
+    if dtype.kind not in "uif":
+        raise FileError(f"{file.name}: expected images in integers or floats; got {dtype}.")
+    read = partial(_read_array, file, layout._replace(shape=shape))
+    return Part(shape[0], read, floats=file.name if dtype.kind == "f" else None)
+
+
+def _read_array(file: File, layout: Layout, start: int, stop: int, _: Event | None) -> Rows:
+    images = read_rows(file, layout, start, stop).reshape(-1, 784)
+    return checked(images, Numbered(file.name, range(start, stop)))
 
 
 def check_size(name: str, layout: Layout, size: int) -> None:

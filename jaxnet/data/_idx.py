@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxnet._util.files import FileError, open_file, replacing
-from jaxnet.data._arrays import MOST_FROM_ONE_BYTE, Layout, check_size
+from jaxnet.data._arrays import MOST_FROM_ONE_BYTE, File, Layout, check_size
+from jaxnet.data._labels import as_labels
 
 _DTYPES = {
     0x08: np.dtype("u1"),
@@ -92,6 +93,19 @@ def read_idx(path: str | os.PathLike[str], *, max_bytes: int = 2**32) -> NDArray
             f"{_declared(name, layout)}, more dimensions than NumPy can hold."
         ) from error
     return values.astype(layout.dtype.newbyteorder("="), copy=False)
+
+
+def begins_idx(head: bytes) -> bool:
+    """Whether a file is to be read as IDX, by how it begins; its header may be damaged."""
+    return head.startswith(bytes(2))
+
+
+def read_labels(file: File) -> NDArray[np.uint8]:
+    """Loads labels, one an image, or QMNIST's, of which the first of eight columns is the digit."""
+    labels = read_idx(file.name)
+    if labels.shape[1:] == (8,) and labels.dtype == np.int32:
+        labels = labels[:, 0]
+    return as_labels(labels, file.name)
 
 
 def write_idx(path: str | os.PathLike[str], array: NDArray[Any]) -> None:

@@ -1,15 +1,13 @@
 """Random access to the images in a set of files, without loading them all.
 
-A file's format is detected from its bytes, not its name: IDX, raw or gzipped; `.npy`; Parquet; or a
-picture. Besides files there are folders of pictures, patterns such as `scans/**/*.png`, and `-`,
-the standard input.
+A file's format is detected from its bytes, not its name: IDX, raw or gzipped; `.npy`; `.npz`;
+Parquet; CSV; or a picture. Besides files there are folders of pictures, patterns such as
+`scans/**/*.png`, and `-`, the standard input.
 """
 
 import errno
 import hashlib
-import math
 import os
-import shutil
 import sys
 import tempfile
 import weakref
@@ -22,28 +20,28 @@ from threading import Event
 from typing import Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
+from jaxnet._util.arguments import check_choice
 from jaxnet._util.files import FileError, named, open_file
-from jaxnet.data import _idx, _npy, _parquet
-from jaxnet.data._arrays import File, Layout, found, read_rows, reopen
-from jaxnet.data._paths import STDIN, expand
-from jaxnet.data._rows import (
-    AT_ONCE,
-    Numbered,
-    Part,
-    Rows,
-    at_once,
-    checked,
-    decoded,
-    together,
-    whole,
+from jaxnet.data import _csv, _idx, _labels, _npy, _npz, _parquet
+from jaxnet.data._arrays import File, found, images_of, reopen, transpose
+from jaxnet.data._paths import STDIN, find, split_fragment
+from jaxnet.data._rows import AT_ONCE, Part, Rows, at_once, decoded, together, whole
+from jaxnet.data._stdin import (
+    HEAD,
+    LARGEST_PICTURE,
+    STANDARD_INPUT,
+    Given,
+    copy,
+    copy_declared,
+    copy_gzip,
+    copy_undeclared,
 )
 from jaxnet.data.pictures import NAMES, SUFFIXES, Digits, Room, decode, is_picture
 from jaxnet.data.pictures._find import thumbnails
 
-STANDARD_INPUT = "standard input"
-_PIECE = 2**20
-_LARGEST_PICTURE = 2**28  # bytes on standard input
+SPLITS = ("train", "test", "validation")
 
 
 class Inputs(NamedTuple):
@@ -58,6 +56,7 @@ class Inputs(NamedTuple):
         at_once: how many images to read together; fewer for pictures, which take longer.
         floats: the name of a file with floating-point images, if any is known.
         pictures: whether any are pictures.
+        notes: sentences for people: what a folder has besides, or how a file was understood.
     """
 
     n: int
@@ -66,6 +65,24 @@ class Inputs(NamedTuple):
     at_once: int = AT_ONCE
     floats: str | None = None
     pictures: bool = False
+    notes: tuple[str, ...] = ()
+
+
+class Choice(NamedTuple):
+    """Which of a file's images are meant.
+
+    Attributes:
+        split: the split of an archive to take where there are several.
+        fragment: what a path ends with after "#", which comes first.
+        several: whether a picture may show more than one digit.
+    """
+
+    split: str = "test"
+    fragment: str | None = None
+    several: bool = False
+
+
+_ANY = Choice()
 
 
 def open_inputs(
@@ -73,16 +90,24 @@ def open_inputs(
     *,
     several: bool = False,
     without: str | os.PathLike[str] | None = None,
+    split: str = "test",
+    recursive: bool = False,
+    transposed: bool = False,
 ) -> Inputs:
     """Finds and counts the images in files, without reading their pixels.
 
     Args:
-        paths: files; folders of pictures, in the order of their names; recursive patterns as for
+        paths: files; folders of pictures, in the order of their names, and of the subfolders'
+            names if there are pictures only in subfolders such as `3`; recursive patterns as for
             `glob.glob`, if no file has that name, in sorted order, whose `**` follows no links; and
             "-" for a file on the standard input.
         several: whether a picture may show more than one digit, and has a row for each; otherwise
             such a picture is an error of its row.
         without: a folder that patterns skip: the one that answers are written to.
+        split: "train", "test" or "validation", where a `.npz` file holds several; a path may name
+            another, as in `mnist.npz#train`.
+        recursive: take the pictures in all subfolders of a folder, too.
+        transposed: swap the rows and columns of every image, as EMNIST's files need.
 
     Returns:
         The images, in that order. Reading them raises FileError or OSError if a file has changed
@@ -105,36 +130,63 @@ def open_inputs(
         >>> rows.images.shape, [name[-8:] for name in rows.names]
         ((2, 784), ['a.npy[2]', 'b.npy[0]'])
     """
+    check_choice(SPLITS, split, "split")
     if isinstance(paths, str | os.PathLike):
         paths = [paths]
+    notes: list[str] = []
     contents: list[File | Part] = []  # a file is a picture
     identity: list[dict[str, Any]] = []
     for path in map(os.fsdecode, paths):
         if path == STDIN:
-            part, about = _standard_input(several)
+            part, about = _standard_input(Choice(split, several=several))
             contents.append(part)
         else:
-            opened = [*_opened(path, without)]
+            there = find(path, without, recursive=recursive)
+            opened = [*_opened(path, there.files, split)]
+            notes += [there.note] if there.note else []
             contents += [content for _, content in opened]
             about = _about(path, [file for file, _ in opened])
         identity.append(about)
+    identity += [{"transposed": True}] if transposed else []
+    notes += [part.note for part in contents if isinstance(part, Part) and part.note]
     parts = [*_pictures_together(contents, several)]
     ends = [*accumulate(part.n for part in parts)]
     return Inputs(
         sum(part.n for part in parts),
-        partial(_read, parts, ends),
+        partial(_read_transposed if transposed else _read, parts, ends),
         identity,
         min((part.at_once for part in parts), default=AT_ONCE),
         next((part.floats for part in parts if part.floats and part.n), None),
         any(part.pictures for part in parts),
+        tuple(notes),
     )
 
 
-def _opened(
-    path: str, without: str | os.PathLike[str] | None
-) -> Iterator[tuple[File, File | Part]]:
-    """The files that a path expands to, and the content of each; a picture stays a file."""
-    files, in_folder = expand(path, without), os.path.isdir(path)
+def open_labels(path: str, *, split: str, recursive: bool) -> Iterator[NDArray[np.uint8]]:
+    """The labels in each of the files that a path stands for; pictures are in folders of theirs."""
+    check_choice(SPLITS, split, "split")
+    if path == STDIN:
+        raise FileError("-: labels are not read from standard input; name a file.")
+    choice = Choice(split, split_fragment(path)[1])
+    of_pictures: list[int] = []
+    files, in_folder = find(path, recursive=recursive).files, os.path.isdir(path)
+    for file in files:
+        if not in_folder:
+            with open_file(file) as opened, named(file):
+                known = found(file, file, os.fstat(opened.fileno()))
+                form = _format_of(opened.read(HEAD), file, "labels in ")
+            if form:
+                yield np.array(of_pictures, np.uint8)
+                of_pictures.clear()
+                yield form.labels(known, _fitting(choice, form, file))
+                continue
+        of_pictures.append(_labels.of_folder(file))
+    yield np.array(of_pictures, np.uint8)
+
+
+def _opened(path: str, files: Sequence[str], split: str) -> Iterator[tuple[File, File | Part]]:
+    """The content of each of the files that a path stands for; a picture stays a file."""
+    in_folder, choice = os.path.isdir(path), Choice(split, split_fragment(path)[1])
     for file in files:
         opened = None
         try:
@@ -149,7 +201,7 @@ def _opened(
             continue
         with opened, named(file):
             known = found(file, file, os.fstat(opened.fileno()))
-            yield known, _content(opened, known) or known
+            yield known, _content(opened, known, choice) or known
 
 
 def _picture(path: str) -> File:
@@ -179,28 +231,50 @@ def _read(
     return found
 
 
-def _content(opened: BinaryIO, file: File) -> Part | None:
+def _read_transposed(
+    parts: Sequence[Part], ends: Sequence[int], start: int, stop: int, over: Event | None = None
+) -> Rows:
+    rows = _read(parts, ends, start, stop, over)
+    return rows._replace(images=transpose(rows.images))
+
+
+def _content(opened: BinaryIO, file: File, choice: Choice) -> Part | None:
     """The images in a file, by how it begins; None if it is a picture."""
-    head = opened.read(12)
+    head = opened.read(HEAD)
     opened.seek(0)
     form = _format_of(head, file.name)
-    return form.open(opened, file) if form else None
+    return form.open(opened, file, _fitting(choice, form, file.name)) if form else None
 
 
-def _format_of(head: bytes, name: str) -> "Format | None":
+def _format_of(head: bytes, name: str, what: str = "") -> "Format | None":
     """The format of a file, by how it begins; None if it is a picture."""
-    for form in FORMATS:
-        if head.startswith(form.magic):
-            return form
+    if not is_picture(head):
+        for form in FORMATS:
+            if form.begins(head):
+                return form
     if not is_picture(head) and not name.lower().endswith(SUFFIXES):
         if not head:
             raise FileError(f"{name}: this is empty.")
         known = ", ".join(form.name for form in FORMATS)
-        raise FileError(f"{name}: expected {NAMES}, {known}.")
+        known = known if what else f"{NAMES}, {known}"
+        raise FileError(f"{name}: expected {what}{known}.")
     return None
 
 
-def _temporary(fill: Callable[[BinaryIO], None], name: str, several: bool = False) -> Part:
+def _fitting(choice: Choice, form: "Format", name: str) -> Choice:
+    """The choice, if the format has parts to choose from or none is named."""
+    if choice.fragment is not None and form.name != ".npz":
+        raise FileError(
+            f"{name}: no file is called {name}#{choice.fragment}, and this has no parts."
+        )
+    return choice
+
+
+def _temporary(
+    fill: Callable[[BinaryIO], object],
+    name: str,
+    choice: Choice = _ANY,
+) -> Part:
     """Images unpacked into an anonymous temporary file, deleted when no longer referenced."""
     try:
         with ExitStack() as stack:
@@ -208,7 +282,7 @@ def _temporary(fill: Callable[[BinaryIO], None], name: str, several: bool = Fals
             fill(temporary)
             temporary.seek(0)
             file = found(name, temporary, os.fstat(temporary.fileno()))
-            part = _content(temporary, file) or _side_by_side([file], several)
+            part = _content(temporary, file, choice) or _side_by_side([file], choice.several)
             weakref.finalize(part.read, stack.pop_all().close)
             return part
     except OSError as error:
@@ -218,102 +292,105 @@ def _temporary(fill: Callable[[BinaryIO], None], name: str, several: bool = Fals
         raise
 
 
-def _standard_input(several: bool) -> tuple[Part, dict[str, Any]]:
+def _standard_input(choice: Choice) -> tuple[Part, dict[str, Any]]:
     if sys.stdin is None or sys.stdin.isatty():  # it is None where it was closed
         raise FileError(f"{STANDARD_INPUT}: no input; pipe a file into it.")
-    given = _Given(sys.stdin.buffer)
+    given = Given(sys.stdin.buffer)
     form = _format_of(given.head, STANDARD_INPUT)
 
     def fill(file: BinaryIO) -> None:
         if form:
             form.copy(cast(BinaryIO, given), file)
         else:
-            _copy(given, file, _LARGEST_PICTURE)
+            copy(given, file, LARGEST_PICTURE)
 
-    part = _temporary(fill, STANDARD_INPUT, several)
+    part = _temporary(fill, STANDARD_INPUT, choice)
     digest = given.digest.hexdigest()
     return part, {"path": STDIN, "bytes": given.size, "sha256": digest}
 
 
-class _Given:
-    """Standard input, whose beginning is looked at before it is read."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.file, self.head = file, file.read(12)
-        self.again, self.size, self.digest = self.head, 0, hashlib.sha256()
-
-    def read(self, n: int) -> bytes:
-        piece, self.again = self.again[:n], self.again[n:]
-        if len(piece) < n:
-            piece += self.file.read(n - len(piece))
-        self.size += len(piece)
-        self.digest.update(piece)
-        return piece
-
-
-def _copy(given: "_Given | BinaryIO", file: BinaryIO, most: int) -> None:
-    """Copies the rest of standard input to a file that may have so many bytes in all."""
-    while piece := given.read(min(_PIECE, most - file.tell())):
-        file.write(piece)
-    if given.read(1):
-        raise FileError(f"{STANDARD_INPUT}: more than the {most:,} bytes that it may have.")
-
-
-def _copy_declared(
-    copy_header: Callable[[BinaryIO, BinaryIO, str], Layout], given: BinaryIO, file: BinaryIO
-) -> None:
-    layout = copy_header(given, file, STANDARD_INPUT)
-    _copy(given, file, layout.offset + layout.n_bytes)
-
-
-def _copy_gzip(given: BinaryIO, file: BinaryIO) -> None:
-    _idx.unpack(given, file, STANDARD_INPUT, math.inf)
-
-
-def _copy_parquet(given: BinaryIO, file: BinaryIO) -> None:
-    """Up to half of the room where temporary files are; the format declares no size."""
-    _copy(given, file, shutil.disk_usage(tempfile.gettempdir()).free // 2)
-
-
 class Format(NamedTuple):
-    """A file format that holds many images.
+    """A file format that holds many images, labels or both.
 
     Attributes:
         name: for messages.
-        magic: how such files begin.
+        begins: whether a file is one, by how it begins.
         open: finds the images in an open file.
+        labels: loads the labels in a file.
         copy: copies such a file from standard input to an open file, unpacked, and no more than
             it declares.
     """
 
     name: str
-    magic: bytes
-    open: Callable[[BinaryIO, File], Part]
+    begins: Callable[[bytes], bool]
+    open: Callable[[BinaryIO, File, Choice], Part]
+    labels: Callable[[File, Choice], NDArray[np.uint8]]
     copy: Callable[[BinaryIO, BinaryIO], None]
 
 
-def _open_gzip(opened: BinaryIO, file: File) -> Part:
+def _open_gzip(opened: BinaryIO, file: File, _: Choice) -> Part:
     return _temporary(partial(_idx.unpack, opened, name=file.name, on_disk=file.size), file.name)
 
 
-def _open_idx(opened: BinaryIO, file: File) -> Part:
-    return _array(file, _idx.read_header(opened, file.name))
+def _open_idx(opened: BinaryIO, file: File, _: Choice) -> Part:
+    return images_of(file, _idx.read_header(opened, file.name))
 
 
-def _open_npy(opened: BinaryIO, file: File) -> Part:
-    return _array(file, _npy.read_header(opened, file.name))
+def _open_npy(opened: BinaryIO, file: File, _: Choice) -> Part:
+    return images_of(file, _npy.read_header(opened, file.name))
 
 
-def _open_parquet(_: BinaryIO, file: File) -> Part:
-    return _parquet.open_parquet(file)
+def _open_npz(_: BinaryIO, file: File, choice: Choice) -> Part:
+    arrays = _npz.choose(file, choice.split, choice.fragment)
+    if arrays.images is None:
+        raise FileError(f"{arrays.shown}: no images beside the labels.")
+    return _temporary(partial(_npz.unpack, file, arrays.images), arrays.shown)
 
 
 # To add a format, write its reader in a file of its own and give it a line here.
 FORMATS = (
-    Format("IDX", bytes(2), _open_idx, partial(_copy_declared, _idx.copy_header)),
-    Format("compressed IDX", _idx.GZIP, _open_gzip, _copy_gzip),
-    Format(".npy", _npy.MAGIC, _open_npy, partial(_copy_declared, _npy.copy_header)),
-    Format("Parquet", _parquet.MAGIC, _open_parquet, _copy_parquet),
+    Format(
+        "IDX",
+        _idx.begins_idx,
+        _open_idx,
+        lambda file, _: _idx.read_labels(file),
+        partial(copy_declared, _idx.copy_header),
+    ),
+    Format(
+        "compressed IDX",
+        lambda head: head.startswith(_idx.GZIP),
+        _open_gzip,
+        lambda file, _: _idx.read_labels(file),
+        copy_gzip,
+    ),
+    Format(
+        ".npy",
+        lambda head: head.startswith(_npy.MAGIC),
+        _open_npy,
+        lambda file, _: _labels.as_labels(_npy.read_npy(file.name), file.name),
+        partial(copy_declared, _npy.copy_header),
+    ),
+    Format(
+        ".npz",
+        lambda head: head.startswith(_npz.MAGIC),
+        _open_npz,
+        lambda file, choice: _npz.read_labels(file, choice.split, choice.fragment),
+        copy_undeclared,
+    ),
+    Format(
+        "Parquet",
+        lambda head: head.startswith(_parquet.MAGIC),
+        lambda _, file, __: _parquet.open_parquet(file),
+        lambda file, _: _parquet.read_labels(file),
+        copy_undeclared,
+    ),
+    Format(
+        "CSV",
+        _csv.begins_csv,
+        lambda _, file, __: _csv.open_csv(file),
+        lambda file, _: _csv.read_labels(file),
+        copy_undeclared,
+    ),
 )
 
 
@@ -328,33 +405,13 @@ def _about(path: str, files: Sequence[File]) -> dict[str, Any]:
     return {**about, "files": len(files), "sha256": digest.hexdigest()}
 
 
-def _array(file: File, layout: Layout) -> Part:
-    """Images in an array of shape (n, 28, 28) or (n, 784), or a single image."""
-    dtype, shape = layout.dtype, layout.shape
-    if shape in ((28, 28), (784,)):
-        shape = (1, *shape)
-    if shape[1:] not in ((28, 28), (784,)):
-        raise FileError(
-            f"{file.name}: expected images of shape (n, 28, 28) or (n, 784); got shape {shape}."
-        )
-    if dtype != np.uint8 and dtype.kind != "f":
-        raise FileError(f"{file.name}: expected images in uint8 or floats; got {dtype}.")
-    read = partial(_read_array, file, layout._replace(shape=shape))
-    return Part(shape[0], read, floats=None if dtype == np.uint8 else file.name)
-
-
-def _read_array(file: File, layout: Layout, start: int, stop: int, _: Event | None) -> Rows:
-    images = read_rows(file, layout, start, stop).reshape(-1, 784)
-    return checked(images, Numbered(file.name, range(start, stop)))
-
-
 def _pictures_together(contents: Iterable[File | Part], several: bool) -> Iterator[Part]:
     """Merges consecutive pictures into one part, to decode them in parallel."""
-    for are_pictures, together_ in groupby(contents, lambda part: isinstance(part, File)):
+    for are_pictures, group in groupby(contents, lambda part: isinstance(part, File)):
         if are_pictures:
-            yield _side_by_side(cast(list[File], [*together_]), several)
+            yield _side_by_side(cast(list[File], [*group]), several)
         else:
-            yield from cast(Iterable[Part], together_)
+            yield from cast(Iterable[Part], group)
 
 
 def _side_by_side(files: Sequence[File], several: bool) -> Part:

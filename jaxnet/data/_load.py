@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxnet._util.files import FileError, open_file
-from jaxnet.data import _npy, _rows
-from jaxnet.data._idx import read_idx
-from jaxnet.data._inputs import open_inputs
+from jaxnet._util.files import FileError
+from jaxnet.data import _rows
+from jaxnet.data._inputs import open_inputs, open_labels
 
 
 class Source(NamedTuple):
@@ -26,17 +25,24 @@ class Source(NamedTuple):
     names: list[str]
 
 
-def read_images(path: str | os.PathLike[str]) -> Source:
+def read_images(
+    path: str | os.PathLike[str],
+    *,
+    split: str = "test",
+    recursive: bool = False,
+    transposed: bool = False,
+) -> Source:
     """Loads all images at a path; `open_inputs` reads them range by range.
 
     Args:
-        path: as for `open_inputs`.
+        path, split, recursive, transposed: as for `open_inputs`.
 
     Returns:
         The images and a name for each.
 
     Raises:
         FileError, OSError: as `open_inputs`, or if any image is bad.
+        ValueError: another split.
 
     Example:
         >>> import numpy, pathlib, tempfile, jaxnet
@@ -45,45 +51,41 @@ def read_images(path: str | os.PathLike[str]) -> Source:
         >>> jaxnet.data.read_images(path).images.shape
         (2, 784)
     """
-    inputs = open_inputs([path])
+    inputs = open_inputs([path], split=split, recursive=recursive, transposed=transposed)
     images, names, errors, _ = inputs.read(0, inputs.n)
     for says in errors.values():
         raise FileError(says)
     return Source(images, [*names])
 
 
-def read_labels(path: str | os.PathLike[str]) -> NDArray[Any]:
-    """Loads labels, one digit per image, from an IDX or `.npy` file.
+def read_labels(
+    path: str | os.PathLike[str], *, split: str = "test", recursive: bool = False
+) -> NDArray[np.uint8]:
+    """Loads labels, one for each image, from files of labels or of both.
 
     Args:
-        path: the file.
+        path: a file of labels, or the path of the images where it holds their labels, too: a
+            column `label` in CSV or Parquet, `y_test` or `labels` in `.npz`, QMNIST's numbers in
+            IDX, or pictures in folders that are named for what they show, as `own/3/scan.png`.
+        split, recursive: as for `open_inputs`.
 
     Returns:
-        Integers from 0 to 9, uint8, shape `(n,)`.
+        Integers from 0 to 255, uint8, shape `(n,)`, in the order of the images.
 
     Raises:
-        FileError: in neither format, damaged, or not digits.
+        FileError: in no known format, damaged, or without labels.
+        ModuleNotFoundError: the package that reads CSV and Parquet is missing.
         OSError: the file cannot be opened or read.
+        ValueError: another split.
 
     Example:
         >>> import numpy, pathlib, tempfile, jaxnet
-        >>> path = pathlib.Path(tempfile.mkdtemp(), "labels.npy")
-        >>> numpy.save(path, numpy.array([3, 1, 4]))
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "digits.npz")
+        >>> numpy.savez(path, x=numpy.zeros((3, 28, 28), "uint8"), y=numpy.array([3, 1, 4]))
         >>> jaxnet.data.read_labels(path)
         array([3, 1, 4], dtype=uint8)
     """
-    with open_file(path) as file:
-        is_npy = file.read(len(_npy.MAGIC)) == _npy.MAGIC
-    labels = _npy.read_npy(path) if is_npy else read_idx(path)
-    if labels.ndim != 1 or labels.dtype.kind not in "ui":
-        raise FileError(
-            f"{path}: expected labels, integers of shape (n,); got {labels.dtype} {labels.shape}."
-        )
-    if labels.size and not (labels.min() >= 0 and labels.max() <= 9):
-        raise FileError(
-            f"{path}: expected labels from 0 to 9; got {labels.min()} to {labels.max()}."
-        )
-    return labels.astype(np.uint8, copy=False)
+    return np.concatenate([*open_labels(os.fsdecode(path), split=split, recursive=recursive)])
 
 
 def join(sources: Iterable[Source]) -> Source:

@@ -46,6 +46,8 @@ def _layout(file: BinaryIO, name: str) -> Layout:
     # NumPy parses the header as Python, and damaged ones fail in as many ways.
     except Exception as error:
         raise FileError(f"{name}: the header of this .npy file is damaged.") from error
+    if dtype.names and "digit" in dtype.names:
+        raise FileError(f"{name}: these are answers of jaxnet's, not images.")
     if dtype.kind not in "buif":
         raise FileError(f"{name}: expected an array of numbers; got {dtype!s:.60}.")
     if not sizes_fit:

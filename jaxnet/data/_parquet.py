@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from jaxnet._util.files import FileError
 from jaxnet.data._arrays import MOST_FROM_ONE_BYTE, File, reopen
+from jaxnet.data._labels import COLUMNS as LABELS
+from jaxnet.data._labels import as_labels
 from jaxnet.data._rows import (
     AT_ONCE,
     Numbered,
@@ -32,16 +34,18 @@ from jaxnet.data.pictures import decode, is_picture
 
 MAGIC = b"PAR1"
 _OPTIONS = {"pre_buffer": False, "buffer_size": 2**20, "page_checksum_verification": True}
+_LABELS_AT_ONCE = 65_536
 _BATCH = 1_024  # rows at most: on the way to bytes, pyarrow takes eight for each
 _SMALL = 2**28  # bytes of images that are unpacked from a file of any size
-COLUMNS = ("image", "images", "pixels")
+IMAGE_COLUMNS = ("image", "images", "pixels")
+_NAMES = f"{', '.join(IMAGE_COLUMNS[:-1])} or {IMAGE_COLUMNS[-1]}"
 
 
 def open_parquet(file: File) -> Part:
     """Finds the column of images in a Parquet file.
 
     It is called `image`, `images` or `pixels`, or is the only one that can be of images: lists
-    of 784 numbers or of 28 lists of 28, uint8 or floats; 784 bytes; a picture's bytes, alone or
+    of 784 numbers or of 28 lists of 28, integers or floats; 784 bytes; a picture's bytes, alone or
     as the field `bytes` of a struct, as the data sets of Hugging Face have it.
     """
     *_, parquet = _pyarrow()
@@ -54,7 +58,8 @@ def open_parquet(file: File) -> Part:
             raise FileError(f"{file.name}: this Parquet file is damaged (its numbers of rows).")
         # Of the columns themselves, pyarrow may abort the process over damaged metadata.
         n_bytes = sum(max(group.total_byte_size, 0) for group in groups)
-    column, lists = _column(schema, file.name)
+    column = image_column(schema, file.name)
+    lists = _kind(schema.field(column).type)
     n = sum(sizes)
     if n * 784 > max(MOST_FROM_ONE_BYTE * file.size, _SMALL):
         raise FileError(
@@ -68,10 +73,70 @@ def open_parquet(file: File) -> Part:
         with _damage_named(file.name):
             for first, batch in held.between(start, stop):
                 names = Numbered(file.name, range(first, first + len(batch)))
-                parts.append(_lists(batch, lists, names) if lists else _bytes(batch, names, over))
+                parts.append(column_images(batch, names, over))
         return together(parts)
 
     return Part(n, read, several, file.name if _of_floats(schema, column) else None)
+
+
+def read_labels(file: File) -> NDArray[np.uint8]:
+    """Loads the column of labels in a Parquet file: integers, or texts of digits."""
+    pyarrow, _, parquet = _pyarrow()
+    values: list[NDArray[np.uint8]] = [np.empty(0, np.uint8)]
+    with _damage_named(file.name), reopen(file) as opened:
+        table = parquet.ParquetFile(opened, **_OPTIONS)
+        names, n = table.schema_arrow.names, table.metadata.num_rows
+        column = next((name for name in LABELS if name in names), None)
+        if column is None or names.count(column) > 1:
+            raise FileError(
+                f"{file.name}: expected one column called {', '.join(LABELS)}; got "
+                f"{', '.join(map(repr, names)):.200}."
+            )
+        if n > max(MOST_FROM_ONE_BYTE * file.size, _SMALL):
+            raise FileError(f"{file.name}: declares {n:,} labels in {file.size:,} bytes.")
+        for batch in table.iter_batches(_LABELS_AT_ONCE, columns=[column], use_threads=False):
+            part = batch.column(0)
+            if pyarrow.types.is_dictionary(part.type):
+                part = part.dictionary_decode()
+            try:
+                part = part.cast(pyarrow.int64())
+            except pyarrow.ArrowException as error:
+                raise FileError(
+                    f"{file.name}: expected integers in the column {column!r}; got "
+                    f"{part.type!s:.80}."
+                ) from error
+            if part.null_count:
+                raise FileError(f"{file.name}: the column {column!r} has rows without a label.")
+            values.append(as_labels(part.to_numpy(), file.name))
+    return np.concatenate(values)
+
+
+def column_images(column: Any, names: Sequence[str], over: Event | None = None) -> Rows:
+    """Converts an Arrow array of images, as they are in Parquet files.
+
+    Args:
+        column: lists of 784 or of 28 lists of 28 integers or floats; 784 bytes or a picture's,
+            alone or as the field `bytes` of a struct.
+        names: of the images, for messages.
+        over: an event that cancels the decoding of pictures.
+
+    Returns:
+        The images; bad ones are errors of their rows.
+
+    Raises:
+        ValueError: a column that cannot be of images.
+
+    Example:
+        >>> import pyarrow, jaxnet
+        >>> column = pyarrow.array([bytes(784), b"too short"])
+        >>> rows = jaxnet.data.column_images(column, ["a", "b"])
+        >>> rows.images.shape, rows.errors
+        ((2, 784), {1: "b: expected a picture's bytes or 784 pixels; got 9 other bytes."})
+    """
+    lists = _kind(column.type)
+    if lists is None:
+        raise ValueError(f"Expected a column of images; got {column.type!s:.200}.")
+    return _lists(column, lists, names) if lists else _bytes(column, names, over)
 
 
 class _Batches:
@@ -123,25 +188,43 @@ class _Batches:
         return batch.column(0)
 
 
-def _column(schema: Any, name: str) -> tuple[str, tuple[int, ...]]:
-    """The name of the image column, and the lengths of its nested lists."""
-    expected = "lists of 784 or of 28 times 28 numbers (uint8 or floats), or of bytes"
+def image_column(schema: Any, name: str) -> str:
+    """Finds the column of images in a table of Arrow's.
+
+    Args:
+        schema: the table's.
+        name: of the table, for the message.
+
+    Returns:
+        `image`, `images` or `pixels`, or the only one that can be of images.
+
+    Raises:
+        FileError: none or several can be, or one of these names cannot.
+
+    Example:
+        >>> import pyarrow, jaxnet
+        >>> table = pyarrow.table({"number": [1], "scan": [bytes(784)]})
+        >>> jaxnet.data.image_column(table.schema, "table")
+        'scan'
+    """
+    expected = "lists of 784 or of 28 times 28 numbers (integers or floats), or of bytes"
     kinds = {field.name: _kind(field.type) for field in schema}
-    named = [name for name in COLUMNS if name in kinds]
+    if {"image", "digit"} <= {*kinds} and {"activation", "activations"} & {*kinds}:
+        raise FileError(f"{name}: these are answers of jaxnet's, not images.")
+    named = [name for name in IMAGE_COLUMNS if name in kinds]
     fitting = [name for name, kind in kinds.items() if kind is not None]
     if not named and len(fitting) != 1:
         raise FileError(
-            f"{name}: expected a column called {', '.join(COLUMNS[:-1])} or {COLUMNS[-1]}, or only "
-            f"one that can be of images; got {', '.join(map(repr, kinds)):.200}."
+            f"{name}: expected a column called {_NAMES}, or only one that can be of images; got "
+            f"{', '.join(map(repr, kinds)):.200}."
         )
     column = (named or fitting)[0]
     if len(schema.get_all_field_indices(column)) > 1:
         raise FileError(f"{name}: expected one column called {column!r}; got several.")
-    kind = kinds[column]
-    if kind is None:
+    if kinds[column] is None:
         got = str(schema.field(column).type)
         raise FileError(f"{name}: expected {expected} in the column {column!r}; got {got:.200}.")
-    return column, kind
+    return column
 
 
 def _kind(type_: Any) -> tuple[int, ...] | None:
@@ -160,7 +243,7 @@ def _kind(type_: Any) -> tuple[int, ...] | None:
         fits = len(declared) == len(lists) and all(
             d in (-1, n) for d, n in zip(declared, lists, strict=True)
         )
-        if fits and (types.is_uint8(type_) or types.is_floating(type_)):
+        if fits and (types.is_integer(type_) or types.is_floating(type_)):
             return lists
     return None
 

@@ -5,20 +5,21 @@ import glob
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 from jaxnet._util.files import FileError
-from jaxnet.data.pictures import SUFFIXES
+from jaxnet.data._folders import Found, pictures_in
 
 STDIN = "-"
 
 
-def expand(path: str, without: str | os.PathLike[str] | None = None) -> list[str]:
+def expand(
+    path: str, without: str | os.PathLike[str] | None = None, *, recursive: bool = False
+) -> list[str]:
     """Expands a path to files, as `open_inputs` does.
 
     Args:
         path: a file, a folder of pictures, a pattern, or "-", which expands to none.
-        without: as for `open_inputs`.
+        without, recursive: as for `open_inputs`.
 
     Returns:
         Their paths; at least one, except for "-".
@@ -32,12 +33,20 @@ def expand(path: str, without: str | os.PathLike[str] | None = None) -> list[str
         >>> [pathlib.Path(file).name for file in expand(f"{jaxnet.__path__[0]}/network.p[xy]")]
         ['network.py']
     """
+    return find(path, without, recursive=recursive).files
+
+
+def find(
+    path: str, without: str | os.PathLike[str] | None = None, *, recursive: bool = False
+) -> Found:
+    """Expands a path to files, with a note of what a folder has besides."""
+    path, _ = split_fragment(path)
     if path == STDIN:
-        return []
+        return Found([])
     if os.path.isdir(path):
-        return _pictures(path)
+        return pictures_in(path, recursive=recursive)
     if os.path.lexists(path) or not glob.has_magic(path):
-        return [path]
+        return Found([path])
     files = _matching(path)
     if without is not None:
         apart = os.path.join(os.path.realpath(without), "")
@@ -49,7 +58,15 @@ def expand(path: str, without: str | os.PathLike[str] | None = None) -> list[str
         ]
     if not files:
         raise FileError(f"{path}: no file has this name or matches it as a pattern.")
-    return sorted(files)
+    return Found(sorted(files))
+
+
+def split_fragment(path: str) -> tuple[str, str | None]:
+    """A path and what it names within the file, as in `mnist.npz#train`; None if nothing."""
+    file, sign, fragment = path.rpartition("#")
+    if not file or not sign or os.path.lexists(path) or not fragment.isidentifier():
+        return path, None
+    return file, fragment
 
 
 def _matching(pattern: str) -> list[str]:
@@ -103,18 +120,3 @@ def _scanned(folder: str) -> list[os.DirEntry[str]]:
     with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder or ".") as entries:
         return [*entries]
     return []
-
-
-def _pictures(path: str) -> list[str]:
-    """The pictures in a folder, without its subfolders."""
-    with os.scandir(path) as entries:
-        chosen = [
-            entry.name
-            for entry in entries
-            if entry.name.lower().endswith(SUFFIXES)
-            and not entry.name.startswith(".")
-            and not (os.path.isdir(entry) if entry.is_symlink() else entry.is_dir())
-        ]
-    if not chosen:
-        raise FileError(f"{path}: no pictures in this folder ({', '.join(SUFFIXES)}).")
-    return [str(Path(path, name)) for name in sorted(chosen)]

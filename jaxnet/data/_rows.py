@@ -108,6 +108,7 @@ class Part(NamedTuple):
             does; gives these rows.
         at_once: how many to read together.
         floats: the name of the file, if it is known that its images are in floats.
+        note: a sentence for people about how the file was understood.
         pictures: whether these are pictures, whose rows have places.
     """
 
@@ -115,6 +116,7 @@ class Part(NamedTuple):
     read: Callable[[int, int, Event | None], Rows]
     at_once: int = AT_ONCE
     floats: str | None = None
+    note: str | None = None
     pictures: bool = False
 
 
@@ -193,10 +195,12 @@ def _chained(parts: Sequence[Rows]) -> Sequence[str]:
 
 
 def checked(values: NDArray[Any], names: Sequence[str]) -> Rows:
-    """Makes floats out of range errors of their rows."""
+    """Makes floats and integers out of range errors of their rows."""
     if values.dtype == np.uint8:
         return Rows(values, names, {})
     low, high = values.min(1), values.max(1)
+    if values.dtype.kind in "ui":
+        return _checked_integers(values, low, high, names)
     bad = ~((low >= 0) & (high <= 1))  # as NaN is, too
     with np.errstate(over="ignore", invalid="ignore"):
         images = values.astype(np.float32)
@@ -206,6 +210,24 @@ def checked(values: NDArray[Any], names: Sequence[str]) -> Rows:
         names,
         {
             row: f"{names[row]}: expected floats from 0 to 1; got {low[row]} to {high[row]}."
+            for row in np.flatnonzero(bad).tolist()
+        },
+    )
+
+
+def _checked_integers(
+    values: NDArray[Any], low: NDArray[Any], high: NDArray[Any], names: Sequence[str]
+) -> Rows:
+    """Makes integers bytes; those beyond a byte, or of black and white alone, are errors."""
+    bad = (low < 0) | (high > 255) | (high == 1)
+    images = np.ascontiguousarray(values.astype(np.uint8))
+    images[bad] = 0
+    return Rows(
+        images,
+        names,
+        {
+            row: f"{names[row]}: expected integers from 0 to 255; got {low[row]} to {high[row]}"
+            + ("; save zeros and ones as floats." if high[row] == 1 else ".")
             for row in np.flatnonzero(bad).tolist()
         },
     )

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -65,7 +65,8 @@ def load_mnist(
         The images and their labels.
 
     Raises:
-        FileError: the files are nowhere to be had, or do not hold images with their labels.
+        FileError: the files are nowhere to be had, do not hold images with their labels, or are
+            not MNIST's: Fashion-MNIST and others have the same names, but another SHA-256.
         OSError: a file cannot be read.
         ValueError: another split.
 
@@ -92,7 +93,62 @@ def load_mnist(
             f"{labels_path}: expected {len(images):,} labels, uint8 from 0 to 9, one an image "
             f"of {images_path}; got {labels.dtype} {labels.shape} up to {labels.max(initial=0)}."
         )
+    for path, array, name in (
+        (images_path, images, f"{_PREFIX[split]}-images-idx3-ubyte"),
+        (labels_path, labels, f"{_PREFIX[split]}-labels-idx1-ubyte"),
+    ):
+        if _digest(array) != _SHA256[name]:
+            raise FileError(
+                f"{path}: not MNIST's, though named so (Fashion-MNIST's files are, too); name the "
+                "images and the labels by their paths instead."
+            )
     return Digits(images.reshape(-1, 784), labels)
+
+
+def split_of(images: NDArray[Any]) -> str | None:
+    """The split of MNIST that images are, by their SHA-256, wherever they come from.
+
+    Args:
+        images: shape `(n, 784)`.
+
+    Returns:
+        "train", "test", or None for any others.
+
+    Example:
+        >>> import numpy, jaxnet
+        >>> jaxnet.data.mnist.split_of(numpy.zeros((10_000, 784), "uint8")) is None
+        True
+    """
+    if images.dtype != np.uint8 or len(images) not in (60_000, 10_000):
+        return None
+    digest = _digest(images.reshape(-1, 28, 28))
+    names = {_SHA256[f"{prefix}-images-idx3-ubyte"]: split for split, prefix in _PREFIX.items()}
+    return names.get(digest)
+
+
+def is_mnists_name(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is named as one of MNIST's, which says little of what is in it.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Whether the last part of the path is such a name, compressed or not.
+
+    Example:
+        >>> import jaxnet
+        >>> jaxnet.data.mnist.is_mnists_name("fashion/t10k-images-idx3-ubyte.gz")
+        True
+    """
+    return Path(path).name.removesuffix(".gz").replace(".idx", "-idx") in _SHA256
+
+
+def _digest(array: NDArray[np.uint8]) -> str:
+    """The SHA-256 of the array as an IDX file."""
+    digest = hashlib.sha256(bytes([0, 0, 8, array.ndim]))
+    digest.update(np.array(array.shape, ">u4").tobytes())
+    digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
 
 
 def _find(folder: Path, name: str) -> Path:
@@ -106,15 +162,18 @@ def _find(folder: Path, name: str) -> Path:
 
 def _find_or_fetch(name: str, mirrors: Sequence[str]) -> Path:
     """Finds a file on disk, or downloads it to the user's cache."""
+    named = ""
     if folder := os.environ.get("JAXNET_DATA"):
         with suppress(FileError):
             return _find(Path(folder), name)
+        is_there = "has no such file" if os.path.isdir(folder) else "is no folder"
+        named = f"; JAXNET_DATA names {folder}, which {is_there}"
     try:
         import pooch
     except ModuleNotFoundError as error:
         raise FileError(
-            "MNIST is downloaded by pooch: pip install 'jaxnet-digits[mnist]', or set the "
-            "environment variable JAXNET_DATA to the folder that holds its files."
+            f"{name}: not found{named}. MNIST is downloaded by pooch: pip install "
+            "'jaxnet-digits[mnist]', or set the variable JAXNET_DATA to the folder of its files."
         ) from error
     cache = Path(pooch.os_cache("jaxnet"))
     with suppress(FileError):
@@ -136,8 +195,8 @@ def _find_or_fetch(name: str, mirrors: Sequence[str]) -> Path:
             failures.append(f"{urlsplit(url).netloc} {_why(error)}")
     tried = "; ".join(failures) or "no mirrors"
     raise FileError(
-        f"MNIST was not found and could not be downloaded ({tried}). Put {name}.gz and the others "
-        f"into {cache}, or name the folder that holds them in the variable JAXNET_DATA."
+        f"MNIST was not found and could not be downloaded ({tried}){named}. Put {name}.gz and the "
+        f"others into {cache}, or name the folder that holds them in the variable JAXNET_DATA."
     )
 
 

@@ -11,8 +11,6 @@ one image at a time, use `jax.jit(jaxnet.predict)`. For images that are on a GPU
 
 from jaxnet.inference._classify import Answers as Answers
 from jaxnet.inference._classify import Devices as Devices
-from jaxnet.inference._classify import Images as Images
-from jaxnet.inference._classify import check_images as check_images
 from jaxnet.inference._classify import classifier as classifier
 from jaxnet.inference._classify import classify as classify
 from jaxnet.inference._classify import concatenate as concatenate
@@ -20,5 +18,7 @@ from jaxnet.inference._classify import share as share
 from jaxnet.inference._classify import stream as stream
 from jaxnet.inference._confidence import UNSURE as UNSURE
 from jaxnet.inference._confidence import confidence as confidence
+from jaxnet.inference._images import Images as Images
+from jaxnet.inference._images import check_images as check_images
 from jaxnet.inference._quantize import PRECISIONS as PRECISIONS
 from jaxnet.inference._quantize import times_bytes as times_bytes

@@ -18,21 +18,19 @@ from numpy.typing import NDArray
 
 from jaxnet._util.arguments import check_choice
 from jaxnet._util.cores import cores
-from jaxnet._util.pixels import is_pixel_dtype
+from jaxnet.inference._images import ALIGNMENT, Images, aligned, as_array, check_images, is_within
+from jaxnet.inference._images import check_range as check_within
 from jaxnet.inference._program import classify_chunk
 from jaxnet.inference._quantize import PRECISIONS, Bytes, Floats, prepare
-from jaxnet.network import Layer, Params, Squash, check
+from jaxnet.network import Layer, Params, Squash
 
-Images = NDArray[Any] | Array
 Devices = Sequence[jax.Device] | Mesh
 
 # On a CPU: the largest chunk, and the images whose float copies fit a core's cache, made by the
 # program and by NumPy.
-_CPU_CHUNK, _TILE, _COPIED = 16_384, 2_048, 1_024
+_CPU_CHUNK, _TILE, _COPIED = 16_384, 2_048, 2_048
 # On an accelerator: the largest chunk, and chunks in flight, each copied by its own thread.
 _ACCELERATOR_CHUNK, _IN_FLIGHT = 65_536, 16
-_ROUNDING = 1e-3  # allowed beyond 0 and 1: the error of resizing a picture or of half precision
-_ALIGNMENT = 64  # bytes; JAX on CPU uses an array with this alignment without copying it
 
 
 class Answers(NamedTuple):
@@ -174,7 +172,7 @@ def classifier(
     # One extra thread, so every core stays busy while results are copied.
     pool = ThreadPoolExecutor(cores() + 1 if on_cpu else min(cores(), _IN_FLIGHT))
     size = n_devices * _share_of(batch_size, n_devices, on_cpu=on_cpu)
-    held = threading.local()  # a buffer for each thread
+    copies: dict[tuple[int, int], NDArray[Any]] = {}  # by thread and number of images
 
     def one_chunk(images: Images, start: int, stop: int) -> Answers:
         # Pad a short chunk with its neighbors and discard their answers; fall back to black images,
@@ -182,7 +180,7 @@ def classifier(
         at = max(min(start, len(images) - size), 0)
         chunk = images[at : at + size]
         if check_range and images.dtype != np.uint8:
-            _check_range(chunk, at)
+            check_within(chunk, at)
         if missing := size - len(chunk):
             pad = jnp.pad if isinstance(chunk, jax.Array) else np.pad
             chunk = pad(chunk, ((0, missing), (0, 0)))
@@ -205,25 +203,26 @@ def classifier(
     def one_chunk_of_floats(images: NDArray[Any], start: int, stop: int) -> Answers:
         """Copies floats, however they lie in memory, to where they stay in the cache."""
         rows = min(size, _COPIED)
-        held.buffer = buffer = _buffer(
-            getattr(held, "buffer", None), images, rows, layers[False][0]
-        )
+        key = threading.get_ident(), rows
+        if key not in copies:
+            dtype = np.result_type(np.float32, layers[False][0].weights.dtype)
+            copies[key] = aligned(rows, images.shape[1], dtype)
+        copy = copies[key]
         parts: list[Answers] = []
         for at in range(start, stop, rows):
             tile = images[at : min(at + rows, stop)]
+            n = len(tile)
             with np.errstate(over="ignore", invalid="ignore"):  # the range says so
-                buffer[: len(tile)] = tile
-            if check_range and not _is_within(buffer[: len(tile)]):
-                _check_range(tile, at)
-            answers = run(layers[False], buffer)
-            parts.append(
-                Answers(*(np.array(part[: len(tile)]) for part in map(np.asarray, answers)))
-            )
+                copy[:n] = tile
+            if check_range and not is_within(copy[:n]):
+                check_within(tile, at)
+            answers = run(layers[False], copy)
+            parts.append(Answers(*(np.asarray(part)[:n] for part in answers)))
         return concatenate(parts)
 
     def classify_images(images: Images) -> Answers:
         nonlocal size
-        images = _as_array(images, on_cpu=on_cpu)
+        images = as_array(images, on_cpu=on_cpu)
         check_images(params, images)
         is_uint8 = bool(images.dtype == np.uint8)
         if is_uint8 not in layers:
@@ -254,20 +253,6 @@ def _layers(
     return made if on_cpu and place is None else jax.device_put(made, place)
 
 
-def _buffer(
-    held: NDArray[Any] | None, images: NDArray[Any], rows: int, layer: Floats | Bytes
-) -> NDArray[Any]:
-    """Memory for so many images in the type that the first layer takes, aligned for JAX."""
-    dtype = np.result_type(np.float32, layer.weights.dtype)
-    shape = rows, images.shape[1]
-    if held is not None and (held.shape, held.dtype) == (shape, dtype):
-        return held
-    n_bytes = rows * images.shape[1] * dtype.itemsize
-    space = np.zeros(n_bytes + _ALIGNMENT, np.uint8)
-    lead = -space.ctypes.data % _ALIGNMENT
-    return space[lead : lead + n_bytes].view(dtype).reshape(shape)
-
-
 def _share_of(n: int, n_devices: int, *, on_cpu: bool) -> int:
     """The chunk size for a batch of `n` images, for each device or CPU thread."""
     most = _CPU_CHUNK if on_cpu else _ACCELERATOR_CHUNK
@@ -288,85 +273,6 @@ def _with_settings(call: Callable[[int, int], Answers]) -> Callable[[int, int], 
             return call(start, stop)
 
     return same
-
-
-def _as_array(images: Any, *, on_cpu: bool) -> Any:
-    """Converts to NumPy what NumPy can read; a JAX array only on CPU, which shares its memory."""
-    if isinstance(images, jax.Array):
-        return np.asarray(images) if on_cpu and not isinstance(images, Tracer) else images
-    if isinstance(images, np.ma.MaskedArray):
-        raise ValueError(
-            "Expected images without a mask; got a masked array. Use images.filled(0)."
-        )
-    if not (hasattr(images, "__array__") and hasattr(images, "shape")):
-        return images
-    try:
-        return np.asarray(images)
-    except Exception as error:  # another package's, such as PyTorch's for a tensor with gradients
-        got = type(images).__name__
-        raise ValueError(
-            f"Expected images that NumPy can read; got {got} ({error!s:.200})"
-        ) from error
-
-
-def _check_range(images: Images, start: int) -> None:
-    """Raises for floats outside 0 to 1, except for rounding errors."""
-    if isinstance(images, np.ndarray):
-        if not images.size or _is_within(images):
-            return
-        low, high = float(np.min(images)), float(np.max(images))
-    else:
-        low, high = (float(extreme) for extreme in _extremes(images))
-    if not (low >= -_ROUNDING and high <= 1 + _ROUNDING):
-        found = f"{low + 0:.4g} to {high + 0:.4g}"
-        raise ValueError(
-            f"Expected images as floats from 0 (black) to 1 (white); got {found}, in images "
-            f"{start} to {start + len(images) - 1}. For floats from 0 to 255, divide by 255; for a "
-            "network that was trained on other values, pass check_range=False."
-        )
-
-
-def _is_within(images: NDArray[Any]) -> bool:
-    """Whether all are surely from 0 to 1, in one fast pass; False means that they may be."""
-    if images.dtype != np.float32 or not images.flags.c_contiguous:
-        return False
-    # As integers, positive floats sort the same way, and negative ones and NaN come last.
-    numbers, one = images.view(np.uint32), np.float32(1).view(np.uint32)
-    # From the end, so that the first images are in the cache when the program starts on them.
-    blocks = reversed(range(0, len(numbers), _TILE))
-    return all(numbers[at : at + _TILE].max() <= one for at in blocks)
-
-
-@jax.jit
-def _extremes(images: Array) -> tuple[Array, Array]:
-    return images.min(initial=0), images.max(initial=0)
-
-
-def check_images(params: Params, images: Any) -> None:
-    """Validates a network and images as `classify` does.
-
-    Args:
-        params: the network.
-        images: for `classify`, as an array.
-
-    Raises:
-        TypeError, ValueError: as `classify`, except for the range of floats.
-
-    Example:
-        >>> import numpy, jaxnet
-        >>> jaxnet.inference.check_images(jaxnet.pretrained(), numpy.zeros((5, 784), "uint8"))
-    """
-    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((params, images))):
-        raise TypeError(
-            "Expected concrete arrays; inside a transformation such as jax.jit, use "
-            "jax.vmap(jaxnet.forward, in_axes=(None, 0))."
-        )
-    if not isinstance(images, np.ndarray | jax.Array) or images.ndim != 2:
-        got = images.shape if hasattr(images, "shape") else type(images).__name__
-        raise ValueError(f"Expected an array of images, shape (n, pixels); got {got} instead.")
-    if not is_pixel_dtype(images.dtype) or not images.dtype.isnative:
-        raise ValueError(f"Expected images in uint8 or floats; got {images.dtype} instead.")
-    check(params, jax.ShapeDtypeStruct(images.shape[1:], jnp.float32))
 
 
 def concatenate(parts: Iterable[Answers]) -> Answers:
@@ -418,13 +324,13 @@ def share(n: int, index: int | None = None, count: int | None = None) -> slice:
 def _starts(images: Images, size: int) -> list[int]:
     """Chunk boundaries; the first chunk may be shorter so that the others are 64-byte aligned."""
     n, lead = len(images), size
-    if isinstance(images, np.ndarray) and n > size > _ALIGNMENT:
+    if isinstance(images, np.ndarray) and n > size > ALIGNMENT:
         address, row = images.ctypes.data, images.strides[0]
         lead = next(
             (
                 at
-                for at in range(size, size - _ALIGNMENT, -1)
-                if (address + at * row) % _ALIGNMENT == 0
+                for at in range(size, size - ALIGNMENT, -1)
+                if (address + at * row) % ALIGNMENT == 0
             ),
             size,
         )

@@ -19,7 +19,7 @@ from jaxnet import training
 from jaxnet._util.files import FileError
 from jaxnet._util.shuffle import shuffled
 from jaxnet.analysis import shard_members
-from jaxnet.data import read_images, read_labels, synthetic
+from jaxnet.data import mnist, open_inputs, read_labels, synthetic
 from jaxnet.data.mnist import load_mnist
 from jaxnet.network import SQUASHES, Params, init
 from jaxnet.runs import _checkpoint
@@ -78,19 +78,24 @@ class OtherOptions(FileError):
 _MAX_COST = 1e4  # a cost from which a run never recovers; chance level is about 2.3
 
 
-def load_data(data: Sequence[str]) -> tuple[NDArray[Any], NDArray[Any], str]:
+def load_data(
+    data: Sequence[str], *, recursive: bool = False, transposed: bool = False
+) -> tuple[NDArray[Any], NDArray[Any], str]:
     """Loads training images and labels by name or path.
 
     Args:
-        data: `["mnist"]`, MNIST's training split; `["drawn"]`, 20,000 synthetic digits; or the
-            paths of the images and of the labels.
+        data: `["mnist"]`, MNIST's training split; `["drawn"]`, 20,000 synthetic digits; one path
+            that holds images and labels; or the paths of the images and of the labels. Of a file
+            with several splits, it is that for training.
+        recursive, transposed: as for `jaxnet.data.open_inputs`.
 
     Returns:
-        Images of shape `(n, 784)`, labels of shape `(n,)`, and a description.
+        Images of shape `(n, 784)`, labels of shape `(n,)`, and a description, which calls images
+        MNIST's only if they are.
 
     Raises:
-        ValueError: neither a known name nor two paths.
-        FileError, OSError: as `load_mnist`, `read_images` and `read_labels`.
+        ValueError: neither a known name nor one or two paths.
+        FileError, OSError: as `load_mnist`, `open_inputs` and `read_labels`.
 
     Example:
         >>> import jaxnet
@@ -108,13 +113,23 @@ def load_data(data: Sequence[str]) -> tuple[NDArray[Any], NDArray[Any], str]:
             np.asarray(labels),
             (f"{len(labels):,} synthetic digits"),
         )
-    if len(data) != 2:
+    if len(data) not in (1, 2):
         raise ValueError(
-            "Expected mnist, drawn, or two files, images and labels; "
-            f"got {' '.join(data) or 'nothing'}."
+            "Expected mnist, drawn, one path that holds images and labels, or two, images and "
+            f"labels; got {' '.join(data) or 'nothing'}."
         )
-    images, labels = read_images(data[0]).images, read_labels(data[1])
-    return images, labels, f"{len(images):,} images of {Path(data[0]).name}"
+    path = data[0]
+    inputs = open_inputs([path], split="train", recursive=recursive, transposed=transposed)
+    images, _, errors, _ = inputs.read(0, inputs.n)
+    for says in errors.values():
+        raise FileError(says)
+    labels = read_labels(data[-1], split="train", recursive=recursive)
+    if split := mnist.split_of(images):
+        return images, labels, f"MNIST's {'training' if split == 'train' else split} images"
+    named = f"{len(images):,} images of {Path(path).name}"
+    named += ", which are not MNIST's" if mnist.is_mnists_name(path) else ""
+    notes = [note.removeprefix(f"{path}: ").removesuffix(".") for note in inputs.notes]
+    return images, labels, named + (f" ({'; '.join(notes)})" if notes else "")
 
 
 def identity(options: Options, images: NDArray[Any], labels: NDArray[Any]) -> dict[str, str]:

@@ -1,5 +1,7 @@
 """Ray Data on this machine: worker processes, files in and out, one of the workers killed."""
 
+import csv
+import io
 import logging
 import os
 import signal
@@ -191,6 +193,67 @@ def test_worker_after_a_bad_batch(digits, params):
     same(worker(good), jaxnet.classify(params, digits[0][:3]))
 
 
+def encoded(image):
+    Image.fromarray(image).save(file := io.BytesIO(), "PNG")
+    return file.getvalue()
+
+
+def test_columns_of_the_command(running, digits, tmp_path):
+    """Hugging Face's structs of pictures, and integers of any width, as the command reads them."""
+    images = digits[0][:40]
+    pictures = [encoded(255 - image.reshape(28, 28)) for image in images]
+    kinds = {
+        "image": [{"bytes": picture, "path": None} for picture in pictures],
+        "images": [picture if n % 2 else images[n].tobytes() for n, picture in enumerate(pictures)],
+        "pixels": images.astype(int).tolist(),
+        "the only one": [image.tobytes() for image in images],
+    }
+    for n, (name, column) in enumerate(kinds.items()):
+        path = tmp_path / f"{n}.parquet"
+        pq.write_table(pa.table({"label": range(40), name: column}), path)
+        dataset = cluster.classify(cluster.read(path), jaxnet.pretrained())
+        inputs = jaxnet.data.read_images(path).images
+        np.testing.assert_array_equal(cluster.as_images(pa.chunked_array([column])), inputs)
+        same(arrow(dataset), jaxnet.classify(jaxnet.pretrained(), inputs))
+    with pytest.raises(ValueError, match=r"image\[1\]: this picture is damaged"):
+        cluster.as_images(pa.chunked_array([[pictures[0], pictures[1][:60]]]))
+
+
+def test_csv_to_csv(running, digits, tmp_path):
+    images, answers = digits
+    labels = np.arange(300) % 10
+    with open(tmp_path / "train.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["label", *(f"pixel{n}" for n in range(784))])
+        writer.writerows(np.column_stack([labels, images[:300]]).tolist())
+    dataset = cluster.read(tmp_path / "train.csv", labels=True)
+    cluster.flat(cluster.classify(dataset, jaxnet.pretrained())).write_csv(str(tmp_path / "out"))
+    (written,) = (tmp_path / "out").iterdir()
+    with open(written, newline="") as file:
+        rows = [*csv.DictReader(file)]
+    assert [int(row["label"]) for row in rows] == labels.tolist()
+    assert [int(row["digit"]) for row in rows] == answers.digits[:300].tolist()
+    got = [[float(row[f"activation_{n}"]) for n in range(10)] for row in rows]
+    np.testing.assert_allclose(got, answers.activations[:300], atol=1e-5)
+    assert [*rows[0]][:4] == ["path", "index", "label", "digit"]
+    with pytest.raises(ray.exceptions.RayTaskError, match="Expected answers, with a column"):
+        cluster.flat(dataset).take_all()
+
+
+def test_files_with_labels(running, digits, tmp_path):
+    images = digits[0][:60].reshape(-1, 28, 28)
+    for n, image in enumerate(images):
+        folder = tmp_path / "own" / f"{n % 3}"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(255 - image).save(folder / f"{n:02}.png")
+    table = arrow(cluster.read(tmp_path / "own", labels=True))
+    assert table["label"].to_pylist() == [0] * 20 + [1] * 20 + [2] * 20
+    np.savez(tmp_path / "a.npz", x_train=images, y_train=np.arange(60), x_test=images[:5])
+    table = arrow(cluster.read(f"{tmp_path}/a.npz#train", labels=True))
+    assert table["label"].to_pylist() == [*range(60)]
+    np.testing.assert_array_equal(cluster.as_images(table["image"]), digits[0][:60])
+
+
 def test_bad_row(running, tmp_path):
     pq.write_table(pa.table({"pixels": [bytes(784)], "digit": [7]}), tmp_path / "a.parquet")
     (tmp_path / "b.npy").write_bytes(b"\x93NUMPY no more")
@@ -231,7 +294,9 @@ def test_arrow_types(kind):
 @pytest.mark.parametrize(
     ("column", "fault"),
     [
-        ([[0] * 784], r"list<item: int64>"),
+        ([[1] * 784], r"integers from 1 to 1"),
+        ([[7] * 783 + [256]], r"integers from 7 to 256"),
+        ([[7] * 783 + [-1]], r"integers from -1 to 7"),
         ([[True] * 784], r"list<item: bool>"),
         ([["7"] * 784], r"list<item: string>"),
         ([7], r"int64 of single values"),
@@ -266,7 +331,9 @@ def test_bad_arguments(tmp_path):
         cluster.read([])
     with pytest.raises(ValueError, match="got Parquet among others instead"):
         cluster.read([tmp_path / "a.parquet", tmp_path / "b.npy"])
-    with pytest.raises(FileError, match=r"no images in this folder \(.parquet, .npy, .png"):
+    with pytest.raises(
+        FileError, match=r"no images in this folder \(.parquet, .npy, .npz, .csv, .png"
+    ):
         cluster.read(tmp_path)
     with pytest.raises(FileNotFoundError, match="nowhere"):
         cluster.read(tmp_path / "nowhere.npy")

@@ -131,7 +131,41 @@ def packed_idx():
     return gzip.compress(head + bytes(2_000_000))
 
 
+def npz(members, **declared):
+    """An archive of these members, whose first declares sizes of its own."""
+    with zipfile.ZipFile(file := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+        for field, value in declared.items():
+            setattr(archive.infolist()[0], field, value)
+    return file.getvalue()
+
+
+def npy(shape, n_bytes):
+    """The header of an array of bytes, and so many of them."""
+    header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    return b"\x93NUMPY\x01\x00\x76\x00" + header.ljust(117) + b"\n" + bytes(n_bytes)
+
+
+def large_directory():
+    """The end of an archive whose directory is said to fill the file: two million members."""
+    content = npz({f"{n}": b"" for n in range(2)})
+    entry = content[content.index(b"PK\1\2") : content.index(b"PK\5\6")][:47]
+    directory = entry * 2_000_000
+    counts = struct.pack("<HHII", 0xFFFF, 0xFFFF, len(directory), 0)
+    return b"PK\3\4" + directory + b"PK\5\6\0\0\0\0" + counts + b"\0\0"
+
+
 MADE = {
+    "lie.npz": lambda: npz({"x.npy": npy("(9999999999, 784)", 0)}, file_size=7_840_000_000_126),
+    "cut.npz": lambda: npz({"x.npy": npy("(10000000, 784)", 2_000_000)}, file_size=7_840_000_128),
+    "zeros.npz": lambda: npz({"x.npy": npy("(784,)", 300_000_000)}),
+    "labels.npz": lambda: npz({"y.npy": npy("(300000000,)", 300_000_000)}),
+    "members.npz": large_directory,
+    "line.csv": lambda: b"label," + b"7," * 50_000_000,
+    "lines.csv": lambda: b"7,\n" * 30_000_000,
+    "rows.csv": lambda: b",".join(b"%d" % n for n in range(784)) + b"\n7" * 30_000_000,
+    "quotes.csv": lambda: (b",".join([b'"'] * 784) + b"\n") * 10_000,
     "scans.jpg": many_scans,
     "wide.png": lambda: png(2_000_000, 40),
     "tall.png": lambda: png(20, 2**31 - 1),
@@ -151,11 +185,29 @@ MADE = {
 @pytest.mark.full
 @pytest.mark.parametrize("name", MADE)
 def test_made(usual, tmp_path, name):
+    if name.endswith(".csv"):
+        need("pyarrow")
     (tmp_path / name).write_bytes(MADE[name]())
     run = measured("classify", tmp_path / name)
     check(run, usual, name)
-    expected = "damaged|declares" if name.endswith((".npy", ".gz")) else "this picture is too large"
-    assert re.search(expected, run.said[0])
+    expected = {
+        ".csv": "line of more than|784 columns|a number in column",
+        ".npz": "damaged|declares|no images beside the labels",
+        ".npy": "damaged|declares",
+        ".gz": "damaged|declares",
+    }
+    assert re.search(expected.get(Path(name).suffix, "this picture is too large"), run.said[0])
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", ["labels.npz", "lie.npz", "lines.csv"])
+def test_labels(usual, tmp_path, name):
+    if name.endswith(".csv"):
+        need("pyarrow")
+    (tmp_path / name).write_bytes(MADE[name]())
+    np.save(tmp_path / "images.npy", np.zeros((3, 784), np.uint8))
+    run = measured("classify", tmp_path / "images.npy", "--labels", tmp_path / name)
+    check(run, usual, name)
 
 
 @pytest.mark.full
@@ -234,7 +286,7 @@ def test_links_in_circles(usual, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("ending", ["npy", "idx", "idx.gz", "parquet"])
+@pytest.mark.parametrize("ending", ["npy", "npz", "idx", "idx.gz", "parquet"])
 def test_memory_does_not_grow_with_the_file(tmp_path, ending):
     """Ten times the images, and at most a tenth more memory."""
     parquet = pytest.importorskip("pyarrow.parquet")
@@ -248,6 +300,8 @@ def test_memory_does_not_grow_with_the_file(tmp_path, ending):
         images[:, 100:] = 0
         if ending == "npy":
             np.save(path, images)
+        elif ending == "npz":
+            np.savez_compressed(path, images=images)
         elif ending == "parquet":
             values = pa.array(images.reshape(-1))
             column = pa.FixedSizeListArray.from_arrays(values, 784).cast(pa.list_(pa.uint8()))

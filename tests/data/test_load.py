@@ -92,7 +92,9 @@ def test_join(images):
         (np.zeros((5, 28, 27), "u1"), r"\(n, 28, 28\) or \(n, 784\); got shape \(5, 28, 27\)"),
         (np.zeros(5, "u1"), r"shape \(5,\)"),
         (np.zeros((), "u1"), r"shape \(\)"),
-        (np.zeros((5, 784), "i8"), "uint8 or floats; got int64"),
+        (np.full((5, 784), 256), r"images\.npy\[0\]: expected integers from 0 to 255; got 256 to"),
+        (np.full((5, 784), -1), "from 0 to 255; got -1 to -1"),
+        (np.eye(5, 784, dtype="i4"), "got 0 to 1; save zeros and ones as floats"),
         (np.zeros((5, 784), "?"), "got bool"),
         (np.full((5, 784), 255.0), r"from 0 to 1; got 255\.0 to 255\.0"),
         (np.full((5, 784), np.nan), "got nan"),
@@ -167,7 +169,7 @@ def test_labels(tmp_path, dtype):
     [
         (np.zeros((5, 2), "u1"), r"shape \(n,\); got uint8 \(5, 2\)"),
         (np.zeros(5), "got float64"),
-        (np.array([0, 10]), "from 0 to 9; got 0 to 10"),
+        (np.array([0, 256]), "from 0 to 255; got 0 to 256"),
         (np.array([-1, 3]), "got -1 to 3"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import sys
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -178,6 +179,42 @@ def test_offline(cache):
 def test_folder_without_mnist(tmp_path):
     with pytest.raises(FileError, match=f"{tmp_path}: no train-images-idx3-ubyte"):
         load_mnist("train", tmp_path)
+
+
+def test_jaxnet_data_without_the_files(cache, tmp_path, monkeypatch):
+    """The message names the folder, which is the first thing to look at."""
+    for folder, says in ((tmp_path, "has no such file"), (tmp_path / "typo", "is no folder")):
+        monkeypatch.setenv("JAXNET_DATA", str(folder))
+        with pytest.raises(FileError, match=f"JAXNET_DATA names {folder}, which {says}"):
+            load_mnist("train", mirrors=[])
+        with monkeypatch.context() as without_pooch:
+            without_pooch.setitem(sys.modules, "pooch", None)
+            with pytest.raises(FileError, match=f"not found; JAXNET_DATA names {folder}, which"):
+                load_mnist("train", mirrors=[])
+
+
+@pytest.mark.parametrize("what", ["images", "labels"])
+def test_others_under_the_same_names(published, monkeypatch, what):
+    """As Fashion-MNIST's files are."""
+    name = f"t10k-{what}-idx{3 if what == 'images' else 1}-ubyte"
+    write_idx(published / f"{name}.gz", FILES[name][::-1])
+    monkeypatch.setenv("JAXNET_DATA", str(published))
+    for folder in (published, None):
+        with pytest.raises(FileError, match=f"{name}.gz: not MNIST's, though named so"):
+            load_mnist("test", folder)
+    check(load_mnist("train"), "train")
+
+
+def test_known_by_their_digest(mnist):
+    from jaxnet.data.mnist import split_of
+
+    for split in ("train", "test"):
+        images, _ = mnist[split]
+        assert split_of(images) == split
+        changed = images.copy()
+        changed[-1, 400] ^= 1
+        for others in (changed, images[1:], images / np.float32(255)):
+            assert split_of(others) is None
 
 
 def test_bad_files(published):

@@ -71,7 +71,10 @@ def packed(change):
 
 
 def npy():
-    arrays = (PIXELS, PIXELS.reshape(3, 28, 28) / 255, np.asfortranarray(PIXELS), LABELS)
+    arrays = (
+        *(PIXELS, PIXELS.reshape(3, 28, 28) / 255, np.asfortranarray(PIXELS), LABELS),
+        *(PIXELS.reshape(3, 1, 28, 28).astype(np.int64), PIXELS.reshape(3, 28, 28, 1)),
+    )
     return [written(np.save, array, ending=".npy") for array in arrays]
 
 
@@ -97,6 +100,76 @@ def npy_header(chance, content):
     head = struct.pack("<I" if version > 1 else "<H", len(header) % 2**16)
     minor = chance.choice((0, 0, 0, 255))
     return b"\x93NUMPY" + bytes([version, minor]) + head + header + content[begin + size :]
+
+
+def npz():
+    square = PIXELS.reshape(3, 28, 28)
+    keras = {"x_train": square, "y_train": LABELS, "x_test": square[:2], "y_test": LABELS[:2]}
+    several = (keras, {"images": PIXELS / 255, "labels": LABELS.astype(int)}, {"arr_0": PIXELS})
+    return [
+        written(lambda path, a=arrays, s=save: s(path, **a), ending=".npz")
+        for arrays in several
+        for save in (np.savez, np.savez_compressed)
+    ]
+
+
+def npz_header(chance, content):
+    """Another header in one array, in an archive that is right."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    name = chance.choice([*members])
+    members[name] = npy_header(chance, members[name])
+    with zipfile.ZipFile(file := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, inside in members.items():
+            archive.writestr(name, inside)
+    return file.getvalue()
+
+
+def csv():
+    header = ",".join(["label", *(f"pixel{n}" for n in range(784))])
+    table = np.column_stack([LABELS, PIXELS])
+    forms = (
+        (table, {"header": header, "fmt": "%d"}),
+        (PIXELS, {"fmt": "%d"}),
+        (table, {"fmt": "%d", "newline": "\r\n"}),
+        (PIXELS / 255, {"fmt": "%.3f"}),
+        (LABELS, {"header": "id,label", "fmt": "0,%d"}),
+    )
+    options = {"delimiter": ",", "comments": ""}
+    return [written(lambda path, a=a, o=o: np.savetxt(path, a, **options, **o)) for a, o in forms]
+
+
+def csv_cells(chance, content):
+    """Other cells, and lines that are longer, shorter, there twice or gone."""
+    lines = content.split(b"\n")
+    cells = (
+        b"",
+        b"-1",
+        b"256",
+        b"1e400",
+        b"nan",
+        b"0x1f",
+        b'"',
+        b"7.5",
+        b"label",
+        b"1" * 50,
+        b"\r",
+    )
+    for _ in range(chance.choice((1, 2, 20))):
+        at = chance.randrange(len(lines))
+        row = lines[at].split(b",")
+        row[chance.randrange(len(row))] = chance.choice(cells)
+        if chance.random() < 0.2:
+            row = row[: chance.randrange(len(row) + 1)] * chance.choice((1, 2))
+        lines[at] = b",".join(row)
+        if chance.random() < 0.1:
+            lines[at:at] = lines[at : at + 1] * chance.choice((1, 300))
+    return b"\n".join(lines)
+
+
+def qmnist():
+    table = np.arange(24, dtype=np.int32).reshape(3, 8)
+    return [written(data.write_idx, table), written(data.write_idx, LABELS)]
 
 
 def parquet():
@@ -261,8 +334,13 @@ KINDS = {
         (packed(mutate.of_bytes),),
     ),
     "npy": Kind(".npy", npy, (images, data.read_labels), (npy_header,)),
+    "npz": Kind(".npz", npz, (images, data.read_labels), (zip_member, npz_header)),
+    "csv": Kind(".csv", csv, (images, data.read_labels), (csv_cells,)),
+    "qmnist": Kind("", qmnist, (data.read_labels,)),
     # The header of a page may declare any 32-bit size, and pyarrow takes that much for a moment.
-    "parquet": Kind(".parquet", parquet, (images,), (parquet_footer,), most_bytes=5_000_000_000),
+    "parquet": Kind(
+        ".parquet", parquet, (images, data.read_labels), (parquet_footer,), most_bytes=5_000_000_000
+    ),
     "png": Kind(
         ".png", pictures("PNG", *COLORS, {"mode": "I;16"}), (data.read_image,), (png_chunks,)
     ),

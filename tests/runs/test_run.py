@@ -222,7 +222,10 @@ def test_checkpoint_round_trip(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["nothing.gz"], "Expected mnist, drawn, or two files"),
+        (["nothing.gz"], "nothing.gz: No such file"),
+        (["images.gz"], "images.gz: expected labels, integers"),
+        (["images.gz"] * 3, "Expected mnist, drawn, one path that holds"),
+        (["drawn", "--transposed"], "--transposed: is for images in files"),
         (["images.gz", "nothing.gz"], "nothing.gz: No such file"),
         (["labels.gz", "images.gz"], "expected images of shape"),
         (["drawn", "--sizes", "784"], "--sizes: expected numbers as in 784-16-16-10"),
@@ -261,7 +264,7 @@ def test_command_output_files(folder, tmp_path):
     output = tmp_path / "n.safetensors"
     process = run("train", *SHORT, "--ensemble", 2, "--output", output, cwd=folder)
     assert process.returncode == 0, process.stderr
-    assert len(process.stderr.splitlines()) == 4
+    assert len(process.stderr.splitlines()) == 5
     assert "epoch 3 of 3: cost" in process.stderr
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "n.json", "n.members", "n.png", "n.safetensors",
@@ -303,6 +306,7 @@ def uninterrupted(folder, tmp_path_factory):
 
 
 def epochs_until(process, n):
+    assert process.stderr.readline() == "training on 600 images of images.gz\n"
     assert process.stderr.readline() == "compiling …\n"
     for _ in range(n):
         assert process.stderr.readline().startswith("epoch")

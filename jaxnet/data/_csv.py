@@ -1,0 +1,327 @@
+"""Images and labels in CSV files, one image a line, as Kaggle has MNIST.
+
+A first pass finds the lines, so that any range can be read without those before it; pyarrow, which
+is imported here where it is needed, turns their text into numbers.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from threading import Event
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxnet._util.files import FileError
+from jaxnet._util.optional import package
+from jaxnet.data._arrays import File, reopen
+from jaxnet.data._labels import COLUMNS, as_labels
+from jaxnet.data._rows import Numbered, Part, Rows, together
+
+_TEXT = bytes({*range(32, 127), *range(128, 256), 9, 10, 13})
+_BOM = b"\xef\xbb\xbf"
+_PIXEL = re.compile(r"[a-z_ ]*\d+(x\d+)?")  # pixel0, px_1, 28x28, 783
+_NO_PIXELS = ("", "id", "index", "imageid", "unnamed: 0")  # names of a column of row numbers
+_ANSWERS = ("image", "digit", "activation")  # how the columns of `jaxnet classify` begin
+_EVERY = 256  # lines, of which the first one's place is kept
+_TOGETHER = 2**22  # bytes of text that are parsed at once
+_LONGEST = 2**16  # bytes of a line
+_LONGEST_NUMBER = 40
+_SEEN = 2_048  # lines at either end that tell what the columns are
+_FEW = 100  # lines of which all may have one label
+_HIGHEST = 61  # label, of EMNIST's
+_PIECE = 2**20
+
+
+class _Table(NamedTuple):
+    """The lines and columns of a file.
+
+    Attributes:
+        file: the file.
+        n: the number of rows, without the header.
+        places: where every `_EVERY`-th row begins, and the end of the last.
+        delimiter: between the columns.
+        n_columns: how many there are.
+        pixels: the numbers of the 784 columns of an image, in order; None if there are none.
+        label: the number of the column of labels, if there is one.
+        names: of the columns; none without a header.
+        note: what was decided without a header.
+    """
+
+    file: File
+    n: int
+    places: NDArray[np.int64]
+    delimiter: bytes
+    n_columns: int
+    pixels: Sequence[int] | None
+    label: int | None
+    names: Sequence[str] = ()
+    note: str | None = None
+
+
+def begins_csv(head: bytes) -> bool:
+    """Whether a file begins as CSV does: with text in columns, or with a number alone."""
+    head = head.removeprefix(_BOM)
+    if not head or head.translate(None, _TEXT) or head.lstrip()[:1] in b"<{[#":
+        return False
+    first = (head.lstrip().splitlines() or [b""])[0]
+    return any(d in first for d in b",;\t") or first.strip().isdigit()
+
+
+def open_csv(file: File) -> Part:
+    """Finds the images in a CSV file, and how their pixels are written."""
+    table = _open(file)
+    if tuple(name.split("_")[0] for name in table.names[:3]) == _ANSWERS:
+        raise FileError(f"{file.name}: these are answers of jaxnet's, not images.")
+    if table.pixels is None:
+        raise FileError(f"{file.name}: holds labels, but no images (784 columns of pixels).")
+    scale, of_floats = _scale(table)
+
+    def read(start: int, stop: int, _: Event | None = None) -> Rows:
+        texts = _texts(table, start, stop)
+        return together([_images(table, *text, scale, of_floats) for text in texts])
+
+    return Part(table.n, read, floats=file.name if of_floats else None, note=table.note)
+
+
+def read_labels(file: File) -> NDArray[np.uint8]:
+    """Loads the column of labels in a CSV file."""
+    table = _open(file)
+    if table.label is None:
+        raise FileError(f"{file.name}: expected a column called {', '.join(COLUMNS)}.")
+    labels = [np.empty(0, np.uint8)]
+    for first, text, n in _texts(table, 0, table.n):
+        values = _parsed(table, text, [table.label], "int64", n)
+        if values is None:
+            lines = enumerate(_lines(text), first)
+            values = np.array([_label(table, row, line) for row, line in lines])
+        labels.append(as_labels(values.reshape(-1), file.name))
+    return np.concatenate(labels)
+
+
+def _label(table: _Table, row: int, line: bytes) -> int:
+    """The label in a line that pyarrow could not parse."""
+    assert table.label is not None
+    says = numbers = _numbers(table, line, [table.label])
+    if not isinstance(numbers, str):
+        says = f"expected a label in column {table.label + 1}; got {numbers[0]}"
+        if abs(numbers[0]) < 2**31 and numbers[0] == np.floor(numbers[0]):  # NaN is not
+            return int(numbers[0])
+    raise FileError(f"{table.file.name}[{row}]: {says}.")
+
+
+def _open(file: File) -> _Table:
+    with reopen(file) as opened:
+        opened.seek(0)
+        head = opened.read(_LONGEST + len(_BOM)).removeprefix(_BOM).lstrip(b"\r\n")
+        first = head.split(b"\n", 1)[0].rstrip(b"\r")
+        delimiter = max((b",", b";", b"\t"), key=first.count)
+        cells = [cell.strip(b"\"' ") for cell in first.split(delimiter)]
+        has_header = not all(map(_is_number, cells)) or _counts(cells)
+        bom = opened.seek(0) or (len(_BOM) if opened.read(len(_BOM)) == _BOM else 0)
+        places, n = _places(opened, file.name, bom, skip=int(has_header))
+    names = [cell.decode(errors="replace").casefold() for cell in cells] if has_header else None
+    table = _Table(file, n, places, delimiter, len(cells), None, None)
+    if names is None:
+        return _without_header(table)
+    return _with_header(table, names)
+
+
+def _with_header(table: _Table, names: Sequence[str]) -> _Table:
+    """Finds the columns by their names."""
+    labels = [names.index(name) for name in COLUMNS if name in names]
+    label = labels[0] if labels else None
+    pixels = [n for n, name in enumerate(names) if _PIXEL.fullmatch(name)]
+    if len(pixels) != 784:
+        pixels = [n for n, name in enumerate(names) if name not in (*COLUMNS, *_NO_PIXELS)]
+    else:  # in the order of their numbers, whatever that of the columns is
+        pixels.sort(key=lambda n: [*map(int, re.findall(r"\d+", names[n]))])
+    if len(pixels) != 784 and (label is None or len(names) >= 784):
+        raise _no_images(table, f"{names[0]!r:.40}, …, {names[-1]!r:.40}")
+    return table._replace(pixels=pixels if len(pixels) == 784 else None, label=label, names=names)
+
+
+def _without_header(table: _Table) -> _Table:
+    """Without names, 784 columns are pixels, and one more is the label."""
+    if table.n_columns == 784:
+        return table._replace(pixels=range(784))
+    if table.n_columns == 1:
+        return table._replace(label=0)
+    if table.n_columns != 785:
+        raise _no_images(table, "no header")
+    # Which of the two is of labels: small integers that differ, at the start or by the end.
+    known: list[NDArray[Any]] = [np.zeros((0, 2), np.uint8)]
+    for start in {0, max(table.n - _SEEN, 0)}:
+        for _, text, n in _texts(table, start, min(start + _SEEN, table.n)):
+            values = _parsed(table, text, [0, 784], "uint8", n)
+            known += [] if values is None else [values]
+    ends = np.concatenate(known)
+    small = ends.max(0, initial=0) <= _HIGHEST
+    fits = small & (np.ptp(ends, 0) > 0) if len(ends) else [False, False]
+    if fits[1] and not fits[0]:
+        label, where = 784, "last"
+    elif fits[0] or (small[0] and 0 < len(ends) < _FEW):
+        label, where = 0, "first"
+    else:
+        raise FileError(
+            f"{table.file.name}: no header, and 785 columns of which neither the first nor the "
+            "last holds labels; add a header with a column called label."
+        )
+    note = f"{table.file.name}: no header; the {where} of its 785 columns is taken for the labels."
+    return table._replace(pixels=[n for n in range(785) if n != label], label=label, note=note)
+
+
+def _no_images(table: _Table, got: str) -> FileError:
+    return FileError(
+        f"{table.file.name}: expected 784 columns of pixels, and one called label if the labels "
+        f"are known; got {table.n_columns:,} ({got})."
+    )
+
+
+def _is_number(cell: bytes) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _counts(cells: Sequence[bytes]) -> bool:
+    """Whether numbers are those of columns, as pandas writes them: 0, 1, 2, and so on."""
+    return len(cells) > 2 and all(cell == b"%d" % n for n, cell in enumerate(cells))
+
+
+def _places(opened: BinaryIO, name: str, begin: int, skip: int) -> tuple[NDArray[np.int64], int]:
+    """Where every `_EVERY`-th row begins, and the end; and how many rows there are."""
+    found: list[NDArray[np.int64]] = []
+    opened.seek(begin)
+    at, n, before = begin, -skip, b"\n"
+    while True:
+        piece = opened.read(_PIECE)
+        if not piece and before == b"\n":
+            break
+        signs = np.frombuffer(before + (piece or b"\n"), np.uint8)  # the last line may lack an end
+        ends = np.flatnonzero(signs[1:] == 10)
+        starts = np.concatenate([[begin - at], ends[:-1] + 1])[: len(ends)]
+        lengths = ends - starts
+        starts = starts[(lengths > 1) | ((lengths == 1) & (signs[ends] != 13))]  # not blank ones
+        rows = np.arange(n, n + len(starts))
+        found.append(starts[(rows >= 0) & (rows % _EVERY == 0)] + at)
+        begin, n = int(ends[-1]) + 1 + at if len(ends) else begin, n + len(starts)
+        at, before = at + len(piece), piece[-1:] or b"\n"
+        if max(lengths.max(initial=0), at - begin) > _LONGEST:
+            raise FileError(f"{name}: has a line of more than {_LONGEST:,} bytes; this is not CSV.")
+    return np.concatenate([*found, [at]]), max(n, 0)
+
+
+def _texts(table: _Table, start: int, stop: int) -> Iterator[tuple[int, bytes, int]]:
+    """The text of a range of rows in pieces, each with its first row and the number of rows."""
+    while start < stop:
+        first = start // _EVERY
+        last = first + 1
+        while last * _EVERY < stop and table.places[last + 1] - table.places[first] <= _TOGETHER:
+            last += 1
+        with reopen(table.file) as opened:
+            opened.seek(table.places[first])
+            text = opened.read(int(table.places[last] - table.places[first]))
+        until = min(stop, last * _EVERY)
+        if start % _EVERY or until % _EVERY:
+            lines = _lines(text)[start - first * _EVERY : until - first * _EVERY]
+            text = b"\n".join(lines)
+        yield start, text, until - start
+        start = until
+
+
+def _lines(text: bytes) -> list[bytes]:
+    return [line for line in text.split(b"\n") if line not in (b"", b"\r")]
+
+
+def _parsed(
+    table: _Table, text: bytes, columns: Sequence[int], kind: str, n: int
+) -> NDArray[Any] | None:
+    """Columns as numbers of a type, shape `(n, columns)`; None if they are no such numbers."""
+    pa, csv = package("pyarrow", extra="parquet"), package("pyarrow.csv", extra="parquet")
+    names = [f"{column}" for column in range(table.n_columns)]
+    chosen = [names[column] for column in columns]
+    type_ = getattr(pa, kind)()
+    try:
+        parsed = csv.read_csv(
+            pa.BufferReader(text),
+            csv.ReadOptions(column_names=names, block_size=_PIECE),
+            csv.ParseOptions(delimiter=table.delimiter.decode()),
+            csv.ConvertOptions(
+                column_types=dict.fromkeys(chosen, type_), include_columns=chosen, null_values=[]
+            ),
+        )
+    except pa.ArrowException:
+        return None
+    if len(parsed) != n:
+        return None
+    return np.ascontiguousarray(np.array([column.to_numpy() for column in parsed.columns]).T)
+
+
+def _numbers(table: _Table, line: bytes, columns: Sequence[int]) -> NDArray[np.float32] | str:
+    """The numbers in some columns of a line; or what is wrong with it."""
+    cells = [cell.strip(b" \r\"'") for cell in line.split(table.delimiter)]
+    if len(cells) != table.n_columns:
+        return f"expected {table.n_columns:,} columns; got {len(cells):,}"
+    for column in columns:
+        if len(cells[column]) > _LONGEST_NUMBER or not _is_number(cells[column]):
+            return f"expected a number in column {column + 1}; got {_shown(cells[column])}"
+    return np.array([float(cells[column]) for column in columns]).astype(np.float32)
+
+
+def _shown(cell: bytes) -> str:
+    return f"{cell[:20].decode(errors='replace')!r}" if cell else "nothing"
+
+
+def _floats(table: _Table, text: bytes, n: int) -> tuple[NDArray[np.float32], dict[int, str]]:
+    """The pixels of some lines, and what is wrong with those that are zeros."""
+    assert table.pixels is not None
+    values = _parsed(table, text, table.pixels, "float32", n)
+    errors: dict[int, str] = {}
+    if values is None:
+        values = np.zeros((n, 784), np.float32)
+        lines = _lines(text)
+        if len(lines) != n:
+            raise FileError(f"{table.file.name}: this file has changed while it was read.")
+        for row, line in enumerate(lines):
+            numbers = _numbers(table, line, table.pixels)
+            if isinstance(numbers, str):
+                errors[row] = numbers
+            else:
+                values[row] = numbers
+    return values, errors
+
+
+def _scale(table: _Table) -> tuple[int, bool]:
+    """The number for white, 255 or 1, and whether pixels are fractions, by the first rows."""
+    assert table.pixels is not None
+    _, text, n = next(_texts(table, 0, min(table.n, _SEEN)), (0, b"", 0))
+    values = _parsed(table, text, table.pixels, "uint8", n)
+    if values is None:
+        values, _ = _floats(table, text, n)
+    values = values[np.isfinite(values)]
+    top = values.max(initial=0)
+    whole = bool((values == np.floor(values)).all())
+    return (1, True) if 0 < top <= 1 else (255, not whole)
+
+
+def _images(table: _Table, first: int, text: bytes, n: int, scale: int, of_floats: bool) -> Rows:
+    """The images in some lines; bad ones are errors of their rows."""
+    assert table.pixels is not None
+    names = Numbered(table.file.name, range(first, first + n))
+    values = None if of_floats else _parsed(table, text, table.pixels, "uint8", n)
+    if values is not None:
+        return Rows(values, names, {})
+    values, wrong = _floats(table, text, n)
+    low, high = values.min(1), values.max(1)
+    good = (low >= 0) & (high <= scale)  # NaN is not
+    if not of_floats:
+        good &= (values == np.floor(values)).all(1)
+    for row in np.flatnonzero(~good).tolist():
+        kind = "numbers" if of_floats else "integers"
+        wrong[row] = f"expected {kind} from 0 to {scale}; got {low[row]} to {high[row]}"
+    values[[*wrong]] = 0
+    images = values / np.float32(scale) if of_floats else values.astype(np.uint8)
+    return Rows(images, names, {row: f"{names[row]}: {wrong[row]}." for row in sorted(wrong)})
