@@ -51,6 +51,7 @@ PLOTS: Mapping[str, Plot] = {
     "saliency": Plot(("input", "index", "neuron", "colors")),
     "confusion": Plot(("input", "labels"), in_terminal=False),
     "misread": Plot(("input", "labels"), in_terminal=False),
+    "boxes": Plot(("input",), in_terminal=False),
     "flow": Plot(("input", "index", "colors"), in_terminal=False, endings=(".gif",)),
 }
 
@@ -103,6 +104,7 @@ def command(
     from jaxnet._util.palette import PAIRS
     from jaxnet.cli import _blocks, _synthetic, _terminal
     from jaxnet.data import read_images, read_labels, to_float32
+    from jaxnet.data.pictures import read_picture
     from jaxnet.formats import load
 
     options = {"input": images, "labels": labels, "index": index, "layer": layer, "neuron": neuron}
@@ -117,7 +119,11 @@ def command(
     plot, at = PLOTS[what], index or 0
     given: dict[str, Any] = {"params": params, **spec.squashes, "colors": colors}
     given |= {"layer": layer, "neuron": neuron, "natural": natural, "path": output}
-    if "input" in plot.takes:
+    if what == "boxes":
+        if images is None:
+            raise ValueError("boxes needs a picture: INPUT.")
+        given["picture"] = read_picture(images)[0]
+    elif "input" in plot.takes:
         seen = (read_images(images) if images else _synthetic.ten_drawn_digits()[0]).images
         if not 0 <= at < len(seen):
             raise ArgumentError("index", f"expected 0 to {len(seen) - 1:,}; got {at}.")

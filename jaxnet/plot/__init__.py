@@ -13,6 +13,7 @@ from jaxnet.plot._animations import weights_learning as weights_learning
 from jaxnet.plot._attributions import contributions as contributions
 from jaxnet.plot._attributions import exciting as exciting
 from jaxnet.plot._attributions import saliency as saliency
+from jaxnet.plot._boxes import boxes as boxes
 from jaxnet.plot._diagram import network as network
 from jaxnet.plot._grids import weights as weights
 from jaxnet.plot._neurons import activations as activations

@@ -47,8 +47,12 @@ def command(folder, monkeypatch, capsys):
 
 @pytest.mark.full
 def test_every_plot_and_ending(command, tmp_path):
+    page = np.full((200, 200), 255, np.uint8)
+    page[50:150, 60:70] = page[50:150, 130:140] = 10
+    Image.fromarray(page).save("eleven.png")
     for what, (takes, *_) in PLOTS.items():
         inputs = ["images.gz", "--labels", "labels.gz"] if "labels" in takes else []
+        inputs = ["eleven.png"] if what == "boxes" else inputs
         path = tmp_path / f"{what}{'.gif' if what == 'flow' else '.png'}"
         assert command(what, *inputs, "--weights", "relu", "--output", path) == f"{path}\n"
         with Image.open(path) as picture:

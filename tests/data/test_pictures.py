@@ -3,6 +3,7 @@
 import errno
 import io
 import struct
+import sys
 import zlib
 
 import numpy as np
@@ -271,3 +272,75 @@ def test_other_errors_pass_through(error):
     with pytest.raises(type(error)) as raised:
         decode(Failing(b"some bytes"), "a.png")
     assert raised.value is error
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix"), [("L", "tif"), ("1", "tif"), ("RGB", "avif"), ("1", "pbm"), ("L", "pgm")]
+)
+def test_less_common_formats(seven, tmp_path, mode, suffix):
+    path = tmp_path / f"seven.{suffix}"
+    Image.fromarray(page(seven)).convert("RGB").convert(mode).save(path)
+    assert reads(read_image(path)) == 7
+    assert reads(jaxnet.data.read_images(path).images[0]) == 7
+    assert reads(jaxnet.data.read_images(tmp_path).images[0]) == 7
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14, 16])
+def test_bits_of_scanners(seven, tmp_path, bits):
+    """What a scanner measured in fewer bits is stored in 16."""
+    deep = page(seven).astype(np.uint16) * ((2**bits - 1) // 255)
+    for suffix in ("png", "tif"):
+        Image.fromarray(deep).save(tmp_path / f"seven.{suffix}")
+        assert reads(read_image(tmp_path / f"seven.{suffix}")) == 7
+
+
+def test_heic(seven, tmp_path, monkeypatch):
+    """Read where pillow-heif is installed, and named where it is not."""
+    heif = pytest.importorskip("pillow_heif")
+    path = tmp_path / "seven.heic"
+    heif.from_pillow(Image.fromarray(page(seven)).convert("RGB")).save(path)
+    assert reads(read_image(path)) == 7
+    assert reads(jaxnet.data.read_images(path).images[0]) == 7
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(FileError, match=r"seven\.heic: this is a HEIC picture.*pillow-heif"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("size", [28, 40, 63])
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "1", "I;16"])
+def test_small_pictures_one_by_one_and_together(seven, tmp_path, mode, size):
+    """The short way of many small files gives what reading one does."""
+    for n, light in enumerate([True, False]):
+        small = page(seven, scale=1, light=light, shape=(28, 28), at=(0, 0))
+        image = Image.fromarray(small).resize((size, size))
+        image = (
+            Image.fromarray(np.asarray(image).astype(np.uint16) * 257)
+            if mode == "I;16"
+            else image.convert("RGB").convert(mode)
+        )
+        image.save(tmp_path / f"{n}.png")
+    together = jaxnet.data.open_inputs([tmp_path])
+    images = together.read(0, 2).images
+    for n, image in enumerate(images):
+        assert (image == read_image(tmp_path / f"{n}.png")).all()
+    if size == 28 and mode == "L":
+        assert abs(images[1] - seven.ravel()).max() < 0.1  # as it is, but for what is faint
+
+
+def test_no_damaged_small_picture_is_read(seven, tmp_path, capfd):
+    """Each byte of a small PNG changed, and each cut: an error, or the very picture."""
+    path = tmp_path / "a.png"
+    Image.fromarray(page(seven, scale=1, shape=(28, 28), at=(0, 0))).save(path)
+    whole, expected = path.read_bytes(), read_image(path)
+    damaged = [whole[:n] + bytes([whole[n] ^ 64]) + whole[n + 1 :] for n in range(len(whole))]
+    damaged += [whole[:n] for n in range(0, len(whole), 7)]
+    for content in damaged:
+        path.write_bytes(content)
+        rows = jaxnet.data.open_inputs([tmp_path]).read(0, 1)
+        if not rows.errors:
+            try:
+                assert (rows.images[0] == read_image(path)).all()
+            except FileError:
+                pytest.fail("read together what is refused alone")
+    assert expected.any()
+    assert capfd.readouterr().err == ""

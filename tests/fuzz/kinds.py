@@ -350,6 +350,9 @@ KINDS = {
     "gif": Kind(".gif", pictures("GIF"), (data.read_image,)),
     "webp": Kind(".webp", pictures("WEBP", {}, {"lossless": True}), (data.read_image,)),
     "bmp": Kind(".bmp", pictures("BMP", *COLORS[:3]), (data.read_image,)),
+    "tiff": Kind(".tif", pictures("TIFF", *COLORS, {"mode": "I;16"}), (data.read_digits,)),
+    "avif": Kind(".avif", pictures("AVIF"), (data.read_digits,)),
+    "netpbm": Kind(".pgm", pictures("PPM", *COLORS[:2]), (data.read_digits,)),
     "safetensors": Kind(
         ".safetensors", saved(".safetensors"), (jaxnet.load, converted), (safetensors_header,)
     ),

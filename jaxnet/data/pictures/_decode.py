@@ -1,5 +1,6 @@
 """Picture files as arrays of gray, read by Pillow within a limit of memory."""
 
+import errno
 import math
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext, suppress
@@ -207,8 +208,9 @@ def _full(pixels: NDArray[np.float32]) -> float:
 
 def _undecodable(error: Exception, name: str) -> Exception:
     """What to say of a picture at which Pillow failed; its decoders raise almost every kind."""
-    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno):
-        return error  # this is not the picture's fault
+    no_fault = isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)
+    if isinstance(error, MemoryError) or no_fault:  # EINVAL: it points to a place before the file
+        return error
     if type(error).__name__ == "DecompressionBombError":
         return FileError(f"{name}: this picture is too large.")
     return FileError(f"{name}: this picture is damaged.")

@@ -167,7 +167,7 @@ def _at_a_glance(gray: Gray) -> Digits | None:
     away = cv2.absdiff(small, ground)
     mask = (away > 0.4 * strength).view(np.uint8)
     outlines, inside = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    if np.count_nonzero(inside[0, :, 3] < 0) != 1:  # of outlines that are not those of holes
+    if inside is None or np.count_nonzero(inside[0, :, 3] < 0) != 1:  # but those of holes
         return None
     outline = max(outlines, key=len)
     left, top, width, height = cv2.boundingRect(outline)
