@@ -228,9 +228,11 @@ def classifier(
         if is_uint8 not in layers:
             layers[is_uint8] = _layers(params, precision, mesh, is_uint8, on_cpu=on_cpu)
         size = max(size, n_devices * _share_of(len(images), n_devices, on_cpu=on_cpu))
-        starts = _starts(images, size)
+        copied = on_cpu and not mesh and not is_uint8 and len(images) > 0
+        # A thread and a copy for each core, since copies share the cache.
+        each = max(-(-len(images) // (size * cores())), 1) * size
+        starts = [*range(0, len(images), each)] if copied else _starts(images, size)
         stops = [*starts[1:], len(images)]
-        copied = on_cpu and not mesh and not is_uint8 and len(images)
         classify_one = partial(one_chunk_of_floats if copied else one_chunk, images)
         if len(starts) == 1 and not mesh:
             return concatenate([classify_one(0, len(images))])

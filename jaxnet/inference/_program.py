@@ -54,7 +54,7 @@ def classify_chunk(
 
     def classify_all(layer: Floats | Bytes, rest: Params, images: Array) -> tuple[Array, Array]:
         n, pixels = images.shape
-        if tile is None or n <= tile or isinstance(layer, Bytes):  # which takes no float copy
+        if tile is None or n <= tile:
             return classify_tile(layer, rest, images)
         tiles = images.reshape(n // tile, tile, pixels)
         answers = jax.lax.map(partial(classify_tile, layer, rest), tiles)

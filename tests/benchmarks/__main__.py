@@ -7,7 +7,9 @@ ratio of ours to theirs, and the unit.
 import sys
 from importlib import import_module
 
-BENCHMARKS = ("startup", "dispatch", "inference", "training", "ensemble", "page")
+BENCHMARKS = (
+    "startup", "dispatch", "inference", "floats", "pictures", "training", "ensemble", "page",
+)  # fmt: skip
 ALL = (*BENCHMARKS, "gpu")
 
 chosen = sys.argv[1:] or [*BENCHMARKS]

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from PIL import Image
 
 import jaxnet
 from jaxnet.batch import ENDINGS
@@ -33,7 +32,6 @@ from tests.benchmarks.report import report
 N, N_TRIED, ROUNDS = 1_000_000, 200_000, 9
 BATCHES = (200, 1_000, 4_000, 20_000, 100_000)  # that leave no rest, to be compiled again
 CALLS, IN_A_ROW = 20_000, 200
-N_PICTURES = 2_000
 
 
 def seconds(call, *arguments):
@@ -160,7 +158,7 @@ def several():
 
 
 def from_files(params):
-    """A million images from a file into shards, in each format; and pictures, decoded."""
+    """A million images from a file into shards, in each format."""
     images = np.random.default_rng(0).integers(0, 256, (N, 784), np.uint8)
     read = partial(jaxnet.classify, params, images, brightest=True)
     in_memory = N / min(seconds(read) for _ in range(3))
@@ -179,16 +177,6 @@ def from_files(params):
                 f"a million, .npy to {ending}", N / spent / 1e6, in_memory / 1e6,
                 "million images/s", peer_name="in memory",
             )  # fmt: skip
-        for n in range(N_PICTURES):
-            digit = images[n].reshape(28, 28) // 4
-            digit[8:20, 13:16] = 255
-            Image.fromarray(255 - digit).resize((280, 280)).save(folder / f"{n}.png")
-        pictures = open_inputs([folder])
-        spent = seconds(lambda: pictures.read(0, N_PICTURES))
-        report(
-            "pictures of 280×280, PNG", N_PICTURES / spent, in_memory, "images/s",
-            peer_name="in memory",
-        )  # fmt: skip
 
 
 def main() -> None:
