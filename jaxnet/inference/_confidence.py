@@ -36,8 +36,8 @@ def confidence(activations: ArrayLike, *, last_squash: str = "sigmoid") -> NDArr
         >>> import numpy
         >>> sure, torn, blind = numpy.full((3, 10), 0.01)
         >>> sure[7], torn[4], torn[9] = 0.99, 0.8, 0.75
-        >>> confidence([sure, torn, blind]).round(2).tolist()
-        [0.93, 0.33, 0.03]
+        >>> confidence([sure, torn, blind]).round(2)
+        array([0.93, 0.31, 0.03], dtype=float32)
     """
     a = np.asarray(activations, np.float64)
     if a.ndim != 2 or not a.shape[1]:

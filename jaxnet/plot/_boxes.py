@@ -39,8 +39,8 @@ def boxes(
 
     Example:
         >>> import numpy, jaxnet
-        >>> page = numpy.ones((90, 60))
-        >>> page[20:70, 18:23] = page[20:70, 38:43] = 0.2
+        >>> page = numpy.ones((90, 120))
+        >>> page[20:70, 30:36] = page[20:70, 70:76] = 0.2
         >>> figure = jaxnet.plot.boxes(jaxnet.pretrained(), page)
         >>> [text.get_text() for text in figure.axes[0].texts]
         ['1', '1']

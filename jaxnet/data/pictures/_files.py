@@ -59,8 +59,8 @@ def read_digits(path: str | os.PathLike[str]) -> Digits:
         >>> path = pathlib.Path(tempfile.mkdtemp(), "eleven.png")
         >>> PIL.Image.fromarray(page).save(path)
         >>> digits = jaxnet.data.read_digits(path)
-        >>> jaxnet.classify(jaxnet.pretrained(), digits.images).digits
-        array([1, 1], dtype=int8)
+        >>> jaxnet.classify(jaxnet.pretrained(), digits.images).digits.tolist()
+        [1, 1]
     """
     return _read(path, several=True)
 

@@ -87,10 +87,10 @@ def find_digits(picture: NDArray[Any]) -> Digits:
 
     Example:
         >>> import numpy, jaxnet
-        >>> page = numpy.ones((90, 60))
-        >>> page[20:70, 18:23] = page[20:70, 38:43] = 0.2
+        >>> page = numpy.ones((90, 120))
+        >>> page[20:70, 30:36] = page[20:70, 70:76] = 0.2
         >>> jaxnet.data.find_digits(page).boxes.tolist()
-        [[18, 20, 23, 70], [38, 20, 43, 70]]
+        [[30, 20, 36, 70], [70, 20, 76, 70]]
     """
     return find(to_gray(np.asarray(picture)), several=True)
 
