@@ -139,7 +139,7 @@ def _histories(tree: Any) -> Iterator[str]:
     """The names of the layers from which tensors come, in Keras 2's and Keras 3's notation."""
     if isinstance(tree, Mapping):
         tree = tree.get("keras_history") or [*tree.values()]
-    if isinstance(tree, list):
+    if isinstance(tree, list | tuple):  # the latter in live models
         if len(tree) > 1 and isinstance(tree[0], str) and isinstance(tree[1], int):
             yield tree[0]
         else:

@@ -503,7 +503,7 @@ def test_keras_file_round_trip(tmp_path, x):
     np.testing.assert_allclose(again(x), model(x), atol=1e-6)
     unsafe = keras.Sequential([keras.Input((20,)), K.Lambda(lambda z: z), K.Dense(5)])
     unsafe.save(tmp_path / "unsafe.keras")
-    with pytest.raises(FileError, match="Expected dense layers, .* got Lambda"):
+    with pytest.raises(FileError, match=r"Expected dense layers, .* got Lambda"):
         convert.read(tmp_path / "unsafe.keras")
     keras.Sequential([keras.Input((20, 1)), K.Conv1D(3, 3)]).save(tmp_path / "convolution.keras")
     with pytest.raises(FileError, match=r"convolution\.keras: Expected dense layers, .* Conv1D"):
