@@ -125,6 +125,14 @@ def _rescaled(w: Any, b: Any, scale: float, offset: float, of_bytes: bool) -> tu
         return (wide * scale).astype(np.asarray(w).dtype), shifted.astype(np.asarray(b).dtype)
 
 
+def check_batch(batch: int | None) -> None:
+    """Raises where a program cannot be exported for so many images at a time."""
+    if batch is not None and (isinstance(batch, bool) or not 1 <= batch < 2**31):
+        raise ValueError(
+            f"Expected a batch of 1 to {2**31 - 1:,} images; got {batch!s:.40} instead."
+        )
+
+
 def squash_of(function: Callable[[Any], Any], name: str) -> str:
     """Identifies another framework's activation function by evaluating it on probe values."""
     z = np.stack([_PROBE, _PROBE[::-1]])
