@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from jaxnet.cli._options import Labels, Overwrite, Quiet, Weights, file_of
+from jaxnet.cli._options import Labels, Overwrite, Quiet, Weights, network_of
 
 EXAMPLES = (
     "jaxnet classify photo.png",
@@ -83,7 +83,6 @@ def command(
     from jaxnet.cli import _synthetic, _terminal
     from jaxnet.cli._progress import progress
     from jaxnet.data import open_inputs
-    from jaxnet.formats import load
 
     # Refuse what makes no sense before any work.
     piped = output == "-"
@@ -111,7 +110,7 @@ def command(
         )
     # Open the job.
     found, known = (open_inputs(inputs, without=folder), labels) if inputs else _synthetic.inputs()
-    params, spec = load(file_of(weights))
+    params, spec = network_of(weights)
     job = batch.open_job(
         *(params, spec, found, known), precision=precision, brightest=brightest, on_error=on_error
     )

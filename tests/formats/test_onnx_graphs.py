@@ -367,9 +367,9 @@ import sys, keras, numpy as np
 L = keras.layers
 model = keras.Sequential([keras.Input((4, 5, 1)), L.Rescaling(1 / 255), L.Flatten(),
     L.Dense(7, "tanh"), L.Dropout(0.1), L.Dense(6, "tanh"), L.Dense(5, "softmax")])
-model.export(sys.argv[1], format="onnx", verbose=False)
 x = np.load(sys.argv[2]).reshape(-1, 4, 5, 1)
-np.save(sys.argv[2], keras.ops.convert_to_numpy(model(255 * x)))
+np.save(sys.argv[2], keras.ops.convert_to_numpy(model(255 * x).detach()))
+model.export(sys.argv[1], format="onnx", verbose=False)
 """
 
 
