@@ -56,17 +56,17 @@ def read_parts(path: str | os.PathLike[str]) -> list[Part]:
 
 
 def _model_of(source: _Source) -> Mapping[str, Any]:
-    if "model_config" not in source.whole.attrs:
-        raise FileError(
-            f"{source.path}: holds no model, or its weights alone; save it whole, with model.save."
-        )
     try:
-        attribute = source.h5py.h5a.open(source.whole.id, b"model_config")
-        if attribute.shape != ():
-            raise ValueError(attribute.shape)
-        return _parsed(source.whole.attrs["model_config"])
+        if "model_config" in source.whole.attrs:
+            attribute = source.h5py.h5a.open(source.whole.id, b"model_config")
+            if attribute.shape != ():
+                raise ValueError(attribute.shape)
+            return _parsed(source.whole.attrs["model_config"])
     except Exception as error:
         raise _not_whole(source.path) from error
+    raise FileError(
+        f"{source.path}: holds no model, or its weights alone; save it whole, with model.save."
+    )
 
 
 def _parts(path: Any, steps: Iterator[Step]) -> list[Part]:

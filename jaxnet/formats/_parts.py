@@ -4,7 +4,7 @@ Arrays are validated and copied, so the result shares no memory with the origina
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array
 
 from jaxnet._util.arguments import check_choice
-from jaxnet.formats._spec import Spec
+from jaxnet.formats._spec import Notes, Spec, as_text
 from jaxnet.network import SQUASHES, Layer, Params, check
 
 # Includes large values, which tell ReLU from ReLU6 and one slope from another.
@@ -43,14 +43,14 @@ def with_spec(
     layers: Sequence[tuple[Any, Any]],
     squash: str,
     last_squash: str,
-    notes: Mapping[str, str] | None = None,
+    notes: Notes | None = None,
 ) -> tuple[Params, Spec]:
     """Copies arrays into a network, after validation, and describes it.
 
     Args:
         layers: weights of shape `(out, in)` and biases of shape `(out,)`, first layer first.
         squash, last_squash: names in `jaxnet.network.SQUASHES`.
-        notes: anything else worth recording.
+        notes: anything else worth recording, text or numbers.
 
     Returns:
         The network and its spec, as `jaxnet.load` returns them.
@@ -78,7 +78,7 @@ def with_spec(
     if not all(np.isfinite(a).all() for a in jax.tree.leaves(params)):  # float64 may overflow
         raise ValueError("Expected finite weights and biases; got NaN or infinity instead.")
     sizes = (arrays[0][0].shape[1], *(b.size for _, b in arrays))
-    return params, Spec(sizes, squash, last_squash, dict(notes or {}))
+    return params, Spec(sizes, squash, last_squash, as_text(notes or {}))
 
 
 def in_a_row(parts: Iterable[Part]) -> tuple[Params, Spec]:

@@ -7,7 +7,6 @@ It also reads graphs of other exporters, if they are plain layers in a row.
 """
 
 import os
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from jaxnet.formats._archives import check_unpacked
 from jaxnet.formats._onnx_graphs import LOWEST_OPSET, parts_of
 from jaxnet.formats._order import in_one_line
 from jaxnet.formats._parts import check_batch, in_a_row, with_spec
-from jaxnet.formats._spec import Spec, in_words, with_notes
+from jaxnet.formats._spec import Notes, Spec, in_words, with_notes
 from jaxnet.formats._squashes import FOREIGN
 from jaxnet.network import Layer, Params
 
@@ -34,7 +33,7 @@ def export(
     *,
     squash: str = "sigmoid",
     last_squash: str = "sigmoid",
-    notes: Mapping[str, str] | None = None,
+    notes: Notes | None = None,
     image_dtype: DTypeLike = np.float32,
     batch: int | None = None,
     opset: int = OPSET,

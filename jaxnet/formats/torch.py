@@ -19,7 +19,7 @@ from jaxnet._util.tensors import to_bytes
 from jaxnet.formats._archives import check_archive
 from jaxnet.formats._order import in_one_line, in_order
 from jaxnet.formats._parts import in_a_row, squash_of, unsupported, with_spec
-from jaxnet.formats._spec import Spec, with_notes
+from jaxnet.formats._spec import Notes, Spec, with_notes
 from jaxnet.formats._squashes import FOREIGN
 from jaxnet.network import Params
 
@@ -140,7 +140,7 @@ def save_state_dict(
     *,
     squash: str = "sigmoid",
     last_squash: str = "sigmoid",
-    notes: Mapping[str, str] | None = None,
+    notes: Notes | None = None,
 ) -> None:
     """Saves a network as a state dict: `0.weight`, `0.bias`, `2.weight`, ...
 
