@@ -235,7 +235,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         Example: see the class.
         """
         # Not by the digits: a single class has a single output, whose threshold says nothing.
-        return self.classes_[self._read(X).activations.argmax(1)]
+        outputs = self._read(X).activations.argmax(1)  # first, since it asks whether it is fitted
+        return self.classes_[outputs]
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Class probabilities: the softmax of the logits.
