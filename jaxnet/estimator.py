@@ -14,22 +14,25 @@ The only class here with methods that do work: scikit-learn's protocol needs one
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Self, cast
+from typing import Any, NamedTuple, Self, cast
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 from jax.nn import identity
-from jaxtyping import Array, Key
+from jaxtyping import Array, Int, Key
 from numpy.typing import NDArray
-from scipy.special import softmax
+from scipy.special import log_softmax, softmax
 
 from jaxnet.inference import Answers, classify
 from jaxnet.network import SQUASHES, Params, init
-from jaxnet.runs import OPTIMIZERS, SCHEDULES
-from jaxnet.training import History, fit
+from jaxnet.runs import OPTIMIZERS
+from jaxnet.training import History, Score, TrainState, fit
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin
+    from sklearn.model_selection import train_test_split
     from sklearn.utils import check_random_state
     from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import (
@@ -46,20 +49,30 @@ except ModuleNotFoundError as error:
 class NetworkClassifier(ClassifierMixin, BaseEstimator):
     """A network between any number of features and of classes, trained by `jaxnet.training.fit`.
 
-    The cost is the cross-entropy, the learning rate falls to nothing along half a cosine.
+    The cost is the cross-entropy; under `fit`, the learning rate falls to nothing along half a
+    cosine, and under `partial_fit` it stays.
     Features are taken as they are: bring them to about one size first, as by scikit-learn's
     `MinMaxScaler` or `StandardScaler`; bytes of images too. The same `random_state` gives the
     same network. What is learned is compiled once for each number of samples, of features and
-    of classes, and for each choice of the arguments but `learning_rate` and `random_state`.
+    of classes, and for each choice of the arguments but `learning_rate`, `weight_decay` and
+    `random_state`.
 
     Args:
-        hidden_sizes: neurons in each hidden layer; `()` for none, which is logistic regression.
+        hidden_sizes: neurons in each hidden layer; a number for one layer, `()` for none, which is
+            logistic regression.
         squash: of the hidden layers, a name in `jaxnet.network.SQUASHES`.
         optimizer: a name in `jaxnet.runs.OPTIMIZERS`.
         learning_rate: of the first step.
-        epochs: number of passes over the samples.
+        epochs: number of passes over the samples; with `early_stopping`, at most.
         batch_size: samples a step, at most; they are divided evenly, and the few that no batch
             of an epoch has room for are others in the next one.
+        weight_decay: half of it times the sum of the squared weights, not of the biases, is added
+            to the mean cost, as in PyTorch's `SGD`; 0 for none.
+        early_stopping: whether to hold some samples out, to stop when the cost on them no longer
+            falls, and to keep the network that had the least.
+        validation_fraction: the share that is held out, the same of each class.
+        n_iter_no_change: epochs without a new least cost after which to stop.
+        warm_start: whether `fit` begins with the network of the last fit, not with a new one.
         random_state: a seed; or as `sklearn.utils.check_random_state` takes it.
 
     Attributes:
@@ -67,7 +80,9 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         n_features_in_: the number of features.
         feature_names_in_: their names, where `fit` was given a table with names.
         params_: the network, for all of jaxnet's functions.
-        history_: the cost and accuracy of each epoch.
+        history_: the cost, without the weight decay, and the accuracy of each epoch of the last
+            `fit` and of each `partial_fit` since; with `early_stopping`, of the samples held out
+            as well.
 
     Example:
         >>> from sklearn.datasets import load_iris
@@ -88,13 +103,18 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        hidden_sizes: Sequence[int] = (16, 16),
+        hidden_sizes: int | Sequence[int] = (16, 16),
         *,
         squash: str = "sigmoid",
         optimizer: str = "adam",
         learning_rate: float = 0.01,
         epochs: int = 100,
         batch_size: int = 32,
+        weight_decay: float = 0.0,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        warm_start: bool = False,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.hidden_sizes = hidden_sizes
@@ -103,10 +123,15 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         self.learning_rate = learning_rate
         self.epochs = epochs
         self.batch_size = batch_size
+        self.weight_decay = weight_decay
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Fits the model, discarding any previous fit.
+        """Fits the model, discarding any previous fit unless `warm_start` is true.
 
         Args:
             X: shape `(samples, features)`, finite numbers; computed with in float32.
@@ -124,33 +149,81 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         Example: see the class.
         """
         self._check_arguments()
-        x, y = cast(Any, validate_data(self, X, y, dtype=np.float32))
-        check_classification_targets(y)
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(
-                sample_weight, x, dtype=np.float32, ensure_non_negative=True
-            )
-        self.classes_, labels = np.unique(y, return_inverse=True)
+        again = bool(self.warm_start) and hasattr(self, "params_")
+        x, y, weights = self._checked(X, y, sample_weight, reset=not again)
+        classes = self.classes_ if again else np.unique(y)
+        labels = self._labels(y, classes)
         seed = check_random_state(self.random_state).randint(2**31)
         key_init, key_fit = jax.random.split(jax.random.key(seed))
-        params, history = _learn(
-            key_fit,
-            init(key_init, (x.shape[1], *self.hidden_sizes, len(self.classes_))),
-            x,
-            labels.astype(np.int32),
-            sample_weight,
-            self.learning_rate,
-            squash=self.squash,
-            optimizer=self.optimizer,
-            epochs=self.epochs,
-            batch_size=len(x) // math.ceil(len(x) / self.batch_size),
-        )
-        if not all(np.isfinite(a).all() for a in jax.tree.leaves((params, history))):
+        sizes = (x.shape[1], *self._hidden(), len(classes))
+        params = self.params_ if again else init(key_init, sizes)
+        if again and (had := (*(w.shape[1] for w, _ in params), len(classes))) != sizes:
             raise ValueError(
-                "Expected learning to stay within bounds; got NaN or infinity instead. "
-                f"Try a learning_rate below {self.learning_rate}, or features of a smaller scale."
+                f"Expected the hidden_sizes of the last fit, {had[1:-1]}, with warm_start; got "
+                f"{sizes[1:-1]} instead."
             )
-        self.params_, self.history_, self.squash_ = params, history, self.squash
+        held_out = None
+        if self.early_stopping:
+            given = [x, labels] if weights is None else [x, labels, weights]
+            x, held_x, labels, held_labels, *rest = train_test_split(
+                *given, test_size=self.validation_fraction, random_state=seed, stratify=labels
+            )
+            weights, held_out = (rest[0] if rest else None), (held_x, held_labels)
+        begin = _Begin(key_fit, params, None, self._n_epochs if again else 0)
+        self._train(begin, x, labels, weights, held_out, epochs=self.epochs, schedule="cosine")
+        self.classes_, self._seed = classes, seed
+        return self
+
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
+        """Passes once over some samples, and continues from all that came before.
+
+        Args:
+            X, y, sample_weight: as for `fit`.
+            classes: all labels that will ever come; needed in the first call, unless `fit` came
+                before.
+
+        Returns:
+            Itself.
+
+        Raises:
+            TypeError, ValueError: as `fit`; labels beyond the classes; or `early_stopping`.
+
+        Example:
+            >>> from jaxnet.estimator import NetworkClassifier
+            >>> X, y = [[0.0], [0.1], [0.9], [1.0]], ["low", "low", "high", "high"]
+            >>> classifier = NetworkClassifier(learning_rate=0.1, random_state=0)
+            >>> for _ in range(100):
+            ...     classifier = classifier.partial_fit(X, y, classes=["high", "low"])
+            >>> classifier.predict([[0.2]]).tolist(), classifier.history_.cost.shape
+            (['low'], (100,))
+        """
+        self._check_arguments()
+        if self.early_stopping:
+            raise ValueError("Expected early_stopping with fit only; partial_fit is one epoch.")
+        first = not hasattr(self, "params_")
+        if first and classes is None:
+            raise ValueError("Expected classes in the first call of partial_fit; got None instead.")
+        x, y, weights = self._checked(X, y, sample_weight, reset=first)
+        known = np.unique(classes) if first else self.classes_
+        if not first and classes is not None and not np.array_equal(np.unique(classes), known):
+            raise ValueError(
+                f"Expected the classes of the first call; got {classes!r:.100} instead."
+            )
+        labels = self._labels(y, known)
+        seed = check_random_state(self.random_state).randint(2**31) if first else self._seed
+        key_init, key_fit = jax.random.split(jax.random.key(seed))
+        if first:
+            begin = _Begin(key_fit, init(key_init, (x.shape[1], *self._hidden(), len(known))), None)
+        else:
+            params, opt_state = self._state
+            opt_state = opt_state if self._trained_by == self.optimizer else None
+            begin = _Begin(key_fit, params, opt_state, self._n_epochs)
+        before = None if first else self.history_
+        self._train(begin, x, labels, weights, None, epochs=1, schedule="constant")
+        if before:
+            pairs = zip(before[:2], self.history_[:2], strict=True)
+            self.history_ = History(*map(jnp.concatenate, pairs), held_out=None)
+        self.classes_, self._seed = known, seed
         return self
 
     def predict(self, X: Any) -> NDArray[Any]:
@@ -162,7 +235,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         Example: see the class.
         """
         # Not by the digits: a single class has a single output, whose threshold says nothing.
-        return self.classes_[self._read(X).activations.argmax(1)]
+        outputs = self._read(X).activations.argmax(1)  # first, since it asks whether it is fitted
+        return self.classes_[outputs]
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Class probabilities: the softmax of the logits.
@@ -191,6 +265,74 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         z = self._read(X).activations
         return softmax(z.astype(np.float64), axis=1)
 
+    def predict_log_proba(self, X: Any) -> NDArray[np.float64]:
+        """The logarithms of `predict_proba`, finite where those round to 0.
+
+        Returns:
+            Shape `(samples, classes)`, in the order of `classes_`.
+
+        Raises:
+            NotFittedError, ValueError: as `predict`.
+
+        Example:
+            >>> from jaxnet.estimator import NetworkClassifier
+            >>> classifier = NetworkClassifier(random_state=0).fit([[0.0], [1.0]], [3, 7])
+            >>> classifier.predict_log_proba([[0.2]]).shape
+            (1, 2)
+        """
+        return log_softmax(self._read(X).activations.astype(np.float64), axis=1)
+
+    def _hidden(self) -> tuple[int, ...]:
+        sizes: Any = self.hidden_sizes
+        return (int(sizes),) if _is_count(sizes) else tuple(sizes)
+
+    def _checked(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> tuple[Any, Any, Any]:
+        """Samples, labels and weights as arrays, after scikit-learn's validation."""
+        x, y = cast(Any, validate_data(self, X, y, dtype=np.float32, reset=reset))
+        check_classification_targets(y)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(
+                sample_weight, x, dtype=np.float32, ensure_non_negative=True
+            )
+        return x, y, sample_weight
+
+    def _labels(self, y: Any, classes: NDArray[Any]) -> NDArray[np.int32]:
+        """The index of each label among the classes."""
+        if unknown := sorted({*np.unique(y).tolist()} - {*classes.tolist()}):
+            raise ValueError(f"Expected labels of {classes!r:.100}; got {unknown!r:.100} as well.")
+        return np.searchsorted(classes, y).astype(np.int32)
+
+    def _train(
+        self,
+        begin: "_Begin",
+        x: Any,
+        labels: Any,
+        weights: Any,
+        held_out: Any,
+        *,
+        epochs: int,
+        schedule: str,
+    ) -> None:
+        n_done, state, history = _learn(
+            begin,
+            *(x, labels, weights, held_out, self.learning_rate, self.weight_decay or None),
+            squash=self.squash,
+            optimizer=self.optimizer,
+            schedule=schedule,
+            epochs=epochs,
+            batch_size=len(x) // math.ceil(len(x) / self.batch_size),
+            patience=self.n_iter_no_change,
+        )
+        history = jax.tree.map(lambda scores: scores[: int(n_done)], history)
+        if not all(np.isfinite(a).all() for a in jax.tree.leaves((state.params, history))):
+            raise ValueError(
+                "Expected learning to stay within bounds; got NaN or infinity instead. "
+                f"Try a learning_rate below {self.learning_rate}, or features of a smaller scale."
+            )
+        self.params_, self.history_, self.squash_ = state.params, history, self.squash
+        self._state, self._trained_by = state, self.optimizer
+        self._n_epochs = int(begin.n_epochs) + int(n_done)
+
     def _read(self, X: Any) -> Answers:
         check_is_fitted(self)
         x = cast(Any, validate_data(self, X, reset=False, dtype=np.float32))
@@ -202,46 +344,107 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
             if not isinstance(got := getattr(self, name), str) or got not in names:
                 raise ValueError(f"Expected {name} of {', '.join(names)}; got {got!r} instead.")
         sizes: Any = self.hidden_sizes
-        if not isinstance(sizes, Sequence) or not all(map(_is_count, sizes)):
+        several = isinstance(sizes, Sequence) and all(map(_is_count, sizes))
+        if not several and not _is_count(sizes):
             raise ValueError(
-                f"Expected hidden_sizes as a tuple of integers above 0; got {sizes!r} instead."
+                f"Expected hidden_sizes as a tuple of integers above 0, or one; got {sizes!r} "
+                "instead."
             )
-        for name in ("epochs", "batch_size"):
+        for name in ("epochs", "batch_size", "n_iter_no_change"):
             if not _is_count(got := getattr(self, name)):
                 raise ValueError(f"Expected {name} as an integer above 0; got {got!r} instead.")
         rate: Any = self.learning_rate
         if not isinstance(rate, (int, float, np.number)) or not 0 < rate < math.inf:
             raise ValueError(f"Expected learning_rate as a number above 0; got {rate!r} instead.")
+        decay: Any = self.weight_decay
+        if not isinstance(decay, (int, float, np.number)) or not 0 <= decay < math.inf:
+            raise ValueError(f"Expected weight_decay as a number from 0; got {decay!r} instead.")
+        share: Any = self.validation_fraction
+        if not isinstance(share, (float, np.floating)) or not 0 < share < 1:
+            raise ValueError(f"Expected validation_fraction from 0 to 1; got {share!r} instead.")
 
 
 def _is_count(n: Any) -> bool:
-    return isinstance(n, (int, np.integer)) and bool(n > 0)
+    return isinstance(n, (int, np.integer)) and not isinstance(n, bool) and bool(n > 0)
 
 
-@partial(jax.jit, static_argnames=("squash", "optimizer", "epochs", "batch_size"))
+class _Begin(NamedTuple):
+    """Where training begins; without an optimizer's state, a new one is made."""
+
+    key: Key[Array, ""]
+    params: Params
+    opt_state: Any
+    n_epochs: int | Array = 0  # done already
+
+
+@partial(
+    jax.jit,
+    static_argnames=("squash", "optimizer", "schedule", "epochs", "batch_size", "patience"),
+)
 def _learn(
-    key: Key[Array, ""],
-    params: Params,
+    begin: _Begin,
     x: Array,
     y: Array,
     sample_weights: Array | None,
+    held_out: tuple[Array, Array] | None,
     rate: float,
+    decay: float | None,
     *,
     squash: str,
     optimizer: str,
+    schedule: str,
     epochs: int,
     batch_size: int,
-) -> tuple[Params, History]:
-    schedule = SCHEDULES["cosine"](rate, epochs * (len(x) // batch_size))
-    state, history = fit(
-        key,
-        x,
-        y,
-        OPTIMIZERS[optimizer](schedule),
-        epochs=epochs,
-        batch_size=batch_size,
-        params=params,
-        squash=SQUASHES[squash],
-        sample_weights=sample_weights,
+    patience: int,
+) -> tuple[Int[Array, ""], TrainState, History]:
+    """The number of epochs, the best state, and the history, which is longer if it stopped."""
+    cosine = optax.cosine_decay_schedule(rate, epochs * (len(x) // batch_size))
+    # Both are functions, so that either continues the other's state.
+    made = OPTIMIZERS[optimizer](cosine if schedule == "cosine" else lambda _: rate)
+
+    def penalty(params: Params) -> Array:
+        return sum((jnp.sum(w**2) for w, _ in params), jnp.zeros(())) * jnp.float32(decay) / 2
+
+    def learn(state: TrainState, first_epoch: Any, epochs: int) -> tuple[TrainState, History]:
+        return fit(
+            begin.key,
+            x,
+            y,
+            made,
+            epochs=epochs,
+            batch_size=batch_size,
+            state=state,
+            first_epoch=first_epoch,
+            squash=SQUASHES[squash],
+            penalty=None if decay is None else penalty,
+            sample_weights=sample_weights,
+            held_out=held_out,
+        )
+
+    opt_state = made.init(begin.params) if begin.opt_state is None else begin.opt_state
+    state = TrainState(begin.params, opt_state)
+    if held_out is None:
+        return jnp.asarray(epochs), *learn(state, begin.n_epochs, epochs)
+
+    def go_on(carry: Any) -> Any:
+        n, since, *_ = carry
+        return (n < epochs) & (since < patience)
+
+    def epoch(carry: Any) -> Any:
+        n, since, least, state, best, history = carry
+        state, now = learn(state, begin.n_epochs + n, 1)
+        assert now.held_out
+        cost = now.held_out.cost[0]
+        better = cost < least
+        best = jax.tree.map(partial(jnp.where, better), state, best)
+        history = jax.tree.map(lambda all_, one: all_.at[n].set(one[0]), history, now)
+        since = jnp.where(better, 0, since + 1)
+        return n + 1, since, jnp.minimum(cost, least), state, best, history
+
+    none = jnp.zeros(epochs)
+    history = History(none, none, Score(none, none))
+    zero = jnp.int32(0)
+    n, _, _, _, best, history = jax.lax.while_loop(
+        go_on, epoch, (zero, zero, jnp.float32(jnp.inf), state, state, history)
     )
-    return state.params, history
+    return n, best, history

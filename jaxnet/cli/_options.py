@@ -1,9 +1,13 @@
 """Options that several commands share."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from jaxnet.formats import Spec
+    from jaxnet.network import Params
 
 NETWORKS = "free, edges, components"  # `jaxnet._pretrained.NAMES`, known without JAX
 SQUASHES = "sigmoid, relu, tanh, leaky_relu, elu, gelu, silu, softplus, softmax, identity"
@@ -13,8 +17,8 @@ Weights = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help=f"The network: a .safetensors file, or one that comes with jaxnet: {NETWORKS}; by "
-        "default, free.",
+        help="The network: a file that jaxnet convert reads, such as .safetensors or .onnx, or "
+        f"one that comes with jaxnet: {NETWORKS}; by default, free.",
     ),
 ]
 Labels = Annotated[
@@ -68,3 +72,27 @@ def file_of(weights: Path | None) -> Path:
     if weights is None:
         return path_of("free")
     return path_of(str(weights)) if str(weights) in NAMES and not weights.exists() else weights
+
+
+def network_of(weights: Path | None) -> "tuple[Params, Spec]":
+    """Loads the network, from a file of any format that `jaxnet convert` reads."""
+    from jaxnet._util.files import FileError, open_file
+    from jaxnet.formats import convert, load
+
+    path = file_of(weights)
+    if path.suffix.lower() in convert.FORMATS:
+        try:
+            return convert.read(path)
+        except convert.UnknownSquash as error:
+            raise FileError(
+                f"{path}: its arrays do not name the squashing functions; add them first: "
+                "jaxnet convert FILE network.safetensors --squash NAME --last-squash NAME."
+            ) from error
+    with open_file(path) as file:
+        begins = file.read(9)
+    if begins[8:] != b"{":  # of a safetensors file, whatever its name
+        raise FileError(
+            f"{path}: networks are read from {', '.join(convert.FORMATS)}, not this; see jaxnet "
+            "convert --help."
+        )
+    return load(path)

@@ -12,7 +12,7 @@ from jaxnet.cli._options import (
     Overwrite,
     Weights,
     check_output_only,
-    file_of,
+    network_of,
     save_figure,
 )
 
@@ -42,7 +42,6 @@ def command(
     from jaxnet._util.files import FileError, check_free
     from jaxnet.cli import _terminal
     from jaxnet.cli._report import plain, tables
-    from jaxnet.formats import load
 
     if images < 1:
         raise ArgumentError("images", f"expected one or more; got {images}.")
@@ -55,7 +54,7 @@ def command(
             )
         check_free(output, [weights], overwrite=overwrite)
         from jaxnet.plot import roofline as draw  # says what it lacks before the work
-    params, spec = load(file_of(weights))
+    params, spec = network_of(weights)
     sizes, seconds = ((100,), 0.05) if quick else (bench.BATCH_SIZES, 0.3)
     err, report = _terminal.console(stderr=True), bench.Report(bench.work_per_image(params))
     with Live(

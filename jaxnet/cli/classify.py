@@ -13,7 +13,7 @@ from jaxnet.cli._options import (
     Recursive,
     Transposed,
     Weights,
-    file_of,
+    network_of,
 )
 
 EXAMPLES = (
@@ -100,7 +100,6 @@ def command(
     from jaxnet.cli import _synthetic, _terminal
     from jaxnet.cli._progress import progress
     from jaxnet.data import open_inputs
-    from jaxnet.formats import load
 
     # Refuse what makes no sense before any work.
     piped = output == "-"
@@ -147,7 +146,7 @@ def command(
         )
     else:
         found, known = _synthetic.inputs()
-    params, spec = load(file_of(weights))
+    params, spec = network_of(weights)
     job = batch.open_job(
         *(params, spec, found, known),
         precision=precision,

@@ -11,6 +11,7 @@ from jaxnet.cli._options import SQUASHES, Overwrite, Quiet
 EXAMPLES = (
     "jaxnet convert digits.onnx digits.safetensors",
     "jaxnet convert model.pt digits.safetensors --squash relu --last-squash identity",
+    "jaxnet convert model.h5 digits.onnx",
 )
 
 
@@ -40,13 +41,14 @@ def command(
 ) -> None:
     """Convert a network from one file format to another.
 
-    The formats are .safetensors (jaxnet's or PyTorch's), .onnx, .pt and .keras.
+    The formats are .safetensors (jaxnet's, PyTorch's or Flax's), .onnx, .pt, .pth, .bin and .keras;
+    .ckpt (PyTorch Lightning's) and .h5 (Keras') are only read.
     """
     from jaxnet._util.files import check_free
     from jaxnet.cli._terminal import printable
     from jaxnet.formats import convert
 
-    convert.check_ending(output, pytorch=pytorch)
+    convert.check_output(output, pytorch=pytorch)
     check_free(output, [network], overwrite=overwrite)
     os.environ.setdefault("KERAS_BACKEND", "jax")  # its default needs TensorFlow
     params, about = convert.read(network, squash=squash, last_squash=last_squash)

@@ -15,7 +15,7 @@ from jaxnet.cli._options import (
     Quiet,
     Weights,
     check_output_only,
-    file_of,
+    network_of,
     save_figure,
 )
 
@@ -105,7 +105,6 @@ def command(
     from jaxnet.cli import _blocks, _synthetic, _terminal
     from jaxnet.data import read_images, read_labels, to_float32
     from jaxnet.data.pictures import read_picture
-    from jaxnet.formats import load
 
     options = {"input": images, "labels": labels, "index": index, "layer": layer, "neuron": neuron}
     options |= {"natural": natural or None, "colors": colors}
@@ -115,7 +114,7 @@ def command(
         check_free(output, [images, labels, weights], overwrite=overwrite)
     if colors:
         check_choice(PAIRS, colors, "colors")
-    params, spec = load(file_of(weights))
+    params, spec = network_of(weights)
     plot, at = PLOTS[what], index or 0
     given: dict[str, Any] = {"params": params, **spec.squashes, "colors": colors}
     given |= {"layer": layer, "neuron": neuron, "natural": natural, "path": output}

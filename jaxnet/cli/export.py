@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 
-from jaxnet.cli._options import Overwrite, Quiet, Weights, file_of
+from jaxnet.cli._options import Overwrite, Quiet, Weights, network_of
 
 EXAMPLES = (
     "jaxnet export digits.onnx",
+    "jaxnet export digits.onnx --opset 13 --weights model.h5",
     "jaxnet export digits.stablehlo --uint8 --weights network.safetensors",
 )
 
@@ -28,6 +29,14 @@ def command(
             metavar="IMAGES", help="A fixed number of images per call; by default, any number."
         ),
     ] = None,
+    opset: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="The version of ONNX's operators, from 7 up, for older or newer runtimes; by "
+            "default, 20.",
+        ),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Export the network as an ONNX or StableHLO program.
@@ -37,19 +46,29 @@ def command(
     import jax
     import numpy as np
 
+    from jaxnet._util.arguments import ArgumentError
     from jaxnet._util.files import FileError, check_free, replacing
     from jaxnet.cli._terminal import printable
-    from jaxnet.formats import load, onnx, stablehlo
+    from jaxnet.formats import onnx, stablehlo
 
     ending = output.suffix.lower()
     if ending not in (".onnx", ".stablehlo"):
         raise FileError(f"{output}: networks are exported to .onnx or .stablehlo; name it so.")
     check_free(output, [weights], overwrite=overwrite)
-    params, about = load(file_of(weights))
+    if opset is not None and ending != ".onnx":
+        raise ArgumentError("opset", "is for .onnx only.")
+    params, about = network_of(weights)
     dtype = np.uint8 if uint8 else np.float32
     squashes = {"squash": about.squash, "last_squash": about.last_squash}
     if ending == ".onnx":
-        content = onnx.export(params, **squashes, notes=about.notes, image_dtype=dtype, batch=batch)
+        content = onnx.export(
+            params,
+            **squashes,
+            notes=about.notes,
+            image_dtype=dtype,
+            batch=batch,
+            opset=onnx.OPSET if opset is None else opset,
+        )
     else:
         jax.config.update("jax_traceback_in_locations_limit", 0)  # no folder's name in the file
         content = stablehlo.export(params, **squashes, image_dtype=dtype, batch=batch)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from jaxnet.cli._options import NETWORKS, file_of
+from jaxnet.cli._options import NETWORKS, file_of, network_of
 
 EXAMPLES = ("jaxnet info", "jaxnet info components", "jaxnet info network.safetensors")
 
@@ -14,19 +14,19 @@ def command(
     weights: Annotated[
         Path | None,
         typer.Argument(
-            metavar="FILE", help=f"A .safetensors file, or {NETWORKS}; by default, free."
+            metavar="FILE",
+            help="A file that jaxnet convert reads, such as .safetensors or .onnx, or "
+            f"{NETWORKS}; by default, free.",
         ),
     ] = None,
 ) -> None:
     """Describe a network and how it was trained."""
     from jaxnet.cli._terminal import printable
-    from jaxnet.formats import load
     from jaxnet.network import count
 
-    path = file_of(weights)
-    params, about = load(path)
+    params, about = network_of(weights)
     rows = {
-        "file": str(path),
+        "file": str(file_of(weights)),
         "neurons": " → ".join(map(str, about.sizes)),
         "weights and biases": f"{count(params):,}",
         "type": str(params[0].weights.dtype),

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from jaxnet.cli._options import Overwrite, Quiet, Weights, file_of
+from jaxnet.cli._options import Overwrite, Quiet, Weights, network_of
 
 EXAMPLES = (
     "jaxnet page --open",
@@ -31,7 +31,6 @@ def command(
     from jaxnet._util.arguments import ArgumentError
     from jaxnet._util.files import FileError, check_free, replacing
     from jaxnet.cli._terminal import printable
-    from jaxnet.formats import load
 
     piped = str(output) == "-"
     for name, given in (("open", show), ("overwrite", overwrite), ("quiet", quiet)):
@@ -41,7 +40,7 @@ def command(
         if output.suffix.lower() not in (".html", ".htm"):
             raise FileError(f"{output}: pages are written to .html; name it so.")
         check_free(output, [weights], overwrite=overwrite)
-    params, about = load(file_of(weights))
+    params, about = network_of(weights)
     try:
         made = page(params, squash=about.squash, last_squash=about.last_squash)
     except ValueError as error:

@@ -14,7 +14,7 @@ from jaxnet.cli._options import (
     Overwrite,
     Weights,
     check_output_only,
-    file_of,
+    network_of,
     save_figure,
 )
 
@@ -53,7 +53,6 @@ def command(
     from jaxnet._util.files import FileError, check_free
     from jaxnet._util.palette import PAIRS
     from jaxnet.cli import _probe, _terminal
-    from jaxnet.formats import load
 
     if (images is None) != (labels is None):
         raise ArgumentError("labels", "expected with INPUT, and INPUT with it.")
@@ -76,7 +75,7 @@ def command(
         else:
             _terminal.console().print(_probe.comparison(reports))
         return
-    params, spec = load(file_of(weights))
+    params, spec = network_of(weights)
     if spec.sizes[0] != 784:
         raise FileError(f"{weights}: expected a network of 784 pixels; got {spec.sizes[0]}.")
     squash = spec.squashes["squash"]

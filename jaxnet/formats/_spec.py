@@ -1,9 +1,14 @@
 """The description of a network: sizes, squashing functions, notes."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple, SupportsFloat, TypedDict
+
+import jax.numpy as jnp
+import numpy as np
 
 from jaxnet.network import SQUASHES, Squash
+
+Notes = Mapping[str, str | SupportsFloat]  # numbers, among them those of NumPy and JAX
 
 
 class Squashes(TypedDict):
@@ -25,7 +30,7 @@ class Spec(NamedTuple):
         sizes: neurons in each layer, the input first.
         squash: the hidden layers' squashing function, a name in `SQUASHES`.
         last_squash: the last layer's.
-        notes: everything else that was passed to `save`.
+        notes: everything else that was passed to `save`, as text.
     """
 
     sizes: tuple[int, ...]
@@ -61,8 +66,25 @@ def in_words(sizes: Sequence[int]) -> str:
     return "-".join(map(str, sizes))
 
 
-def with_notes(header: Mapping[str, str], notes: Mapping[str, str]) -> dict[str, str]:
-    """Merges a header with notes, whose names must differ."""
+def with_notes(header: Mapping[str, str], notes: Notes) -> dict[str, str]:
+    """Merges a header with notes, as text, whose names must differ."""
     if taken := header.keys() & notes.keys():
         raise ValueError(f"Expected notes with names other than {', '.join(sorted(taken))}.")
-    return {**header, **notes}
+    return {**header, **as_text(notes)}
+
+
+def as_text(notes: Notes) -> dict[str, str]:
+    """Notes as files hold them: numbers become text."""
+    return {
+        name: note if isinstance(note, str) else _number(name, note) for name, note in notes.items()
+    }
+
+
+def _number(name: str, note: object) -> str:
+    if isinstance(note, int | float):
+        return str(note)
+    number = np.asarray(note)
+    if number.ndim or not jnp.issubdtype(number.dtype, jnp.number):
+        got = type(note).__name__
+        raise TypeError(f"Expected notes of text or numbers; got a {got} for {name!r:.60}.")
+    return str(number[()])

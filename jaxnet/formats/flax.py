@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from jaxnet._util.optional import package
-from jaxnet.formats._parts import in_a_row, in_order, name_of, squash_of, unsupported, with_spec
+from jaxnet.formats._order import in_one_line, in_order
+from jaxnet.formats._parts import in_a_row, name_of, squash_of, unsupported, with_spec
 from jaxnet.formats._spec import Spec
 from jaxnet.network import SQUASHES, Params
 
@@ -101,8 +102,9 @@ def from_linen(
     """Converts a network from the variables of Flax Linen.
 
     Args:
-        variables: the result of `model.init`: a kernel and a bias for each layer, with names that
-            differ only in a number, such as `Dense_0`.
+        variables: the result of `model.init`: a kernel and a bias for each layer. Names that differ
+            only in a number, such as `Dense_0`, are in its order; others, such as hidden, out, in
+            the one that fits their shapes.
         squash: the hidden layers' activation function, a name in `jaxnet.network.SQUASHES`;
             the variables do not say.
         last_squash: the last layer's; `identity` where the model ends in `Dense`.
@@ -111,7 +113,7 @@ def from_linen(
         A copy of the network, and its spec, as from `jaxnet.load`.
 
     Raises:
-        TypeError, ValueError: other variables, or shapes that do not match.
+        TypeError, ValueError: other variables, shapes that do not match, or no single order.
 
     Example:
         >>> import jaxnet
@@ -127,8 +129,48 @@ def from_linen(
     for name, layer in dense.items():
         if not isinstance(layer, Mapping) or set(layer) != {"kernel", "bias"}:
             raise ValueError(f"Expected exactly a kernel and a bias in each layer; {name} differs.")
-    layers = [(np.asarray(dense[n]["kernel"]).T, dense[n]["bias"]) for n in in_order(dense)]
-    return with_spec(layers, squash, last_squash)
+    return _in_order(
+        {n: (np.asarray(d["kernel"]), d["bias"]) for n, d in dense.items()}, squash, last_squash
+    )
+
+
+def from_arrays(arrays: Mapping[str, Any], *, squash: str, last_squash: str) -> tuple[Params, Spec]:
+    """Converts a network from flat arrays, as `safetensors.flax` keeps them; does not need Flax.
+
+    Args:
+        arrays: a kernel, of shape `(in, out)`, and a bias for each layer, by names such as
+            `params.Dense_0.kernel` or `Dense_0/kernel`, in any order.
+        squash, last_squash: as for `from_linen`.
+
+    Returns:
+        A copy of the network, and its spec, as from `jaxnet.load`.
+
+    Raises:
+        TypeError, ValueError: as `from_linen`.
+
+    Example:
+        >>> import numpy
+        >>> arrays = {"Dense_0.kernel": numpy.ones((2, 3)), "Dense_0.bias": numpy.ones(3)}
+        >>> from_arrays(arrays, squash="relu", last_squash="identity")[1].sizes
+        (2, 3)
+    """
+    names = [name.removesuffix("kernel") for name in arrays if name.endswith("kernel")]
+    if set(arrays) != {name + kind for name in names for kind in ("kernel", "bias")}:
+        raise ValueError(
+            "Expected a kernel and a bias for each layer, and no other arrays; got "
+            f"{in_one_line(arrays):.200}."
+        )
+    layers = {n: (np.asarray(arrays[n + "kernel"]), arrays[n + "bias"]) for n in names}
+    return _in_order(layers, squash, last_squash)
+
+
+def _in_order(
+    layers: Mapping[str, tuple[Any, Any]], squash: str, last_squash: str
+) -> tuple[Params, Spec]:
+    """Builds a network from kernels and biases, whose mapping is in no order."""
+    shapes = {name: kernel.shape[::-1] for name, (kernel, _) in layers.items()}
+    order = in_order(shapes, declared=False)
+    return with_spec([(layers[n][0].T, layers[n][1]) for n in order], squash, last_squash)
 
 
 def _parts(nnx: Any, model: Any) -> Iterator[tuple[Any, Any] | str]:

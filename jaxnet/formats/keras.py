@@ -1,4 +1,4 @@
-"""Keras networks: `Sequential` of `Dense`, in memory and in `.keras` files."""
+"""Keras networks: `Dense` layers in a line, in memory and in `.keras` and `.h5` files."""
 
 import json
 import os
@@ -7,8 +7,6 @@ import zipfile
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from functools import partial
-from io import BytesIO
-from itertools import pairwise
 from pathlib import Path
 from shutil import rmtree
 from tempfile import TemporaryDirectory
@@ -18,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxnet._util import interrupts
-from jaxnet._util.files import FileError, open_file, replacing
+from jaxnet._util.files import FileError, replacing
 from jaxnet._util.optional import package
-from jaxnet.formats._archives import check_archive, check_unpacked
-from jaxnet.formats._parts import in_a_row, name_of, squash_of, unsupported, with_spec
+from jaxnet.formats._keras_files import read_parts
+from jaxnet.formats._keras_layers import Step, in_line, parts_of
+from jaxnet.formats._parts import in_a_row, name_of, squash_of, with_spec
 from jaxnet.formats._spec import Spec
 from jaxnet.formats._squashes import FOREIGN
 from jaxnet.network import Params
@@ -70,9 +69,14 @@ def to_keras(params: Params, *, squash: str = "sigmoid", last_squash: str = "sig
 def from_keras(model: Any) -> tuple[Params, Spec]:
     """Converts a network from Keras.
 
+    A `Rescaling` by 1/255 at the front means that the model takes pixels from 0 to 255; jaxnet's
+    are from 0 to 1, so it has nothing left to do. Another scale or offset becomes part of the
+    first layer; a scale below 1/16 is taken to be for pixels from 0 to 255.
+
     Args:
-        model: a `keras.Sequential` of `Dense` and activation layers; layers that do nothing at
-            inference, such as `Flatten` and `Dropout`, are allowed.
+        model: a `keras.Sequential` or functional model without branches, of `Dense` and activation
+            layers; `Rescaling` at the front and layers that do nothing at inference, such as
+            `Flatten` and `Dropout`, are allowed.
 
     Returns:
         A copy of the network, and its spec, as from `jaxnet.load`.
@@ -88,12 +92,12 @@ def from_keras(model: Any) -> tuple[Params, Spec]:
         Spec(sizes=(784, 10), squash='sigmoid', last_squash='sigmoid', notes={})
     """
     keras = _keras()
-    if not isinstance(model, keras.Sequential) or not model.built:
+    if not _is_model(keras, model) or not model.built:
         raise TypeError(
-            "Expected a keras.Sequential with a known input size; got a "
+            "Expected a keras.Sequential or a functional model with a known input size; got a "
             f"{type(model).__name__}{' not built' * (not getattr(model, 'built', True))} instead."
         )
-    return in_a_row(_parts(keras, model))
+    return in_a_row(parts_of(_steps(keras, model)))
 
 
 def save(
@@ -129,17 +133,17 @@ def save(
 
 
 def load(path: str | os.PathLike[str]) -> tuple[Params, Spec]:
-    """Loads a network from a `.keras` file, in Keras's safe mode.
+    """Loads a network from a `.keras` or `.h5` file without Keras, and without running anything.
 
     Args:
-        path: the file; ends in `.keras`.
+        path: the file, as `model.save` wrote it.
 
     Returns:
         As `from_keras`.
 
     Raises:
         FileError: not a Keras model, or one that `from_keras` rejects.
-        ModuleNotFoundError: Keras is not installed, or has no back end.
+        ModuleNotFoundError: h5py is not installed.
         OSError: the file cannot be opened or read.
 
     Example:
@@ -149,23 +153,9 @@ def load(path: str | os.PathLike[str]) -> tuple[Params, Spec]:
         >>> load(path)[1].sizes
         (784, 16, 16, 10)
     """
-    keras = _keras()
-    with open_file(path) as file:
-        check_archive(file, path)
-        _check_declared(file, path)
-        file.seek(0)
-        content = file.read()
+    parts = read_parts(path)
     try:
-        with _folder() as folder:
-            whole = folder / "network.keras"  # Keras wants this ending, in small letters
-            whole.write_bytes(content)
-            model = keras.saving.load_model(whole, compile=False, safe_mode=True)
-    except ModuleNotFoundError:
-        raise
-    except Exception as error:  # Keras raises many kinds, some many lines long
-        raise FileError(f"{path}: not a complete Keras model of built-in layers.") from error
-    try:
-        return from_keras(model)
+        return in_a_row(parts)
     except (TypeError, ValueError) as error:
         raise FileError(f"{path}: {error}") from error
 
@@ -193,22 +183,6 @@ def _copy_undated(path: Path, into: BinaryIO) -> None:
             new.writestr(zipfile.ZipInfo(name), content)
 
 
-def _check_declared(file: BinaryIO, path: str | os.PathLike[str]) -> None:
-    """Raises if a model would have far more weights than its file holds."""
-    declared = 0
-    try:
-        with zipfile.ZipFile(file) as archive:
-            units = [*map(int, re.findall(rb'"units":\s*(\d+)', archive.read("config.json")))]
-            declared = 4 * sum(m * n for m, n in pairwise([784, *units]))
-            with package("h5py").File(BytesIO(archive.read("model.weights.h5"))) as weights:
-                sizes: list[int] = []
-                weights.visititems(lambda _, part: sizes.append(getattr(part, "nbytes", 0)))
-                declared = max(declared, sum(sizes))
-    except Exception:  # Keras will say so, too
-        pass
-    check_unpacked(declared, os.fstat(file.fileno()).st_size, path)
-
-
 def _keras() -> Any:
     try:
         return package("keras", _INSTALL)
@@ -222,19 +196,39 @@ def _keras() -> Any:
         ) from error
 
 
-def _parts(keras: Any, model: Any) -> Iterator[tuple[NDArray[Any], NDArray[Any]] | str]:
-    for layer in model.layers:
-        if isinstance(layer, keras.Sequential):
-            yield from _parts(keras, layer)
-        elif isinstance(layer, keras.layers.Dense) and len(layer.weights) == 2:
-            kernel, bias = (keras.ops.convert_to_numpy(v.value) for v in layer.weights)
-            yield kernel.T, bias
-            function = layer.activation
-            yield squash_of(partial(_run, keras, function), name_of(function))
-        elif layer.weights:
-            raise unsupported("Dense layers", f"{type(layer).__name__} {layer.name}")
-        else:
-            yield squash_of(partial(_run, keras, layer), f"{type(layer).__name__} {layer.name}")
+def _is_model(keras: Any, model: Any) -> bool:
+    functional = isinstance(model, keras.Model) and type(model).__name__ == "Functional"
+    return functional or isinstance(model, keras.Sequential)
+
+
+def _steps(keras: Any, model: Any) -> Iterator[Step]:
+    layers = model.layers
+    if isinstance(model, keras.Sequential):
+        about = {"batch_shape": model.input_shape, "dtype": model.inputs[0].dtype}
+        yield Step("InputLayer", "", about, list, str)
+    else:
+        layers = [model.get_layer(layer["name"]) for layer in in_line(model.get_config())]
+    for layer in layers:
+        if _is_model(keras, layer):
+            yield from _steps(keras, layer)
+            continue
+        kind, name = type(layer).__name__, f"{type(layer).__name__} {layer.name}"
+        is_dense = isinstance(layer, keras.layers.Dense)
+        function = layer.activation if is_dense else layer
+        known = is_dense or type(layer) is getattr(keras.layers, kind, None)
+        yield Step(
+            "Dense" if is_dense else kind if known else "",
+            name,
+            layer.get_config() if known else {},
+            partial(_arrays, keras, layer),
+            partial(
+                squash_of, partial(_run, keras, function), name_of(function) if is_dense else name
+            ),
+        )
+
+
+def _arrays(keras: Any, layer: Any) -> list[NDArray[Any]]:
+    return [keras.ops.convert_to_numpy(v.value) for v in layer.weights]
 
 
 def _run(keras: Any, function: Any, z: NDArray[Any]) -> NDArray[Any]:

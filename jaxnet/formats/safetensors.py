@@ -17,7 +17,7 @@ from safetensors import safe_open
 
 from jaxnet._util.files import FileError, open_file, replacing
 from jaxnet._util.tensors import to_bytes
-from jaxnet.formats._spec import Spec, in_words, with_notes
+from jaxnet.formats._spec import Notes, Spec, in_words, with_notes
 from jaxnet.network import SQUASHES, Layer, Params
 
 TRAINED = Path(__file__).parents[1] / "_pretrained" / "network.safetensors"
@@ -31,7 +31,7 @@ def save(
     *,
     squash: str = "sigmoid",
     last_squash: str = "sigmoid",
-    notes: Mapping[str, str] | None = None,
+    notes: Notes | None = None,
 ) -> None:
     """Saves a network to a file, atomically.
 
@@ -40,21 +40,23 @@ def save(
         params: the network.
         squash: the hidden layers' activation function, a name in `SQUASHES`.
         last_squash: the last layer's.
-        notes: anything worth recording: training data, method, accuracy.
+        notes: anything worth recording: training data, method, accuracy. Numbers are saved as
+            their text, and `load` returns text.
 
     Raises:
-        ValueError: not one network of finite floating-point numbers, or an unknown squash.
+        TypeError, ValueError: not one network of finite floating-point numbers, an unknown
+            squash, or a note that is neither text nor a number.
         OSError: the file cannot be written.
 
     Example:
         >>> import jax, pathlib, tempfile, jaxnet
         >>> path = pathlib.Path(tempfile.mkdtemp(), "random.safetensors")
-        >>> jaxnet.save(path, jaxnet.init(jax.random.key(0)), notes={"trained": "not at all"})
+        >>> jaxnet.save(path, jaxnet.init(jax.random.key(0)), notes={"epochs": 0})
         >>> params, spec = jaxnet.load(path)
         >>> jaxnet.forward(params, jax.numpy.zeros(784), **spec.squashes).shape
         (10,)
         >>> spec.sizes, spec.squash, spec.notes
-        ((784, 16, 16, 10), 'sigmoid', {'trained': 'not at all'})
+        ((784, 16, 16, 10), 'sigmoid', {'epochs': '0'})
     """
     tensors = {
         f"{n}.{name}": np.ascontiguousarray(array)

@@ -27,7 +27,7 @@ from jaxtyping import Array, Float, Int, Num
 from jaxnet._util.files import FileError, open_file
 from jaxnet._util.optional import package
 from jaxnet._util.pixels import is_pixel_dtype
-from jaxnet.formats._parts import with_spec
+from jaxnet.formats._parts import check_batch, with_spec
 from jaxnet.formats._spec import in_words
 from jaxnet.network import SQUASHES, Params, logits, predicted
 
@@ -91,8 +91,7 @@ def export(
     dtype = jnp.dtype(image_dtype)
     if not is_pixel_dtype(dtype):
         raise ValueError(f"Expected images in uint8 or floats; got {dtype} instead.")
-    if batch is not None and (isinstance(batch, bool) or not 1 <= batch < 2**31):
-        raise ValueError(f"Expected a batch of one image or more; got {batch} instead.")
+    check_batch(batch)
     if not platforms or not set(platforms) <= _KNOWN:
         raise ValueError(f"Expected platforms of {', '.join(sorted(_KNOWN))}; got {platforms}.")
 

@@ -17,12 +17,14 @@ from jaxnet._util.files import FileError, open_file, replacing
 from jaxnet._util.optional import package
 from jaxnet._util.tensors import to_bytes
 from jaxnet.formats._archives import check_archive
-from jaxnet.formats._parts import in_a_row, in_one_line, in_order, squash_of, unsupported, with_spec
-from jaxnet.formats._spec import Spec, with_notes
+from jaxnet.formats._order import in_one_line, in_order
+from jaxnet.formats._parts import in_a_row, squash_of, unsupported, with_spec
+from jaxnet.formats._spec import Notes, Spec, with_notes
 from jaxnet.formats._squashes import FOREIGN
 from jaxnet.network import Params
 
 _INSTALL = "pip install torch"
+_WRAPPERS = ("model_state_dict", "state_dict", "model")  # where checkpoints keep the state dict
 
 
 def to_torch(params: Params, *, squash: str = "sigmoid", last_squash: str = "sigmoid") -> Any:
@@ -89,22 +91,26 @@ def from_torch(model: Any) -> tuple[Params, Spec]:
 
 
 def from_state_dict(
-    state: Mapping[str, Any], *, squash: str, last_squash: str
+    state: Mapping[str, Any], *, squash: str, last_squash: str, declared: bool = True
 ) -> tuple[Params, Spec]:
     """Converts a network from the state dict of PyTorch's `Linear` modules.
 
     Args:
         state: the result of `model.state_dict()`, or the same in NumPy: a `weight` and a `bias`
-            for each layer, with names that differ only in a number, such as `fc1.bias`.
+            for each layer. Names that differ only in a number, such as `fc1.bias`, are in its
+            order; others, such as fc1, fc2, out, in the one that fits their shapes.
         squash: the hidden layers' activation function, a name in `jaxnet.network.SQUASHES`;
             the arrays do not say.
         last_squash: the last layer's; `identity` where the model ends in `Linear`.
+        declared: whether the mapping is in the order in which the layers were declared, as
+            PyTorch's own is and a `.safetensors` file is not; it decides where names and shapes
+            allow several orders.
 
     Returns:
         A copy of the network, and its spec, as from `jaxnet.load`.
 
     Raises:
-        TypeError, ValueError: other arrays, or shapes that do not match.
+        TypeError, ValueError: other arrays, shapes that do not match, or no single order.
 
     Example:
         >>> import numpy
@@ -114,14 +120,16 @@ def from_state_dict(
     """
     if not all(hasattr(a, "shape") for a in state.values()):
         raise TypeError("Expected arrays by name, as model.state_dict() returns them.")
-    layers = {str(name).removesuffix("weight") for name in state if str(name).endswith("weight")}
-    if set(state) != {layer + kind for layer in layers for kind in ("weight", "bias")}:
+    names = [str(n).removesuffix("weight") for n in state if str(n).endswith("weight")]
+    if set(state) != {name + kind for name in names for kind in ("weight", "bias")}:
         raise ValueError(
             "Expected a weight and a bias for each layer, and no other arrays; got "
             f"{in_one_line(state):.200}."
         )
+    shapes = {name: state[name + "weight"].shape for name in names}
     arrays = [
-        (_numpy(state[name + "weight"]), _numpy(state[name + "bias"])) for name in in_order(layers)
+        (_numpy(state[name + "weight"]), _numpy(state[name + "bias"]))
+        for name in in_order(shapes, declared=declared)
     ]
     return with_spec(arrays, squash, last_squash)
 
@@ -132,7 +140,7 @@ def save_state_dict(
     *,
     squash: str = "sigmoid",
     last_squash: str = "sigmoid",
-    notes: Mapping[str, str] | None = None,
+    notes: Notes | None = None,
 ) -> None:
     """Saves a network as a state dict: `0.weight`, `0.bias`, `2.weight`, ...
 
@@ -181,7 +189,8 @@ def load_state_dict(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[
 
     Args:
         path: `.safetensors`, which needs no PyTorch, or what `torch.save(model.state_dict())`
-            wrote.
+            wrote; or a checkpoint with a state dict under `model_state_dict`, `state_dict`
+            (as PyTorch Lightning's) or `model`, whose other entries are ignored.
 
     Returns:
         The arrays by name, for `from_state_dict`, and the file's metadata.
@@ -217,6 +226,7 @@ def load_state_dict(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[
         ) from error
     except Exception as error:  # many kinds: a bad archive, a malformed header
         raise FileError(f"{path}: not a complete PyTorch state dict.") from error
+    state = _unwrapped(state)
     if not isinstance(state, Mapping) or not all(
         isinstance(a, torch.Tensor) for a in state.values()
     ):
@@ -224,6 +234,15 @@ def load_state_dict(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[
     if sum(a.nbytes for a in state.values()) > len(content):  # a stride of 0 repeats a few bytes
         raise FileError(f"{path}: its arrays are larger than the file.")
     return dict(state), {}
+
+
+def _unwrapped(state: Any) -> Any:
+    """The state dict in a checkpoint, which may have other entries beside it."""
+    if isinstance(state, Mapping):
+        for name in _WRAPPERS:
+            if isinstance(inner := state.get(name), Mapping) and inner:
+                return inner
+    return state
 
 
 def _parts(torch: Any, model: Any) -> Iterator[tuple[NDArray[Any], NDArray[Any]] | str]:

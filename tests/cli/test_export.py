@@ -106,16 +106,27 @@ def test_keras_backend(tmp_path):
     [
         (["export", "digits.txt"], r"digits\.txt: networks are exported to \.onnx or \.stablehlo"),
         (["export", "nowhere/digits.onnx"], "there is no folder nowhere"),
-        (["export", "digits.onnx", "--batch", 0], "a batch of one image or more; got 0"),
-        (["export", "digits.stablehlo", "--batch", -1], "a batch of one image or more; got -1"),
-        (["convert", "in.safetensors", "out.h5"], r"out\.h5: networks are converted between"),
+        (["export", "digits.onnx", "--batch", 0], "a batch of 1 to 2,147,483,647 images; got 0"),
+        (
+            ["export", "digits.stablehlo", "--batch", -1],
+            "a batch of 1 to 2,147,483,647 images; got -1",
+        ),
+        (
+            ["export", "digits.onnx", "--batch", "99999999999999999999"],
+            "a batch of 1 to 2,147,483,647 images; got 99999999999999999999",
+        ),
+        (["convert", "in.safetensors", "out.npz"], r"out\.npz: networks are converted between"),
+        (
+            ["convert", "in.safetensors", "out.h5"],
+            r"out\.h5: \.h5 files are only read; write one of",
+        ),
         (["convert", "in.npz", "out.onnx"], r"in\.npz: networks are converted between"),
         (["convert", "in.safetensors", "in.safetensors"], "this is one of the inputs"),
         (["convert", "in.safetensors", "./in.safetensors"], "this is one of the inputs"),
         (["convert", "in.safetensors", "out.onnx", "--pytorch"], "PyTorch's names are for"),
         (["convert", "in.safetensors", "out.onnx", "--squash", "relu"], "says sigmoid, not relu"),
         (["convert", "text.safetensors", "out.onnx"], "not a whole safetensors file"),
-        (["convert", "text.onnx", "out.safetensors"], "not a graph that jaxnet wrote"),
+        (["convert", "text.onnx", "out.safetensors"], r"text\.onnx: not a whole ONNX file"),
         (["convert", "text.pt", "out.safetensors"], r"text\.pt: contains more than arrays"),
     ],
 )

@@ -89,6 +89,56 @@ def test_round_trip_is_exact(tmp_path, params, options):
     assert content == export(again, squash="relu", last_squash="softmax", notes=notes, **options)
 
 
+def opsets():
+    """The lowest, those where operators changed, and the highest that ONNX Runtime runs."""
+    highest = onnx.defs.onnx_opset_version()
+    while highest > 20:
+        try:
+            content = export(jaxnet.init(jax.random.key(0), (4, 3)), opset=highest)
+            onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+            break
+        except onnxruntime.capi.onnxruntime_pybind11_state.Fail:  # newer than this runtime
+            highest -= 1
+    return [7, 8, 9, 12, 13, 20, highest]
+
+
+@pytest.mark.parametrize("opset", opsets())
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+def test_opsets(tmp_path, opset, dtype):
+    """Each squash, and both ways to a digit, in the operators of every age."""
+    images = np.random.default_rng(0).uniform(0, 1, (50, 20))
+    images = (255 * images).astype(dtype) if dtype == "uint8" else images.astype(dtype)
+    x = images / np.float32(255) if dtype == "uint8" else images
+    for n, name in enumerate(SQUASHES):
+        if name == "gelu" and opset < 20:
+            continue
+        params = jaxnet.init(jax.random.key(n), (20, 7, 6, 1 if name == "sigmoid" else 5))
+        options = {"squash": name, "last_squash": name, "opset": opset, "image_dtype": dtype}
+        content = export(params, **options)
+        model = onnx.load_model_from_string(content)
+        assert [(o.domain, o.version) for o in model.opset_import] == [("", opset)]
+        digits, activations = run(content, images)
+        squashes = {"squash": SQUASHES[name], "last_squash": SQUASHES[name]}
+        ours = jax.vmap(lambda x: jaxnet.forward(params, x, **squashes))(x)  # noqa: B023
+        np.testing.assert_allclose(activations, ours, atol=1e-5)
+        np.testing.assert_array_equal(digits, jaxnet.classify(params, x, **squashes).digits)
+        again, spec = load(saved(tmp_path / "network.onnx", content))
+        assert (spec.sizes, spec.squash) == (tuple(spec.sizes), name)
+        for a, b in zip(jax.tree.leaves(params), jax.tree.leaves(again), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_without_metadata(tmp_path, params):
+    """Nothing then says that jaxnet wrote it, and it is read as any graph of plain layers."""
+    for dtype in ("float32", "uint8"):
+        model = onnx.load_model_from_string(export(params, squash="silu", image_dtype=dtype))
+        model.ClearField("metadata_props")
+        again, spec = load(saved(tmp_path / "network.onnx", model.SerializeToString()))
+        assert spec == ((784, 16, 16, 10), "silu", "sigmoid", {})
+        for a, b in zip(jax.tree.leaves(params), jax.tree.leaves(again), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
 def test_metadata(params):
     content = export(params, squash="tanh", notes={"trained on": "nothing"})
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
@@ -113,7 +163,12 @@ def test_metadata(params):
     [
         ({"squash": "sine"}, "squash: expected one of sigmoid, .* got 'sine'"),
         ({"image_dtype": np.int32}, "images in float32 or uint8; got int32"),
-        ({"batch": 0}, "a batch of one image or more; got 0"),
+        ({"batch": 2**31}, "a batch of 1 to 2,147,483,647 images; got 2147483648"),
+        ({"opset": 6}, r"an opset from 7 to \d+ for this network; got 6"),
+        ({"opset": 1000}, r"an opset from 7 to \d+ for this network; got 1000"),
+        ({"opset": 19, "squash": "gelu"}, "an opset from 20 to"),
+        ({"opset": 19, "last_squash": "gelu"}, "an opset from 20 to"),
+        ({"batch": 0}, "a batch of 1 to 2,147,483,647 images; got 0"),
         ({"notes": {"sizes": "all"}}, "names other than sizes"),
     ],
 )
@@ -153,7 +208,6 @@ def elsewhere(model):
         other_operator,
         one_more_node,
         elsewhere,
-        lambda model: model.ClearField("metadata_props"),
         lambda model: model.graph.initializer.pop(),
         lambda model: model.graph.ClearField("input"),
         lambda model: onnx.helper.set_model_props(
@@ -176,5 +230,5 @@ def test_arbitrary_and_truncated_bytes(tmp_path, content):
     if isinstance(content, int):
         whole = export(((np.ones((2, 3), "f4"), np.ones(2, "f4")),))
         content = whole[: content % len(whole)]
-    with pytest.raises(FileError, match="not a graph that jaxnet wrote"):
+    with pytest.raises(FileError, match=r"network\.onnx: not a (whole ONNX|graph that jaxnet)"):
         load(saved(tmp_path / "network.onnx", content))

@@ -195,3 +195,36 @@ def test_arbitrary_bytes(tmp_path, content):
         jaxnet.load(path)
     except FileError as error:
         assert str(path) in str(error)
+
+
+@pytest.mark.parametrize(
+    ("note", "text"),
+    [
+        ("text", "text"),
+        (3, "3"),
+        (0.9744, "0.9744"),
+        (10**30, "1" + "0" * 30),
+        (True, "True"),
+        (np.float32(0.5), "0.5"),
+        (np.int64(7), "7"),
+        (np.array(0.25), "0.25"),
+        (jnp.float32(0.75), "0.75"),
+        (jnp.bfloat16(1.5), "1.5"),
+    ],
+)
+def test_notes_of_numbers(tmp_path, params, note, text):
+    """A number is saved as its text, in every format that has notes."""
+    from jaxnet.formats import convert, torch, with_spec
+
+    jaxnet.save(tmp_path / "a.safetensors", params, notes={"what": note})
+    torch.save_state_dict(tmp_path / "b.safetensors", params, notes={"what": note})
+    assert with_spec(params, "sigmoid", "sigmoid", {"what": note})[1].notes == {"what": text}
+    for name in "ab":
+        assert convert.read(tmp_path / f"{name}.safetensors")[1].notes == {"what": text}
+
+
+@pytest.mark.parametrize("note", [[1, 2], None, b"bytes", np.ones(2), {"a": 1}, np.array("text")])
+def test_other_notes(tmp_path, params, note):
+    with pytest.raises(TypeError, match=r"Expected notes of text or numbers; got a .* for 'what'"):
+        jaxnet.save(tmp_path / "a.safetensors", params, notes={"what": note})
+    assert not (tmp_path / "a.safetensors").exists()

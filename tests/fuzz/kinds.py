@@ -34,6 +34,7 @@ class Kind(NamedTuple):
         readers: functions of a path.
         changes: functions of a `random.Random` and a file's bytes.
         most_bytes: that reading one may take, above those of the process when it begins.
+        any_bytes: whether bytes are changed at random, too.
     """
 
     ending: str
@@ -41,6 +42,7 @@ class Kind(NamedTuple):
     readers: Sequence[Callable[[Path], Any]]
     changes: Sequence[Callable[[Any, bytes], bytes]] = ()
     most_bytes: int = 500_000_000
+    any_bytes: bool = True
 
 
 def images(path):
@@ -254,6 +256,11 @@ def converted(path):
     return jaxnet.formats.convert.read(path, squash="relu", last_squash="sigmoid")
 
 
+def foreign(path):
+    """Without a squash, which those files name themselves."""
+    return jaxnet.formats.convert.read(path)
+
+
 def safetensors_header(chance, content):
     """Another header, of the length that it says."""
     (size,) = struct.unpack("<Q", content[:8])
@@ -275,6 +282,158 @@ def zip_member(chance, content):
         for name, inside in members.items():
             archive.writestr(name, inside)
     return file.getvalue()
+
+
+def checkpoints():
+    """As training loops save them: named layers, wrapped, beside an optimizer's state."""
+    import torch
+
+    layers = [torch.nn.Linear(784, 3), torch.nn.Linear(3, 10)]
+    model = torch.nn.ModuleDict(dict(zip(("fc1", "out"), layers, strict=True)))
+    optimizer = torch.optim.Adam(model.parameters()).state_dict()
+    state = {f"model.{name}": array for name, array in model.state_dict().items()}
+    wrapped = (
+        {"state_dict": state, "optimizer_states": [optimizer], "epoch": 3},
+        {"model_state_dict": model.state_dict(), "loss": 0.5},
+        state,
+    )
+    return [written(lambda path, w=w: torch.save(w, path), ending=".ckpt") for w in wrapped]
+
+
+def keras_models(ending):
+    def seeds():
+        import keras
+
+        layers = keras.layers
+        rows = (
+            (layers.Rescaling(1 / 127.5, -1), layers.Flatten(), layers.Dense(3, "relu")),
+            (layers.Flatten(), layers.Dense(3), layers.ReLU(), layers.Dropout(0.1)),
+        )
+        seeds = []
+        for row in rows:
+            images = keras.Input((28, 28))
+            model = keras.Sequential([images, *row, layers.Dense(10, "softmax")])
+            functional = keras.Model(model.inputs, model.outputs)
+            seeds += [written(lambda p, m=m: m.save(p), ending=ending) for m in (model, functional)]
+        return seeds
+
+    return seeds
+
+
+def hdf5_text(chance, content):
+    """A change of the configuration in an HDF5 file, or of a link, both well formed."""
+    import h5py
+
+    with h5py.File(whole := io.BytesIO(content), "r+") as file:
+        places = []
+        file.visit(places.append)
+        what = chance.randrange(4)
+        if what < 2:
+            text = mutate.of_json(chance, file.attrs["model_config"])
+            file.attrs["model_config"] = text.encode(errors="replace")
+        elif what == 2:
+            file.move(chance.choice(places), f"/{chance.choice(places)}x")
+        else:
+            place = chance.choice(places)
+            shape = tuple(
+                chance.choice((0, 1, 3, 10, 784, 10**6)) for _ in range(chance.randrange(4))
+            )
+            del file[place]
+            file.create_dataset(place, shape, chance.choice(("f2", "f4", "f8", "i4", "S9")))
+    return whole.getvalue()
+
+
+def flax_arrays():
+    import safetensors.numpy
+
+    arrays = {}
+    for n, (w, b) in enumerate(NETWORK):
+        arrays |= {f"Dense_{n}.kernel": np.asarray(w).T.copy(), f"Dense_{n}.bias": np.asarray(b)}
+    return [safetensors.numpy.save(arrays)]
+
+
+def onnx_graphs():
+    """As PyTorch's older exporter and scikit-learn's write them."""
+    import onnx
+
+    node, value = onnx.helper.make_node, onnx.helper.make_tensor_value_info
+    (w0, b0), (w1, b1) = [(np.asarray(w), np.asarray(b)) for w, b in NETWORK]
+    arrays = {"w0": w0, "b0": b0, "w1": w1, "b1": b1, "w0t": w0.T.copy(), "w1t": w1.T.copy()}
+    arrays |= {"first": np.array(0), "axis": np.array([0]), "rest": np.array([-1])}
+    arrays |= {"white": np.float32(255), "classes": np.arange(10), "half": np.float32(0.5)}
+    torch = [
+        node("Shape", ["x"], ["s"]),
+        node("Gather", ["s", "first"], ["n"], axis=0),
+        node("Unsqueeze", ["n", "axis"], ["u"]),
+        node("Concat", ["u", "rest"], ["c"], axis=0),
+        node("Reshape", ["x", "c"], ["f"]),
+        node("Gemm", ["f", "w0", "b0"], ["z"], transB=1, alpha=1.0, beta=1.0),
+        node("Sigmoid", ["z"], ["g"]),
+        node("Mul", ["z", "g"], ["a"]),
+        node("Gemm", ["a", "w1", "b1"], ["y"], transB=1),
+    ]
+    sklearn = [
+        node("Cast", ["x"], ["f"], to=1),
+        node("Div", ["f", "white"], ["p"]),
+        node("Sub", ["p", "half"], ["q"]),
+        node("Flatten", ["q"], ["r"]),
+        node("MatMul", ["r", "w0t"], ["m"]),
+        node("Add", ["m", "b0"], ["z"]),
+        node("LeakyRelu", ["z"], ["a"], alpha=0.01),
+        node("MatMul", ["a", "w1t"], ["m1"]),
+        node("Add", ["m1", "b1"], ["z1"]),
+        node("Softmax", ["z1"], ["y"], axis=1),
+        node("ArgMax", ["y"], ["d"], axis=1),
+        node("ArrayFeatureExtractor", ["classes", "d"], ["l"], domain="ai.onnx.ml"),
+        node("ZipMap", ["y"], ["k"], classlabels_int64s=[*range(10)], domain="ai.onnx.ml"),
+    ]
+    seeds = []
+    for nodes, outputs in ((torch, "y"), (sklearn, "yl")):
+        taken = {name for part in nodes for name in part.input}
+        graph = onnx.helper.make_graph(
+            nodes,
+            "graph",
+            [value("x", 1, ["n", 1, 28, 28])],
+            [value(name, 1, None) for name in outputs],
+            [onnx.numpy_helper.from_array(np.asarray(arrays[n]), n) for n in arrays if n in taken],
+        )
+        seeds.append(onnx.helper.make_model(graph).SerializeToString())
+    return seeds
+
+
+def onnx_node(chance, content):
+    """A node, an attribute, a shape or a name changed in a graph that is well formed."""
+    import onnx
+
+    model = onnx.load_model_from_string(content)
+    graph = model.graph
+    names = [name for part in graph.node for name in (*part.input, *part.output)]
+    part = chance.choice(graph.node)
+    match chance.randrange(8):
+        case 0 if part.input:
+            part.input[chance.randrange(len(part.input))] = chance.choice([*names, ""])
+        case 1:
+            part.output[0] = chance.choice(names)
+        case 2:
+            part.op_type = chance.choice([p.op_type for p in graph.node] + ["Transpose", "Squeeze"])
+        case 3 if part.attribute:
+            attribute = chance.choice(part.attribute)
+            attribute.i = chance.choice((-(2**63), -2, -1, 0, 1, 2, 99, 2**62))
+            attribute.f = chance.choice((0.0, -1.0, 1e38, float("nan"), float("inf")))
+            attribute.type = chance.choice((1, 2, 3, 4, 6, 7))
+        case 4:
+            tensor = chance.choice(graph.initializer)
+            if tensor.dims:
+                tensor.dims[0] = chance.choice((-1, 0, 1, 2, 784, 2**40))
+            tensor.data_type = chance.choice((1, 2, 7, 8, 10, 11, 16, 99, tensor.data_type))
+        case 5:
+            graph.node.append(chance.choice(graph.node))
+        case 6:
+            del graph.node[chance.randrange(len(graph.node))]
+        case _:
+            dims = graph.input[0].type.tensor_type.shape.dim
+            chance.choice(dims).dim_value = chance.choice((-1, 0, 1, 28, 784, 2**62))
+    return model.SerializeToString()
 
 
 def stablehlo():
@@ -361,7 +520,13 @@ KINDS = {
     ),
     "torch": Kind(".pt", saved(".pt"), (converted,), (zip_member,)),
     "keras": Kind(".keras", saved(".keras"), (converted,), (zip_member,)),
-    "onnx": Kind(".onnx", saved(".onnx"), (converted,)),
+    "checkpoints": Kind(".ckpt", checkpoints, (converted,), (zip_member,)),
+    "keras-layers": Kind(".keras", keras_models(".keras"), (foreign,), (zip_member,)),
+    # HDF5's own library loops forever, or takes gigabytes, in one of a thousand damaged files.
+    "hdf5": Kind(".h5", keras_models(".h5"), (foreign,), (hdf5_text,), any_bytes=False),
+    "flax": Kind(".safetensors", flax_arrays, (converted,), (safetensors_header,)),
+    "onnx": Kind(".onnx", saved(".onnx"), (converted,), (onnx_node,)),
+    "onnx-graphs": Kind(".onnx", onnx_graphs, (foreign,), (onnx_node,)),
     "stablehlo": Kind(
         ".stablehlo", stablehlo, (jaxnet.formats.stablehlo.load,), (stablehlo_digest,)
     ),

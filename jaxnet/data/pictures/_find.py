@@ -89,8 +89,9 @@ def find_digits(picture: NDArray[Any]) -> Digits:
         >>> import numpy, jaxnet
         >>> page = numpy.ones((90, 120))
         >>> page[20:70, 30:36] = page[20:70, 70:76] = 0.2
-        >>> jaxnet.data.find_digits(page).boxes.tolist()
-        [[30, 20, 36, 70], [70, 20, 76, 70]]
+        >>> digits = jaxnet.data.find_digits(page)
+        >>> digits.images.shape, digits.lines.tolist()
+        ((2, 784), [0, 0])
     """
     return find(to_gray(np.asarray(picture)), several=True)
 
