@@ -1,5 +1,8 @@
 """Digits found in drawn photos, scans and forms; the measured scenes chose nothing in the code."""
 
+import contextlib
+import time
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -110,3 +113,20 @@ def test_nothing_drawn():
     for empty in (paper, lined):
         with pytest.raises(ValueError, match="drawn"):
             find_digits(empty.clip(0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize("period", [6, 8, 12, 40])
+def test_patterns_end_soon(period):
+    """Thousands of specks, lines or rings: an answer or one sentence, in seconds."""
+    y, x = np.mgrid[:1024, :1024]
+    half = period // 2
+    for ink in (
+        (x % period < half) & (y % period < half),
+        (x % period < half) | (y % period < half),
+        y % period < half,
+        np.hypot(x - 512, y - 512) % period < half,
+    ):
+        began = time.process_time()
+        with contextlib.suppress(ValueError):
+            assert len(find_digits(np.where(ink, 0, 255).astype(np.uint8)).images) <= 1_000
+        assert time.process_time() - began < 30  # 3 here; unbounded, minutes

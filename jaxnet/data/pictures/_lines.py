@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from jaxnet.data.pictures._ground import Gray, Mask, is_rectangle, opencv
 
 _TILT = 8.0  # degrees that paper may be turned by
+_DENSE = 0.3  # of all pixels: more than lines take up; noise, in which a search would take long
 _BINS = 64  # to find the angle that most lines have
 _LONG = 0.4  # of the picture's shorter side: a run of ink that may be a line
 
@@ -26,6 +27,8 @@ def tilt(contrast: Gray, strength: float) -> NDArray[np.float64] | None:
     mask = (contrast > 0.3 * strength).astype(np.uint8)
     thin = mask & ~cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((15, 15), np.uint8))
     least = 0.45 * min(height, width)
+    if thin.mean() > _DENSE:
+        return None
     lines = cv2.HoughLinesP(thin, 1, np.pi / 720, int(least / 2), None, least, 15)
     if lines is None:
         return None

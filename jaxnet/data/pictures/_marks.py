@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from jaxnet.data.pictures._ground import Mask, opencv
 
 _DUST = 0.02  # of the largest mark's area
+_MOST = 1_000  # marks of writing on a page
 _LOW = 0.4  # of a usual digit's height: what is lower is no digit
 _TALL = 2.5  # what is taller is none either
 WIDE = 1.6  # times as wide as a digit is high: two digits that touch
@@ -48,6 +49,9 @@ def marks_in(mask: Mask) -> tuple[NDArray[np.int32], list[list[Mark]]]:
 
     Returns:
         A number for each pixel of what is connected, and the lines of marks made of it.
+
+    Raises:
+        ValueError: there are too many.
     """
     _, parts, stats, _ = opencv().connectedComponentsWithStats(mask, connectivity=8)
     marks = [
@@ -55,7 +59,10 @@ def marks_in(mask: Mask) -> tuple[NDArray[np.int32], list[list[Mark]]]:
         for part, (x, y, width, height, area) in enumerate(stats.tolist())
         if part
     ]
-    marks = _joined(_without_dust(_inside(marks, mask.shape)))
+    marks = _without_dust(_inside(marks, mask.shape))
+    if len(marks) > _MOST:
+        raise ValueError(f"more than {_MOST:,} marks are drawn here, which is no writing")
+    marks = _joined(marks)
     if not marks:
         return parts, []
     usual = _usual_height(marks)
