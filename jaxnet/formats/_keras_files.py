@@ -1,4 +1,4 @@
-"""Keras files, read without Keras: nothing in them is run, and no more is read than they hold.
+"""Keras files, read without Keras: nothing in them is run, and nothing outside them is opened.
 
 `.keras` is a ZIP archive of the configuration and the weights; `.h5`, which Keras calls legacy,
 has both in one HDF5 file. Of either, the configuration says which layers there are.
@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import partial
 from io import BytesIO
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 from jaxnet._util.files import FileError, open_file
-from jaxnet._util.optional import package
+from jaxnet.formats import _hdf5
 from jaxnet.formats._archives import check_archive, check_unpacked
 from jaxnet.formats._keras_layers import MODELS, Step, in_line, named_squash, parts_of
 from jaxnet.formats._order import in_one_line
@@ -24,49 +24,39 @@ _MOST_TEXT = 2**22  # characters of a configuration; JSON takes many times as mu
 
 
 class _Source(NamedTuple):
-    """An open HDF5 file, and how many bytes of arrays were read from it."""
+    """The bytes of an HDF5 file, and how many of them were taken as arrays."""
 
-    h5py: Any
-    whole: Any
+    data: bytes
     path: str | os.PathLike[str]
-    size: int
     taken: list[int]
 
 
 def read_parts(path: str | os.PathLike[str]) -> list[Part]:
     """What `in_a_row` takes, from a `.keras` or an `.h5` file."""
-    h5py = package("h5py")
     with open_file(path) as file:
-        if zipfile.is_zipfile(file):
-            file.seek(0)
-            check_archive(file, path)
-            try:
-                with zipfile.ZipFile(file) as archive:
-                    model = _parsed(archive.read("config.json"))
-                    weights = archive.read("model.weights.h5")
-            except Exception as error:  # a damaged archive, missing members, malformed JSON
-                raise _not_whole(path) from error
-            with _opened(h5py, BytesIO(weights), path) as whole:
-                source = _Source(h5py, whole, path, len(weights), [0])
-                return _parts(path, _steps_of_archive(source, model, ""))
+        is_archive = zipfile.is_zipfile(file)
         file.seek(0)
-        with _opened(h5py, file, path) as whole:
-            source = _Source(h5py, whole, path, os.fstat(file.fileno()).st_size, [0])
-            return _parts(path, _steps_of_hdf5(source, _model_of(source), ""))
-
-
-def _model_of(source: _Source) -> Mapping[str, Any]:
+        if is_archive:
+            check_archive(file, path)
+        content = file.read()
     try:
-        if "model_config" in source.whole.attrs:
-            attribute = source.h5py.h5a.open(source.whole.id, b"model_config")
-            if attribute.shape != ():
-                raise ValueError(attribute.shape)
-            return _parsed(source.whole.attrs["model_config"])
-    except Exception as error:
-        raise _not_whole(source.path) from error
-    raise FileError(
-        f"{source.path}: holds no model, or its weights alone; save it whole, with model.save."
+        if is_archive:
+            with zipfile.ZipFile(BytesIO(content)) as archive:
+                model = _parsed(archive.read("config.json"))
+                content = archive.read("model.weights.h5")
+        else:
+            model = _parsed(_hdf5.text_of(content, _hdf5.root_of(content), "model_config"))
+    except Exception as error:  # a damaged archive, missing members, malformed JSON
+        raise _not_whole(path) from error
+    if model is None:
+        raise FileError(
+            f"{path}: holds no model, or its weights alone; save it whole, with model.save."
+        )
+    source = _Source(content, path, [0])
+    steps = (
+        _steps_of_archive(source, model, "") if is_archive else _steps_of_hdf5(source, model, "")
     )
+    return _parts(path, steps)
 
 
 def _parts(path: Any, steps: Iterator[Step]) -> list[Part]:
@@ -113,59 +103,47 @@ def _step(layer: Mapping[str, Any], read: Any) -> Step:
 
 
 def _vars(source: _Source, place: str) -> list[Any]:
-    group = _at(source, source.whole, place)
-    return [_array(source, group, str(n)) for n in range(min(len(group), 3))]
+    found = _hdf5.members(source.data, _at(source, place))
+    return [_array(source, found[str(n)]) for n in range(min(len(found), 3))]
 
 
 def _kernel_and_bias(source: _Source, outermost: str, name: str) -> list[Any]:
-    group = _at(source, source.whole, f"model_weights/{outermost}")
-    found: dict[str, list[str]] = {}
-
-    def note(place: str, _: Any) -> None:
-        found.setdefault(place.rpartition("/")[2].partition(":")[0], []).append(place)
-
-    group.visititems(note)  # which follows hard links only
+    found: dict[str, list[tuple[str, int]]] = {"kernel": [], "bias": []}
+    groups, seen = [("", _at(source, f"model_weights/{outermost}"))], set[int]()
+    while groups:
+        above, group = groups.pop()
+        for inner, place in _hdf5.members(source.data, group).items():
+            if (kind := inner.partition(":")[0]) in found:
+                found[kind].append((above, place))
+            elif place not in seen:
+                seen.add(place)
+                groups.append((inner, place))
     arrays: list[Any] = []
-    for kind in ("kernel", "bias"):
-        places = found.get(kind, [])
-        if len(places) > 1:  # of several layers in one model
-            places = [place for place in places if place.split("/")[-2:-1] == [name]]
-        arrays += [_array(source, group, place) for place in places]
+    for places in found.values():
+        several = len(places) > 1  # of several layers in one model
+        arrays += [_array(source, p) for above, p in places if not several or above == name]
     return arrays
 
 
-def _at(source: _Source, group: Any, place: str) -> Any:
-    """What is at a place, within this file."""
+def _at(source: _Source, place: str) -> int:
+    """Where something is in the file, by its name."""
+    found = _hdf5.root_of(source.data)
     for name in place.split("/"):
-        if not isinstance(group.get(name, getlink=True), source.h5py.HardLink):
-            raise KeyError(place)
-        group = group[name]
-    return group
+        found = _hdf5.members(source.data, found)[name]
+    return found
 
 
-def _array(source: _Source, group: Any, place: str) -> Any:
-    """Reads an array of floats that lies in this file."""
-    data = _at(source, group, place)
-    if not isinstance(data, source.h5py.Dataset) or data.external or data.is_virtual:
-        raise KeyError(place)
-    if data.dtype.kind != "f" or data.ndim > 2:
-        raise ValueError(f"Expected matrices and vectors of floats; got {data.dtype} in {place}.")
-    source.taken[0] += data.nbytes  # of all, since layers may name the same array
-    check_unpacked(source.taken[0], source.size, source.path)
-    return data[()]
+def _array(source: _Source, place: int) -> Any:
+    array = _hdf5.array_of(source.data, place)
+    source.taken[0] += array.nbytes  # of all, since layers may name the same array
+    check_unpacked(source.taken[0], len(source.data), source.path)
+    return array
 
 
-def _opened(h5py: Any, file: BinaryIO, path: Any) -> Any:
-    try:
-        return h5py.File(file, "r")
-    except Exception as error:
-        raise _not_whole(path) from error
-
-
-def _parsed(text: str | bytes) -> Mapping[str, Any]:
-    if len(text) > _MOST_TEXT:
+def _parsed(text: str | bytes | None) -> Any:
+    if text is not None and len(text) > _MOST_TEXT:
         raise ValueError(len(text))
-    return json.loads(text)
+    return None if text is None else json.loads(text)
 
 
 def _not_whole(path: Any) -> FileError:

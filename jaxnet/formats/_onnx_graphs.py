@@ -304,7 +304,8 @@ def _reshaped(
     new: list[int | None]
     match operator:
         case "Flatten":
-            axis = given.get("axis", 1) % (len(old) + 1)
+            axis = given.get("axis", 1)
+            axis += len(old) * (axis < 0)
             new = [_product(old[:axis]), _product(old[axis:])]
         case "Reshape":
             new = [old[n] if size == 0 else size for n, size in enumerate(axes[: len(old)])]

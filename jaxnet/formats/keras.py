@@ -143,7 +143,6 @@ def load(path: str | os.PathLike[str]) -> tuple[Params, Spec]:
 
     Raises:
         FileError: not a Keras model, or one that `from_keras` rejects.
-        ModuleNotFoundError: h5py is not installed.
         OSError: the file cannot be opened or read.
 
     Example:

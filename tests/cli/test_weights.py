@@ -1,7 +1,6 @@
 """`--weights` takes every format that `jaxnet convert` reads, and names it where it cannot."""
 
 import json
-import os
 
 import jax
 import numpy as np
@@ -15,9 +14,15 @@ from tests.subprocesses import refused, run
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 h5py = pytest.importorskip("h5py")
-pytest.importorskip("keras")
+with pytest.MonkeyPatch.context() as patch:
+    patch.setenv("KERAS_BACKEND", "jax")
+    pytest.importorskip("keras")
 
-pytestmark = pytest.mark.full
+# Keras itself triggers this warning when it saves JAX arrays.
+pytestmark = [
+    pytest.mark.full,
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
 SQUASHES = ("--squash", "relu", "--last-squash", "softmax")
 
 
@@ -27,7 +32,6 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("networks")
     params = jaxnet.init(jax.random.key(0), (784, 8, 10))
     network = jaxnet.formats.with_spec(params, "relu", "softmax")
-    os.environ.setdefault("KERAS_BACKEND", "jax")
     for ending, form in convert.FORMATS.items():
         if form.write:
             convert.write(folder / f"digits{ending}", *network)
@@ -95,7 +99,7 @@ def test_every_command(folder, tmp_path, command):
     arguments = {
         "info": ("digits.onnx",),
         "export": (tmp_path / "out.onnx", "--opset", "13", "--weights", "digits.h5"),
-        "page": (tmp_path / "out.html", "--weights", "digits.onnx"),
+        "page": ("--output", tmp_path / "out.html", "--weights", "digits.onnx"),
         "draw": ("weights", "--neuron", "3", "--weights", "digits.keras"),
         "probe": ("--json", "--weights", "digits.onnx"),
         "bench": ("--quick", "--weights", "digits.onnx"),

@@ -11,7 +11,7 @@ import pytest
 import jaxnet
 from jaxnet import formats
 from jaxnet._util.files import FileError
-from jaxnet.formats import convert
+from jaxnet.formats import _hdf5, convert
 
 h5py = pytest.importorskip("h5py")
 with pytest.MonkeyPatch.context() as patch:
@@ -301,10 +301,13 @@ def test_what_a_configuration_declares_takes_no_memory(tmp_path, inputs, dense):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda g: replace(g, "0", shape=(10**6, 10**6), dtype="f4"), "too many for a network"),
-        (lambda g: replace(g, "0", shape=(20, 5), dtype="i4"), "vectors of floats; got int32"),
-        (lambda g: replace(g, "0", shape=(20, 5), dtype=h5py.string_dtype()), "vectors of floats"),
-        (lambda g: replace(g, "0", shape=(2, 2, 2, 2), dtype="f4"), "matrices and vectors"),
+        (lambda g: replace(g, "0", shape=(10**6, 10**6), dtype="f4"), "not a whole Keras model"),
+        (lambda g: replace(g, "0", shape=(20, 5), dtype="i4"), "not a whole Keras model"),
+        (
+            lambda g: replace(g, "0", shape=(20, 5), dtype=h5py.string_dtype()),
+            "not a whole Keras model",
+        ),
+        (lambda g: replace(g, "0", shape=(2, 2, 2, 2), dtype="f4"), "not a whole Keras model"),
         (
             lambda g: replace(
                 g, "0", shape=(20, 5), dtype="f4", external=[("/etc/passwd", 0, 400)]
@@ -325,12 +328,8 @@ def test_hostile_weights(tmp_path, change, says):
 
 
 def test_the_same_array_many_times(tmp_path):
-    """A small packed array, named by a thousand layers."""
-    whole = with_weights(
-        lambda g: replace(
-            g, "0", shape=(2000, 2000), dtype="f4", compression="gzip", data=np.ones((2000, 2000))
-        )
-    )
+    """One array, named by a thousand layers."""
+    whole = with_weights(lambda g: replace(g, "0", data=np.ones((2000, 2000), "f4")))
     with h5py.File(content := io.BytesIO(whole), "r+") as file:
         for n in range(1, 1000):
             file[f"layers/dense_{n}"] = file["layers/dense"]
@@ -338,6 +337,49 @@ def test_the_same_array_many_times(tmp_path):
     path = archive(tmp_path / "m.keras", config, content.getvalue())
     with pytest.raises(FileError, match="too many for a network"):
         convert.read(path)
+
+
+def test_hdf5_as_h5py_reads_it(tmp_path):
+    """Groups of hundreds, a long text, every type of float; and what is not read here."""
+    rng = np.random.default_rng(0)
+    arrays = {
+        f"group {n % 7}/{'x' * (n % 50)}{n}": rng.normal(size=(n % 5, 3)[: 1 + n % 2]).astype(dtype)
+        for n, dtype in zip(range(600), ["f2", "f4", "f8"] * 200, strict=True)
+    }
+    text = json.dumps({"ключ": "x" * 200_000})
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for name, array in arrays.items():
+            file[name] = array
+        file.attrs["first"] = np.arange(5)
+        file.attrs["long"] = text
+        file.attrs["fixed"] = np.bytes_("short")
+    content = (tmp_path / "a.h5").read_bytes()
+    root = _hdf5.root_of(content)
+    assert _hdf5.text_of(content, root, "long") == text
+    assert _hdf5.text_of(content, root, "fixed") == "short"
+    assert _hdf5.text_of(content, root, "other") is None
+    found = {
+        f"{group}/{name}": _hdf5.array_of(content, place)
+        for group, inner in _hdf5.members(content, root).items()
+        for name, place in _hdf5.members(content, inner).items()
+    }
+    assert found.keys() == arrays.keys()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found[name], array)
+        assert found[name].dtype == array.dtype
+    with h5py.File(tmp_path / "b.h5", "w", libver="latest") as file:
+        file["a"] = np.ones(3)
+    with pytest.raises(_hdf5.Malformed):
+        _hdf5.root_of((tmp_path / "b.h5").read_bytes())
+
+
+def test_groups_in_a_circle(tmp_path):
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        file.attrs["model_config"] = HUGE % ('{"name":"images"}', json.dumps(DENSE))
+        group = file.create_group("model_weights/dense")
+        group["again"] = group
+    with pytest.raises(FileError, match="with 0 arrays"):
+        convert.read(tmp_path / "m.h5")
 
 
 @pytest.mark.parametrize(

@@ -187,6 +187,20 @@ def test_against_onnx_runtime(tmp_path, nodes, options, white):
     np.testing.assert_allclose(got, expected, atol=1e-4 * np.abs(expected).max())
 
 
+def test_images_in_columns(tmp_path):
+    """As the input itself has them, without a Transpose."""
+    nodes = first(node("Gemm", ["x", "w0", "b0"], ["z"], transA=1, transB=1))
+    path = graph_of(nodes, tmp_path / "g.onnx", shape=(20, "n"))
+    np.testing.assert_allclose(ours(path, X), theirs(path, X.T.copy()), atol=1e-5)
+
+
+@pytest.mark.parametrize("axis", [1, -3])
+def test_axes_from_the_end(tmp_path, axis):
+    nodes = first(node("Flatten", ["x"], ["f"], axis=axis), node("MatMul", ["f", "w0_t"], ["z"]))
+    path = graph_of(nodes, tmp_path / "g.onnx", shape=("n", 2, 2, 5))
+    np.testing.assert_allclose(ours(path, X), theirs(path, X.reshape(9, 2, 2, 5)), atol=1e-5)
+
+
 def test_by_hand(tmp_path):
     """An oracle without ONNX Runtime, in float64."""
     nodes = first(node("Gemm", ["x", "w0", "b0"], ["z"], transB=1, alpha=0.3, beta=-2.0))

@@ -34,7 +34,6 @@ class Kind(NamedTuple):
         readers: functions of a path.
         changes: functions of a `random.Random` and a file's bytes.
         most_bytes: that reading one may take, above those of the process when it begins.
-        any_bytes: whether bytes are changed at random, too.
     """
 
     ending: str
@@ -42,7 +41,6 @@ class Kind(NamedTuple):
     readers: Sequence[Callable[[Path], Any]]
     changes: Sequence[Callable[[Any, bytes], bytes]] = ()
     most_bytes: int = 500_000_000
-    any_bytes: bool = True
 
 
 def images(path):
@@ -522,8 +520,7 @@ KINDS = {
     "keras": Kind(".keras", saved(".keras"), (converted,), (zip_member,)),
     "checkpoints": Kind(".ckpt", checkpoints, (converted,), (zip_member,)),
     "keras-layers": Kind(".keras", keras_models(".keras"), (foreign,), (zip_member,)),
-    # HDF5's own library loops forever, or takes gigabytes, in one of a thousand damaged files.
-    "hdf5": Kind(".h5", keras_models(".h5"), (foreign,), (hdf5_text,), any_bytes=False),
+    "hdf5": Kind(".h5", keras_models(".h5"), (foreign,), (hdf5_text,)),
     "flax": Kind(".safetensors", flax_arrays, (converted,), (safetensors_header,)),
     "onnx": Kind(".onnx", saved(".onnx"), (converted,), (onnx_node,)),
     "onnx-graphs": Kind(".onnx", onnx_graphs, (foreign,), (onnx_node,)),

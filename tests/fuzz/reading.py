@@ -49,7 +49,7 @@ def made(kind, seeds, name, seed, number):
 
     chance = random.Random(f"{name} {seed} {number}")
     content = chance.choice(seeds)
-    changes = (*kind.changes, *[None] * kind.any_bytes)
+    changes = (*kind.changes, None)
     change = chance.choice(changes)
     if change is None:
         return mutate.of_bytes(chance, content, seeds)
