@@ -42,7 +42,7 @@ def command(
     """Convert a network from one file format to another.
 
     The formats are .safetensors (jaxnet's, PyTorch's or Flax's), .onnx, .pt, .pth, .bin and .keras;
-    .ckpt (PyTorch Lightning's) and .h5 (Keras') are only read.
+    .ckpt (PyTorch Lightning's) and .h5 (Keras's) are only read.
     """
     from jaxnet._util.files import check_free
     from jaxnet.cli._terminal import printable

@@ -162,7 +162,7 @@ def test_bad_images(tmp_path, exported, kind, images, says):
     [
         ({"squash": "sine"}, "got 'sine'"),
         ({"image_dtype": np.int32}, "uint8 or floats; got int32"),
-        ({"batch": 0}, "one image or more; got 0"),
+        ({"batch": 0}, "a batch of 1 to 2,147,483,647 images; got 0"),
         ({"platforms": ("gpu",)}, r"platforms of cpu, cuda, rocm, tpu; got \('gpu',\)"),
         ({"platforms": ()}, "platforms of"),
     ],
