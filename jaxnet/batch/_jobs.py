@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from jaxnet._util.arguments import ArgumentError
 from jaxnet._util.files import FileError, replacing
 from jaxnet.batch._tables import WRITERS, Table
 from jaxnet.data import Inputs, Rows
@@ -81,6 +82,8 @@ def tables(job: Job, start: int = 0, stop: int | None = None) -> Generator[Table
             table = _table(job, rows, answers)
             at, start = start, start + table.n_inputs
             if job.labels is not None:
+                if len(table.names) != table.n_inputs:
+                    raise ArgumentError("labels", "are for one digit a picture: several=False.")
                 table = table._replace(labels=job.labels[at:start])
             yield table
 

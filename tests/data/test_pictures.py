@@ -344,3 +344,32 @@ def test_no_damaged_small_picture_is_read(seven, tmp_path, capfd):
                 pytest.fail("read together what is refused alone")
     assert expected.any()
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (2, 2), (1, 900), (900, 1), (3, 64), (20, 400), (64, 64)]
+)
+def test_shapes_of_small_pictures(shape):
+    """An image, or one sentence; never more memory than the picture's size asks for."""
+    rng = np.random.default_rng(0)
+    for picture in (np.zeros(shape, np.uint8), rng.integers(0, 256, shape).astype(np.uint8)):
+        for find in (jaxnet.data.find_digits, as_mnist):
+            try:
+                found = find(picture)
+            except ValueError as error:
+                assert "drawn" in str(error)
+            else:
+                assert np.isfinite(getattr(found, "images", found)).all()
+
+
+def test_a_small_row_of_digits(mnist):
+    """Pictures of 28 pixels high are enlarged first where there may be several digits."""
+    images, labels = mnist["test"]
+    right = jaxnet.classify(jaxnet.pretrained(), images).digits == labels
+    five = images[right][:5].reshape(5, 28, 28)
+    found = jaxnet.data.find_digits(np.hstack(five))
+    digits = jaxnet.classify(jaxnet.pretrained(), found.images).digits
+    assert (digits == labels[right][:5]).all()
+    for n, (left, top, right_edge, bottom) in enumerate(found.boxes.tolist()):
+        assert 28 * n <= left < right_edge <= 28 * n + 28
+        assert 0 <= top < bottom <= 28

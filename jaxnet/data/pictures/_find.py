@@ -24,6 +24,7 @@ from jaxnet.data.pictures._marks import WIDE, Mark, marks_in
 from jaxnet.data.pictures._small import SMALL, inked, thumbnail
 
 _ENLARGED = 200  # pixels to which the shorter side of a small picture of several digits is enlarged
+_LOWEST = 12  # pixels of a line of digits, which would be a blur otherwise
 _GLANCE = 112  # pixels of the longer side, to see whether a picture is clean
 _EVEN = 6  # of 255: how far the border of a clean picture may be from even
 _LEAST = 24  # pixels of a digit, at that size
@@ -111,7 +112,7 @@ def find(gray: Gray, *, several: bool) -> Digits:
     """
     height, width = gray.shape
     if min(gray.shape) < SMALL:
-        if not several or width < WIDE * height:
+        if not several or width < WIDE * height or height < _LOWEST:
             return _small(gray)
         factor = _ENLARGED / height
         cv2 = opencv()
