@@ -13,7 +13,9 @@ decides how long it takes.
 
 | step | images a second | a billion | a trillion |
 | --- | ---: | ---: | ---: |
-| decoding pictures (PNG, 280×280), two cores | 240 | 48 days | 130 years |
+| photos (JPEG, 3000×2000), two cores | 43 | 9 months | 740 years |
+| pictures (PNG, 280×280), two cores | 1,100 | 11 days | 29 years |
+| pictures (PNG, 28×28), two cores | 34,000 | 8 hours | 11 months |
 | `.npy` to Parquet with `brightest`, two cores | 0.8 million | 20 minutes | 14 days |
 | `.npy` to `.npy` with `brightest`, two cores | 2.6 million | 6 minutes | 4.5 days |
 | `jaxnet.classify` in memory, two cores | 5.7 million | 3 minutes | 2 days |
@@ -24,9 +26,10 @@ decides how long it takes.
 | images in an H200's memory, `jaxnet.inference.gpu` | 3.1 billion | 0.3 seconds | 5 minutes |
 
 The rates on two cores (a shared Xeon with AVX-512 VNNI) were measured by `python -m
-tests.benchmarks inference`, those on an H200 by `python -m tests.benchmarks gpu`; `jaxnet bench`
+tests.benchmarks inference`, those of pictures (a shared EPYC) by `python -m tests.benchmarks
+pictures`, those on an H200 by `python -m tests.benchmarks gpu`; `jaxnet bench`
 measures yours. Lines in italics are nominal bandwidths over 784 bytes. So store images as bytes in
-one file: decoding one picture costs as much as classifying twenty thousand images. On one GPU, the
+one file: decoding one picture costs as much as classifying five thousand images. On one GPU, the
 copies from the host are the limit. A hundred machines read a trillion images in 1.7 hours over
 10 Gbit/s each, so in the end neither the neural network nor the processors are the bottleneck.
 """
