@@ -20,15 +20,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.nn import identity
 from jaxtyping import Array, Int, Key
 from numpy.typing import NDArray
 from scipy.special import log_softmax, softmax
 
 from jaxnet.inference import Answers, classify
-from jaxnet.network import SQUASHES, Params, init
+from jaxnet.network import Params, Squash, as_function, init
 from jaxnet.runs import OPTIMIZERS
-from jaxnet.training import History, Score, TrainState, fit
+from jaxnet.training import History, MeanCost, TrainState, fit
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin
@@ -60,7 +59,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
     Args:
         hidden_sizes: neurons in each hidden layer; a number for one layer, `()` for none, which is
             logistic regression.
-        squash: of the hidden layers, a name in `jaxnet.network.SQUASHES`.
+        squash: of the hidden layers, a function or a name in `jaxnet.network.SQUASHES`.
         optimizer: a name in `jaxnet.runs.OPTIMIZERS`.
         learning_rate: of the first step.
         epochs: number of passes over the samples; with `early_stopping`, at most.
@@ -81,7 +80,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         feature_names_in_: their names, where `fit` was given a table with names.
         params_: the network, for all of jaxnet's functions.
         history_: the cost, without the weight decay, and the accuracy of each epoch of the last
-            `fit` and of each `partial_fit` since; with `early_stopping`, of the samples held out
+            `fit` and of each `partial_fit` since; with `early_stopping`, of the validation samples
             as well.
 
     Example:
@@ -105,7 +104,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         self,
         hidden_sizes: int | Sequence[int] = (16, 16),
         *,
-        squash: str = "sigmoid",
+        squash: Squash = "sigmoid",
         optimizer: str = "adam",
         learning_rate: float = 0.01,
         epochs: int = 100,
@@ -162,15 +161,18 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
                 f"Expected the hidden_sizes of the last fit, {had[1:-1]}, with warm_start; got "
                 f"{sizes[1:-1]} instead."
             )
-        held_out = None
+        y = labels if weights is None else (labels, weights)
+        validation = None
         if self.early_stopping:
             given = [x, labels] if weights is None else [x, labels, weights]
-            x, held_x, labels, held_labels, *rest = train_test_split(
+            parts = train_test_split(
                 *given, test_size=self.validation_fraction, random_state=seed, stratify=labels
             )
-            weights, held_out = (rest[0] if rest else None), (held_x, held_labels)
+            (x, *seen), (unseen_x, *unseen) = parts[::2], parts[1::2]
+            y = seen[0] if weights is None else tuple(seen)
+            validation = unseen_x, unseen[0] if weights is None else tuple(unseen)
         begin = _Begin(key_fit, params, None, self._n_epochs if again else 0)
-        self._train(begin, x, labels, weights, held_out, epochs=self.epochs, schedule="cosine")
+        self._train(begin, x, y, validation, epochs=self.epochs, schedule="cosine")
         self.classes_, self._seed = classes, seed
         return self
 
@@ -219,10 +221,11 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
             opt_state = opt_state if self._trained_by == self.optimizer else None
             begin = _Begin(key_fit, params, opt_state, self._n_epochs)
         before = None if first else self.history_
-        self._train(begin, x, labels, weights, None, epochs=1, schedule="constant")
+        y = labels if weights is None else (labels, weights)
+        self._train(begin, x, y, None, epochs=1, schedule="constant")
         if before:
-            pairs = zip(before[:2], self.history_[:2], strict=True)
-            self.history_ = History(*map(jnp.concatenate, pairs), held_out=None)
+            whole = History(*before[:2], validation=None)
+            self.history_ = jax.tree.map(lambda *a: jnp.concatenate(a), whole, self.history_)
         self.classes_, self._seed = known, seed
         return self
 
@@ -306,17 +309,16 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         self,
         begin: "_Begin",
         x: Any,
-        labels: Any,
-        weights: Any,
-        held_out: Any,
+        y: Any,
+        validation: Any,
         *,
         epochs: int,
         schedule: str,
     ) -> None:
         n_done, state, history = _learn(
             begin,
-            *(x, labels, weights, held_out, self.learning_rate, self.weight_decay or None),
-            squash=self.squash,
+            *(x, y, validation, self.learning_rate, self.weight_decay),
+            loss=MeanCost(squash=self.squash, weighted=isinstance(y, tuple), check_range=False),
             optimizer=self.optimizer,
             schedule=schedule,
             epochs=epochs,
@@ -336,13 +338,13 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
     def _read(self, X: Any) -> Answers:
         check_is_fitted(self)
         x = cast(Any, validate_data(self, X, reset=False, dtype=np.float32))
-        squash = SQUASHES[self.squash_]
-        return classify(self.params_, x, squash=squash, last_squash=identity, check_range=False)
+        options: Any = {"squash": self.squash_, "last_squash": "identity", "check_range": False}
+        return classify(self.params_, x, **options)
 
     def _check_arguments(self) -> None:
-        for name, names in (("squash", SQUASHES), ("optimizer", OPTIMIZERS)):
-            if not isinstance(got := getattr(self, name), str) or got not in names:
-                raise ValueError(f"Expected {name} of {', '.join(names)}; got {got!r} instead.")
+        as_function(self.squash)
+        if not isinstance(got := self.optimizer, str) or got not in OPTIMIZERS:
+            raise ValueError(f"Expected optimizer of {', '.join(OPTIMIZERS)}; got {got!r} instead.")
         sizes: Any = self.hidden_sizes
         several = isinstance(sizes, Sequence) and all(map(_is_count, sizes))
         if not several and not _is_count(sizes):
@@ -379,18 +381,17 @@ class _Begin(NamedTuple):
 
 @partial(
     jax.jit,
-    static_argnames=("squash", "optimizer", "schedule", "epochs", "batch_size", "patience"),
+    static_argnames=("loss", "optimizer", "schedule", "epochs", "batch_size", "patience"),
 )
 def _learn(
     begin: _Begin,
     x: Array,
-    y: Array,
-    sample_weights: Array | None,
-    held_out: tuple[Array, Array] | None,
+    y: Any,
+    validation: tuple[Array, Any] | None,
     rate: float,
-    decay: float | None,
+    decay: float,
     *,
-    squash: str,
+    loss: MeanCost,
     optimizer: str,
     schedule: str,
     epochs: int,
@@ -400,10 +401,10 @@ def _learn(
     """The number of epochs, the best state, and the history, which is longer if it stopped."""
     cosine = optax.cosine_decay_schedule(rate, epochs * (len(x) // batch_size))
     # Both are functions, so that either continues the other's state.
-    made = OPTIMIZERS[optimizer](cosine if schedule == "cosine" else lambda _: rate)
-
-    def penalty(params: Params) -> Array:
-        return sum((jnp.sum(w**2) for w, _ in params), jnp.zeros(())) * jnp.float32(decay) / 2
+    made = optax.chain(
+        optax.add_decayed_weights(decay, lambda params: [(True, False)] * len(params)),
+        OPTIMIZERS[optimizer](cosine if schedule == "cosine" else lambda _: rate),
+    )
 
     def learn(state: TrainState, first_epoch: Any, epochs: int) -> tuple[TrainState, History]:
         return fit(
@@ -415,15 +416,13 @@ def _learn(
             batch_size=batch_size,
             state=state,
             first_epoch=first_epoch,
-            squash=SQUASHES[squash],
-            penalty=None if decay is None else penalty,
-            sample_weights=sample_weights,
-            held_out=held_out,
+            loss=loss,
+            validation=validation,
         )
 
     opt_state = made.init(begin.params) if begin.opt_state is None else begin.opt_state
     state = TrainState(begin.params, opt_state)
-    if held_out is None:
+    if validation is None:
         return jnp.asarray(epochs), *learn(state, begin.n_epochs, epochs)
 
     def go_on(carry: Any) -> Any:
@@ -433,16 +432,16 @@ def _learn(
     def epoch(carry: Any) -> Any:
         n, since, least, state, best, history = carry
         state, now = learn(state, begin.n_epochs + n, 1)
-        assert now.held_out
-        cost = now.held_out.cost[0]
+        assert now.validation
+        cost = now.validation.cost[0]
         better = cost < least
         best = jax.tree.map(partial(jnp.where, better), state, best)
         history = jax.tree.map(lambda all_, one: all_.at[n].set(one[0]), history, now)
         since = jnp.where(better, 0, since + 1)
         return n + 1, since, jnp.minimum(cost, least), state, best, history
 
-    none = jnp.zeros(epochs)
-    history = History(none, none, Score(none, none))
+    _, one = jax.eval_shape(lambda: learn(state, 0, 1))
+    history = jax.tree.map(lambda a: jnp.zeros(epochs, a.dtype), one)
     zero = jnp.int32(0)
     n, _, _, _, best, history = jax.lax.while_loop(
         go_on, epoch, (zero, zero, jnp.float32(jnp.inf), state, state, history)

@@ -5,7 +5,7 @@ by `a = sigmoid(w @ a + b)`. Functions take one image; JAX's transformations do 
 
 - a batch of images: `jax.vmap(forward, in_axes=(None, 0))(params, images)`
 - many networks: `jax.vmap(forward, in_axes=(0, None))(ensemble, x)`
-- compiled, with ReLU: `jax.jit(functools.partial(forward, squash=jax.nn.relu))`
+- compiled, with ReLU: `jax.jit(functools.partial(forward, squash="relu"))`
 
 `propagate` is the only loop over the layers: training, evaluation and batch inference use it too.
 
@@ -13,18 +13,24 @@ Source: 3Blue1Brown, "But what is a neural network?", 2017.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import jax
 import jax.export
 import jax.numpy as jnp
 import numpy as np
-from jax.nn import identity, sigmoid
 from jax.nn.initializers import glorot_uniform
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, Key
 
-SIZES = (784, 16, 16, 10)
+__all__ = [
+    *("SIDE", "SIZES", "SQUASHES", "Layer", "Params", "Squash"),
+    *("init", "forward", "logits", "activations", "predict", "count"),
+]
+
+SIDE = 28  # pixels along each side of one of MNIST's images
+SIZES = (SIDE**2, 16, 16, 10)
 
 
 class Layer(NamedTuple):
@@ -40,13 +46,15 @@ class Layer(NamedTuple):
     biases: Float[Array, " out"]
 
 
-jax.export.register_namedtuple_serialization(Layer, serialized_name="jaxnet.Layer")
+with suppress(ValueError):  # the name is taken if this module is reloaded
+    jax.export.register_namedtuple_serialization(Layer, serialized_name="jaxnet.Layer")
 
 Params = tuple[Layer, ...]
 Image = Float[Array | np.ndarray, " pixels"]
-Squash = Callable[[Array], Array]
+Function = Callable[[Array], Array]
+Squash = str | Function
 # Every squashing function by the name that files and the command line use.
-SQUASHES: Mapping[str, Squash] = {
+SQUASHES: Mapping[str, Function] = {
     "sigmoid": jax.nn.sigmoid,
     "relu": jax.nn.relu,
     "tanh": jax.nn.tanh,
@@ -110,14 +118,15 @@ def init(
 
 
 def forward(
-    params: Params, x: Image, *, squash: Squash = sigmoid, last_squash: Squash = sigmoid
+    params: Params, x: Image, *, squash: Squash = "sigmoid", last_squash: Squash = "sigmoid"
 ) -> Float[Array, " out"]:
     """Runs one image through the network: the video's a¹ = σ(W a⁰ + b), layer by layer.
 
     Args:
         params: the layers; each takes as many inputs as the previous one has neurons.
         x: one image, shape `(784,)`, values from 0 (black) to 1 (white).
-        squash: the hidden layers' activation function; static under `jit`.
+        squash: the hidden layers' activation function, or its name in `SQUASHES`; static under
+            `jit`.
         last_squash: the last layer's.
 
     Returns:
@@ -134,11 +143,10 @@ def forward(
         (10,)
     """
     check(params, x)
-    _, z = propagate(params, x, squash)
-    return last_squash(z)
+    return propagate(params, jnp.asarray(x), squash, last_squash)[-1]
 
 
-def logits(params: Params, x: Image, *, squash: Squash = sigmoid) -> Float[Array, " out"]:
+def logits(params: Params, x: Image, *, squash: Squash = "sigmoid") -> Float[Array, " out"]:
     """The last layer's weighted sums: `forward` without the last squash.
 
     Takes and raises what `forward` does. Returns shape `(10,)`, unbounded.
@@ -149,11 +157,11 @@ def logits(params: Params, x: Image, *, squash: Squash = sigmoid) -> Float[Array
         >>> jaxnet.logits(params, x).shape
         (10,)
     """
-    return forward(params, x, squash=squash, last_squash=identity)
+    return forward(params, x, squash=squash, last_squash="identity")
 
 
 def activations(
-    params: Params, x: Image, *, squash: Squash = sigmoid, last_squash: Squash = sigmoid
+    params: Params, x: Image, *, squash: Squash = "sigmoid", last_squash: Squash = "sigmoid"
 ) -> tuple[Float[Array, " neurons"], ...]:
     """The activations of every layer, starting with the image itself.
 
@@ -166,95 +174,20 @@ def activations(
         [(784,), (16,), (16,), (10,)]
     """
     check(params, x)
-    before_last, z = propagate(params, jnp.asarray(x), squash)
-    return (*before_last, last_squash(z))
+    return tuple(propagate(params, jnp.asarray(x), squash, last_squash))
 
 
-def batch_logits(
-    params: Params, images: Float[Array, "n pixels"], *, squash: Squash = sigmoid
-) -> Float[Array, "n out"]:
-    """`jax.vmap(logits, in_axes=(None, 0))(params, images)`, but faster.
-
-    Each image is a column of the matrix products, which XLA computes faster than rows.
-
-    Args:
-        params, squash: as for `logits`.
-        images: shape `(n, 784)`, floats from 0 to 1.
-
-    Returns:
-        The logits of each image, shape `(n, 10)`.
-
-    Raises:
-        TypeError, ValueError: as `forward`.
-
-    Example:
-        >>> import jax, jaxnet
-        >>> params, images = jaxnet.init(jax.random.key(0)), jax.numpy.zeros((5, 784))
-        >>> jaxnet.network.batch_logits(params, images).shape
-        (5, 10)
-    """
-    check(params, jax.ShapeDtypeStruct(images.shape[1:], images.dtype))
-    _, z = propagate(params, images.T, jax.vmap(squash, 1, 1), _weighted_sums_of_columns)
-    return z.T
-
-
-def weighted_sums(layer: Layer, a: Array) -> Array:
-    """One layer's sums before the squash, given the previous layer's activations.
-
-    Args:
-        layer: its weights and biases.
-        a: the activations, shape `(in,)`.
-
-    Returns:
-        W a + b, shape `(out,)`.
-
-    Example:
-        >>> import jax.numpy as jnp, jaxnet
-        >>> layer = jaxnet.Layer(jnp.array([[2.0, -1.0]]), jnp.array([0.5]))
-        >>> jaxnet.network.weighted_sums(layer, jnp.array([1.0, 1.0])).tolist()
-        [1.5]
-    """
-    w, b = layer
-    return w @ a + b
-
-
-def propagate(
-    layers: Sequence[Any],
-    a: Any,
-    squash: Squash,
-    weighted_sums: Callable[[Any, Any], Any] = weighted_sums,
-) -> tuple[list[Any], Any]:
-    """The forward pass: the network's only loop over its layers.
-
-    Args:
-        layers: the network, or a prepared form of it that `weighted_sums` understands.
-        a: the input: one image, or a batch with one image per column.
-        squash: the hidden layers' activation function, for such an input.
-        weighted_sums: computes a layer's sums from the layer and the previous activations.
-
-    Returns:
-        The input to each layer, and the last layer's weighted sums.
-
-    Example:
-        >>> import jax, jaxnet
-        >>> params, x = jaxnet.init(jax.random.key(0)), jax.numpy.zeros(784)
-        >>> inputs, z = jaxnet.network.propagate(params, x, jax.nn.sigmoid)
-        >>> [a.shape for a in inputs], z.shape
-        ([(784,), (16,), (16,)], (10,))
-    """
+def propagate(params: Params, a: Array, squash: Squash, last_squash: Squash) -> list[Array]:
+    """The forward pass, the network's only loop over its layers: `a` and all that follows it."""
+    squashes = [as_function(squash)] * (len(params) - 1) + [as_function(last_squash)]
     activations = [a]
-    for layer in layers[:-1]:
-        z = weighted_sums(layer, activations[-1])
-        activations.append(squash(z))
-    return activations, weighted_sums(layers[-1], activations[-1])
+    for (w, b), f in zip(params, squashes, strict=True):
+        a = f(w @ a + b)
+        activations.append(a)
+    return activations
 
 
-def _weighted_sums_of_columns(layer: Layer, a: Array) -> Array:
-    w, b = layer
-    return w @ a + b[:, None]
-
-
-def predict(params: Params, x: Image, *, squash: Squash = sigmoid) -> Int[Array, ""]:
+def predict(params: Params, x: Image, *, squash: Squash = "sigmoid") -> Int[Array, ""]:
     """The predicted digit: the index of the largest output.
 
     Takes and raises what `forward` does. Returns a scalar integer, 0 to 9. Compares the logits,
@@ -271,17 +204,7 @@ def predict(params: Params, x: Image, *, squash: Squash = sigmoid) -> Int[Array,
 
 
 def predicted(z: Float[Array, " out"]) -> Int[Array, ""]:
-    """The digit that logits predict: the index of the largest.
-
-    A single logit predicts 1 if it is positive, where its sigmoid exceeds one half, otherwise 0.
-
-    Example:
-        >>> import jax, jaxnet
-        >>> int(jaxnet.network.predicted(jax.numpy.array([-3.0, 0.5, 0.2])))
-        1
-        >>> int(jaxnet.network.predicted(jax.numpy.array([-3.0])))
-        0
-    """
+    """The digit that logits predict: the largest's index, or 1 if a single one is positive."""
     return jnp.argmax(z) if z.size != 1 else (z[0] > 0).astype(int)
 
 
@@ -302,22 +225,43 @@ def count(params: Params) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
-def check(params: Any, x: Any) -> None:
-    """Validates params and x, arrays or their shapes; runs at trace time only.
+def as_function(squash: Squash) -> Function:
+    """The squashing function itself, given it or its name."""
+    if callable(squash):
+        return squash
+    if squash not in SQUASHES:
+        raise ValueError(
+            f"Expected a squash as a function or one of {', '.join(SQUASHES)}; "
+            f"got {squash!r:.60} instead."
+        )
+    return SQUASHES[squash]
 
-    Example:
-        >>> import jax, jaxnet
-        >>> params, batch = jaxnet.init(jax.random.key(0)), jax.numpy.zeros((64, 784))
-        >>> jaxnet.network.check(params, batch)  # doctest: +ELLIPSIS
-        Traceback (most recent call last):
-        ValueError: Expected x as one image, ...; got float32[64, 784] instead. For bytes use ...
-    """
+
+def as_name(squash: Squash) -> str:
+    """The name of a squashing function in `SQUASHES`, given it or its name."""
+    function = as_function(squash)
+    for name, known in SQUASHES.items():
+        if known is function:
+            return name
+    got = getattr(squash, "__name__", type(squash).__name__)
+    raise ValueError(
+        f"Expected a squash that files can name, one of {', '.join(SQUASHES)}; got {got} instead."
+    )
+
+
+def check(params: Any, x: Any) -> None:
+    """Validates params and x, arrays or their shapes; runs at trace time only."""
     if not isinstance(params, (tuple, list)) or not params or not all(map(_is_layer, params)):
         raise TypeError(
             "Expected params as a tuple of Layer(weights, biases), arrays of floating-point "
             f"numbers; got another {type(params).__name__} instead."
         )
     for n, (w, b) in enumerate(params):
+        if min(jnp.finfo(w.dtype).bits, jnp.finfo(b.dtype).bits) < 16:
+            raise TypeError(
+                f"Expected params of 16 bits or more; got {w.dtype} and {b.dtype} in params[{n}]. "
+                "Compute in a wider type: jax.tree.map(lambda a: a.astype('float32'), params)."
+            )
         if w.ndim != 2 or b.shape != w.shape[:1] or (n and w.shape[1] != params[n - 1][1].size):
             raise ValueError(
                 f"Expected params[{n}] of shapes (out, in) and (out,), `in` the neurons of the "

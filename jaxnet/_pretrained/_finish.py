@@ -16,7 +16,7 @@ from jaxnet.formats import save
 from jaxnet.network import Layer, Params, activations
 from jaxnet.training import Score, TrainState, evaluate
 
-HELD_OUT = 5_000  # of MNIST's training images, the last: they choose the best start
+N_VALIDATION = 5_000  # of MNIST's training images, the last: they choose the best start
 Epoch = Callable[[Array, TrainState, Array], tuple[TrainState, Score]]
 
 
@@ -44,12 +44,12 @@ def in_terms_of_sigmoid(params: Params) -> Params:
 
 
 def best_first(ensemble: Params, images: Array, labels: Array) -> tuple[Array, Array]:
-    """The members in order of their held-out accuracy, and these accuracies."""
-    accuracy = jax.jit(jax.vmap(evaluate, in_axes=(0, None, None)))
-    held_out = accuracy(ensemble, images[-HELD_OUT:], labels[-HELD_OUT:])
-    order = jnp.argsort(-held_out)
-    print("held-out accuracy of each start, %:", *(f"{100 * a:.2f}" for a in held_out[order]))
-    return order, held_out[order]
+    """The members in order of their validation accuracy, and these accuracies."""
+    scores = jax.jit(jax.vmap(evaluate, in_axes=(0, None, None)))
+    accuracies = scores(ensemble, images[-N_VALIDATION:], labels[-N_VALIDATION:]).accuracy
+    order = jnp.argsort(-accuracies)
+    print("validation accuracy of each start, %:", *(f"{100 * a:.2f}" for a in accuracies[order]))
+    return order, accuracies[order]
 
 
 def calibrate(params: Params, images: Array, labels: Array) -> Params:
@@ -93,7 +93,7 @@ def keep(
     notes = {
         **notes,
         "calibrated on": "all 60,000 training images, which changes no answer",
-        "test accuracy": f"{100 * evaluate(params, *map(jnp.asarray, test)):.2f} %",
+        "test accuracy": f"{100 * evaluate(params, *map(jnp.asarray, test)).accuracy:.2f} %",
         "jaxnet": version("jaxnet-digits"),
     }
     save(path, params, notes=notes)

@@ -28,12 +28,13 @@ from jaxtyping import Array
 from numpy.typing import NDArray
 from scipy.stats import mannwhitneyu
 
-from jaxnet._pretrained._finish import HELD_OUT, best_first, in_terms_of_sigmoid, keep, run
+from jaxnet._pretrained._finish import N_VALIDATION, best_first, in_terms_of_sigmoid, keep, run
 from jaxnet._pretrained.edges import Free, network, start
 from jaxnet.data.mnist import load_mnist
 from jaxnet.data.synthetic import COMPONENTS, sample_components, sample_with_components
-from jaxnet.network import Params, activations, batch_logits
-from jaxnet.training import Score, TrainState, unit
+from jaxnet._util.pixels import unit
+from jaxnet.network import Params, activations, logits
+from jaxnet.training import Score, TrainState
 
 SEED, RATE = 0, 0.05
 MNIST_BATCH, ALONE_BATCH, DRAWN_BATCH = 500, 256, 128
@@ -93,15 +94,15 @@ def mean_cost(
     *hidden, (w, b) = network(free)
     alone, components, drawn, has = drawings
     all_images = jnp.concatenate([unit(images), alone, drawn])
-    z = batch_logits(tuple(hidden), all_images, squash=jnp.tanh)
-    logits = jnp.tanh(z[: len(images)]) @ w.T + b
+    z = jax.vmap(partial(logits, tuple(hidden), squash="tanh"))(all_images)
+    answers = jnp.tanh(z[: len(images)]) @ w.T + b
     # In the terms of sigmoid, a neuron's weighted sum is twice that under tanh.
     z_alone, z_drawn = jnp.split(2 * z[len(images) :], [len(alone)])
     one = jax.nn.one_hot(components, len(COMPONENTS))
     which = optax.softmax_cross_entropy_with_integer_labels(z_alone, components)
     alone_weights = OWN * weights.on * one + weights.off * (1 - one)
     return (
-        optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+        optax.softmax_cross_entropy_with_integer_labels(answers, labels).mean()
         + ALONE_WEIGHT * (alone_weights * _beyond_enough(z_alone, one)).sum(1).mean()
         + BRIGHTEST_WEIGHT * (weights.brightest[components] * which).mean()
         + DRAWN_WEIGHT
@@ -147,7 +148,7 @@ def train(
             jax.random.randint(key_k, (n_steps, DRAWN_BATCH), 0, len(drawings.drawn)),
         )
         state, costs = jax.lax.scan(step, state, batches)
-        return state, Score(costs.mean(), jnp.full((), jnp.nan))
+        return state, Score(costs.mean(), {})
 
     state = TrainState(starts, optimizer.init(starts))
     return run(
@@ -212,7 +213,7 @@ def main() -> None:
     key_learned, key_chosen, key_reported, key_starts, key_scouts, key_rounds = jax.random.split(
         jax.random.key(SEED), 6
     )
-    learned = images[:-HELD_OUT], labels[:-HELD_OUT], draw(key_learned, 65_536, 32_768)
+    learned = images[:-N_VALIDATION], labels[:-N_VALIDATION], draw(key_learned, 65_536, 32_768)
     chosen_by, reported = (draw(key, 32_000, 8_000) for key in (key_chosen, key_reported))
     finish = jax.jit(jax.vmap(lambda free: in_terms_of_sigmoid(network(free))))
 
@@ -233,7 +234,7 @@ def main() -> None:
         weights = reweighted(weights, jax.tree.map(lambda *a: np.stack(a), *measured))
         finalists = train(key, finalists, weights, args.epochs, *learned)
     ensemble = finish(finalists)
-    order, held_out = best_first(ensemble, images, labels)
+    order, accuracies = best_first(ensemble, images, labels)
     ensemble = jax.tree.map(lambda a: a[order], ensemble)
     told = claims(ensemble, chosen_by)
     print("what the third layer tells:", *map(in_words, told), sep="\n  ")
@@ -244,15 +245,15 @@ def main() -> None:
         "second layer": "sixteen edges: jaxnet.design.edge times a gain, less a threshold",
         "third layer": ", ".join(COMPONENTS),
         "third layer on new drawings": in_words(claim(params, reported)),
-        "trained on": f"MNIST's training images but the last {HELD_OUT:,}, and synthetic "
+        "trained on": f"MNIST's training images but the last {N_VALIDATION:,}, and synthetic "
         "components and digits",
         "trained by": f"Adam, {RATE} falling to 0 by a cosine, {ROUNDS} times {args.epochs} "
         f"epochs, batches of {MNIST_BATCH}, softmax cross-entropy, tanh written as sigmoid, "
         f"seed {SEED}",
         "chosen by": f"of {SCOUTS} random starts the best {FINALISTS} after {SCOUT_EPOCHS} epochs, "
         f"and of these the best whose third layer tells components as it should, on the "
-        f"{HELD_OUT:,} images left out",
-        "held-out accuracy": f"{100 * held_out[best]:.2f} %",
+        f"{N_VALIDATION:,} images left out",
+        "validation accuracy": f"{100 * accuracies[best]:.2f} %",
     }
     keep(args.output, params, (images, labels), load_mnist("test", args.mnist), notes)
 

@@ -22,11 +22,11 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array
 
-from jaxnet._pretrained._finish import HELD_OUT, best_first, in_terms_of_sigmoid, keep, run
+from jaxnet._pretrained._finish import N_VALIDATION, best_first, in_terms_of_sigmoid, keep, run
 from jaxnet.data.augment import both
 from jaxnet.data.mnist import load_mnist
 from jaxnet.network import Layer, Params, init
-from jaxnet.training import TrainState, train_epoch
+from jaxnet.training import MeanCost, TrainState, train_epoch
 
 SEED, STARTS, EPOCHS, BATCH_SIZE, RATE = 0, 8, 2000, 1024, 0.006
 UNCHANGED = 0.8  # share of the epochs after which the warps begin to fade
@@ -47,8 +47,7 @@ def train(images: Array, labels: Array, *, starts: int, epochs: int) -> Params:
             train_epoch,
             optimizer=optimizer,
             batch_size=BATCH_SIZE,
-            squash=jnp.tanh,
-            augment=partial(both, amount=amount),
+            loss=MeanCost(squash="tanh", augment=partial(both, amount=amount)),
         )
         return jax.vmap(one, in_axes=(None, 0, None, None))(key, state, images, labels)
 
@@ -97,16 +96,16 @@ def main() -> None:
     args = parser.parse_args()
 
     images, labels = map(jnp.asarray, load_mnist("train", args.mnist))
-    ensemble = train(images[:-HELD_OUT], labels[:-HELD_OUT], starts=args.starts, epochs=args.epochs)
-    order, held_out = best_first(ensemble, images, labels)
+    ensemble = train(images[:-N_VALIDATION], labels[:-N_VALIDATION], starts=args.starts, epochs=args.epochs)
+    order, accuracies = best_first(ensemble, images, labels)
     best = jax.tree.map(lambda leaf: leaf[order[0]], ensemble)
     notes = {
-        "trained on": f"MNIST's training images but the last {HELD_OUT:,}, warped anew each epoch",
+        "trained on": f"MNIST's training images but the last {N_VALIDATION:,}, warped anew each epoch",
         "trained by": f"Adam, {RATE} falling to 0 by a cosine, {args.epochs} epochs, batches of "
         f"{BATCH_SIZE}, along the principal directions, softmax cross-entropy, tanh written as "
         f"sigmoid, seed {SEED}",
-        "chosen by": f"the best of {args.starts} random starts on the {HELD_OUT:,} images left out",
-        "held-out accuracy": f"{100 * held_out[0]:.2f} %",
+        "chosen by": f"the best of {args.starts} random starts on the {N_VALIDATION:,} images left out",
+        "validation accuracy": f"{100 * accuracies[0]:.2f} %",
     }
     keep(args.output, best, (images, labels), load_mnist("test", args.mnist), notes)
 

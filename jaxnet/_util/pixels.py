@@ -1,8 +1,16 @@
-"""The types that pixels come in."""
+"""The types and the range of pixels."""
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import eval_context
+from jaxtyping import Array, Float, Num
+from numpy.typing import NDArray
+
+_ROUNDING = 1e-3  # allowed beyond 0 and 1: the error of resizing a picture or of half precision
+_BLOCK = 2_048  # images whose range is checked while they are in the cache
 
 
 def is_pixel_dtype(dtype: Any) -> bool:
@@ -11,3 +19,47 @@ def is_pixel_dtype(dtype: Any) -> bool:
         return dtype == jnp.uint8 or (jnp.issubdtype(dtype, jnp.floating) and dtype.itemsize <= 8)
     except TypeError:  # another package's type, such as torch.float32
         return False
+
+
+def unit(images: Num[Array | np.ndarray, "..."]) -> Float[Array, "..."]:
+    """Scales uint8 images from 0–255 to float32 from 0 to 1; returns floats unchanged."""
+    if not is_pixel_dtype(images.dtype):
+        raise TypeError(f"Expected images in uint8 or floats; got {images.dtype} instead.")
+    images = jnp.asarray(images)
+    return images.astype(jnp.float32) / 255 if images.dtype == jnp.uint8 else images
+
+
+def check_range(images: NDArray[Any] | Array, start: int, otherwise: str) -> None:
+    """Raises for floats outside 0 to 1, except for rounding errors."""
+    if images.dtype == jnp.uint8 or not images.size:
+        return
+    if isinstance(images, np.ndarray):
+        if is_within(images):
+            return
+        low, high = float(np.min(images)), float(np.max(images))
+    else:
+        with eval_context():  # even while JAX traces
+            low, high = (float(extreme) for extreme in _extremes(images))
+    if not (low >= -_ROUNDING and high <= 1 + _ROUNDING):
+        found = f"{low + 0:.4g} to {high + 0:.4g}"
+        raise ValueError(
+            f"Expected images as floats from 0 (black) to 1 (white); got {found}, in images "
+            f"{start} to {start + len(images) - 1}. For floats from 0 to 255, divide by 255; for a "
+            f"network {otherwise}."
+        )
+
+
+def is_within(images: NDArray[Any]) -> bool:
+    """Fast check that all values are in [0, 1]; may return False for values that are."""
+    if images.dtype != np.float32 or not images.flags.c_contiguous:
+        return False
+    # As integers, positive floats sort the same way, and negative ones and NaN come last.
+    numbers, one = images.view(np.uint32), np.float32(1).view(np.uint32)
+    # From the end, so that the first images are in the cache when the program starts on them.
+    blocks = reversed(range(0, len(numbers), _BLOCK))
+    return all(numbers[at : at + _BLOCK].max() <= one for at in blocks)
+
+
+@jax.jit
+def _extremes(images: Array) -> tuple[Array, Array]:
+    return images.min(initial=0), images.max(initial=0)

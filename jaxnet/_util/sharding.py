@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jax.sharding import AxisType, Mesh, NamedSharding, SingleDeviceSharding
 from jax.sharding import PartitionSpec as P
-from jaxtyping import Array, Int
+from jaxtyping import Array, Integer
 
 Tree = TypeVar("Tree")
 
@@ -68,7 +68,7 @@ def on_mesh_of(*trees: Any) -> Generator[None]:
         yield
 
 
-def take(a: Array, i: Int[Array, "..."], sharding: NamedSharding | None) -> Array:
+def take(a: Array, i: Integer[Array, "..."], sharding: NamedSharding | None) -> Array:
     """The rows `a[i]`, with the last axis of `i` sharded like the first axis of `sharding`."""
     spec = P(*[None] * (i.ndim - 1), _rows(sharding), *[None] * (a.ndim - 1))
     rows = a.at[i]
@@ -77,7 +77,7 @@ def take(a: Array, i: Int[Array, "..."], sharding: NamedSharding | None) -> Arra
     return _hint(rows.get(mode="promise_in_bounds"), sharding, spec)
 
 
-def pick(a: Array, i: Int[Array, ""]) -> Array:
+def pick(a: Array, i: Integer[Array, ""]) -> Array:
     """The row `a[i]`, replicated."""
     if _explicit_mesh(a, i) is None:
         return a[i]
@@ -145,6 +145,25 @@ def map_rows(
         lambda row: jax.vmap(f)(*row), jax.tree.map(one_of_each, rows), batch_size=each
     )
     return jax.tree.map(in_order, answers)
+
+
+def in_tiles(tree: Tree, size: int, sharding: NamedSharding | None) -> list[Tree]:
+    """Cuts arrays into tiles along a new leading axis; what is left is a tile of its own.
+
+    Each device has an equal part of each tile.
+    """
+    k = n_shards(sharding)
+    each = max(size // k, 1)
+
+    def cut(a: Array, start: int, stop: int, n_tiles: int) -> Array:
+        rows = sharded(a.reshape(k, -1, *a.shape[1:]), 0, sharding)[:, start:stop]
+        tiles = rows.reshape(k, n_tiles, -1, *a.shape[1:]).swapaxes(0, 1)
+        return sharded(tiles.reshape(n_tiles, -1, *a.shape[1:]), 1, sharding)
+
+    n = len(jax.tree.leaves(tree)[0]) // k
+    whole = n - n % each
+    spans = [(0, whole, whole // each), (whole, n, 1)]
+    return [jax.tree.map(lambda a: cut(a, *span), tree) for span in spans if span[0] < span[1]]  # noqa: B023
 
 
 def varying(tree: Any) -> frozenset[str]:

@@ -6,7 +6,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.nn import identity, sigmoid
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 from numpy.typing import NDArray
@@ -16,7 +15,7 @@ from jaxnet.network import Image, Params, Squash, activations, forward, logits, 
 
 
 def contributions(
-    params: Params, x: Image, layer: int, neuron: ArrayLike, *, squash: Squash = sigmoid
+    params: Params, x: Image, layer: int, neuron: ArrayLike, *, squash: Squash = "sigmoid"
 ) -> Float[Array, " inputs"]:
     """What each input adds to one neuron's weighted sum: weight × activation.
 
@@ -50,7 +49,7 @@ def contributions(
 
 
 def weighted_sum(
-    params: Params, x: Image, layer: int, neuron: ArrayLike, *, squash: Squash = sigmoid
+    params: Params, x: Image, layer: int, neuron: ArrayLike, *, squash: Squash = "sigmoid"
 ) -> Float[Array, ""]:
     """The number one neuron squashes: the sum of its inputs' contributions and its bias.
 
@@ -71,11 +70,11 @@ def weighted_sum(
         True
     """
     check_neuron(params, layer, neuron)
-    return forward(params[:layer], x, squash=squash, last_squash=identity)[neuron]
+    return forward(params[:layer], x, squash=squash, last_squash="identity")[neuron]
 
 
 def saliency(
-    params: Params, x: Image, digit: ArrayLike, *, squash: Squash = sigmoid
+    params: Params, x: Image, digit: ArrayLike, *, squash: Squash = "sigmoid"
 ) -> Float[Array, " pixels"]:
     """How much each pixel, made brighter, raises one output's logit: its gradient.
 
@@ -101,7 +100,7 @@ def saliency(
     return jax.grad(lambda x: logits(params, x, squash=squash)[digit])(jnp.asarray(x))
 
 
-def answering_output(params: Params, x: Image, *, squash: Squash = sigmoid) -> int:
+def answering_output(params: Params, x: Image, *, squash: Squash = "sigmoid") -> int:
     """The output that decides the answer: the largest, or the only one.
 
     Args:
@@ -127,7 +126,7 @@ def maximizing_image(
     *,
     n_steps: int = 300,
     rate: float = 0.03,
-    squash: Squash = sigmoid,
+    squash: Squash = "sigmoid",
 ) -> Float[Array, " pixels"]:
     """Maximizes one neuron's weighted sum over images, by signed gradient ascent.
 
@@ -179,7 +178,7 @@ def maximizing_drawing(
     *,
     n_drawings: int = 32,
     n_steps: int = 60,
-    squash: Squash = sigmoid,
+    squash: Squash = "sigmoid",
 ) -> Float[Array, "784"]:
     """Maximizes one neuron's weighted sum over drawn digits and components of digits.
 
@@ -234,7 +233,7 @@ def maximizing_images(
     neuron: int | None = None,
     *,
     natural: bool = False,
-    squash: Squash = sigmoid,
+    squash: Squash = "sigmoid",
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """The maximizing image of one neuron, or of every neuron in a layer, on the host.
 

@@ -5,11 +5,10 @@ from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
-from jax.nn import sigmoid
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 
-from jaxnet.network import Image, Params, Squash, logits, predicted
+from jaxnet.network import Image, Params, Squash, as_function, logits, predicted
 
 Members = TypeVar("Members")
 
@@ -34,7 +33,7 @@ class Vote(NamedTuple):
 
 
 def vote(
-    ensemble: Params, x: Image, *, squash: Squash = sigmoid, last_squash: Squash = sigmoid
+    ensemble: Params, x: Image, *, squash: Squash = "sigmoid", last_squash: Squash = "sigmoid"
 ) -> Vote:
     """Averages the members' outputs for one image, and counts their votes.
 
@@ -57,7 +56,7 @@ def vote(
     diversity", 1949.
     """
     z = jax.vmap(lambda member: logits(member, x, squash=squash))(ensemble)
-    activations = jax.vmap(last_squash)(z).mean(0)
+    activations = jax.vmap(as_function(last_squash))(z).mean(0)
     n_digits = max(z.shape[1], 2)  # a single output answers 0 or 1
     votes = jax.nn.one_hot(jax.vmap(predicted)(z), n_digits, dtype=z.dtype).mean(0)
     digit = activations.argmax() if z.shape[1] > 1 else predicted(z.mean(0))

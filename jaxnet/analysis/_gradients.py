@@ -5,34 +5,36 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.nn import sigmoid
 from jax.scipy.sparse.linalg import cg
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from jaxnet._util.sharding import lacks_mesh, map_rows, on_mesh_of, sharding_of, vary_like
-from jaxnet.network import Image, Params, Squash, logits
-from jaxnet.training import Cost, Images, Labels, check_examples, cross_entropy, mean_cost, unit
+from jaxnet._util.pixels import unit
+from jaxnet.network import Image, Params, logits
+from jaxnet.training import Loss, MeanCost, loss
+from jaxnet.training._checks import check_examples
+from jaxnet.training._loops import scored
+from jaxnet.training._loss import Images
 
 
 def per_example_gradients(
     params: Params,
     images: Images,
-    labels: Labels,
+    labels: Any,
     *,
     batch_size: int = 256,
     keep: Callable[[Any], Any] = lambda gradient: gradient,
-    cost: Cost = cross_entropy,
-    squash: Squash = sigmoid,
+    loss: Loss = loss,
 ) -> Any:
-    """The gradient of each image's cost, separately.
+    """The gradient of the loss on each image by itself.
 
     A gradient is as large as the network, so the gradients of 60,000 images take 3 GB. If you
     need only a summary of each, such as its norm, pass a function that computes it as `keep`; then
     at most `batch_size` gradients exist at a time. Wrap calls in `jax.jit` if you make many.
 
     Args:
-        params, images, labels, cost, squash: as for `jaxnet.training.mean_cost`.
+        params, images, labels, loss: as for `jaxnet.evaluate`; the loss gets one image at a time.
         batch_size: the number of gradients computed together.
         keep: maps one gradient to what is kept of it, for example `optax.tree.norm`; by default,
             all of it.
@@ -41,7 +43,7 @@ def per_example_gradients(
         The results of `keep`, each array stacked along a leading axis of length `n`.
 
     Raises:
-        TypeError, ValueError: as for `jaxnet.training.mean_cost`.
+        TypeError, ValueError: as for `jaxnet.training.train_epoch`.
 
     Example:
         >>> import jax, jaxnet, optax
@@ -52,13 +54,14 @@ def per_example_gradients(
         (100,)
     """
     check_examples(images, labels)
-    examples, sharding = (jnp.asarray(images), jnp.asarray(labels)), sharding_of(images)
+    examples, sharding = jax.tree.map(jnp.asarray, (images, labels)), sharding_of(images)
 
-    def gradient_of(params: Params, *examples: Array) -> Any:
-        def one(x: Array, y: Array) -> Any:
+    def gradient_of(params: Params, *examples: Any) -> Any:
+        def one(*example: Any) -> Any:
             # In a shard_map, JAX would otherwise sum the gradients over the devices.
-            own = vary_like(params, (x, y))
-            return keep(jax.grad(mean_cost)(own, x[None], y[None], cost=cost, squash=squash))
+            own = vary_like(params, example)
+            batch = jax.tree.map(lambda a: a[None], example)
+            return keep(jax.grad(lambda p: scored(loss, p, *batch, None)[0])(own))
 
         with on_mesh_of(params, *examples):
             return map_rows(one, examples, batch_size=batch_size, sharding=sharding)
@@ -71,14 +74,13 @@ def per_example_gradients(
 def influence(
     params: Params,
     images: Images,
-    labels: Labels,
+    labels: Any,
     x: Image,
     y: ArrayLike,
     *,
     damping: float = 0.01,
     n_iterations: int = 100,
-    cost: Cost = cross_entropy,
-    squash: Squash = sigmoid,
+    loss: MeanCost = loss,
 ) -> Float[Array, " n"]:
     """How much each training image helped the network classify another image.
 
@@ -97,8 +99,7 @@ def influence(
             half the squared distance from `params`, times this; smaller values need more
             iterations.
         n_iterations: the maximum number of conjugate gradient iterations.
-        cost: convex in the logits.
-        squash: as for `jaxnet.training.mean_cost`.
+        loss: a `MeanCost` whose cost is convex in the logits.
 
     Returns:
         Shape `(n,)`, in the units of the cost; positive for images that helped.
@@ -116,11 +117,11 @@ def influence(
     """
     images, labels = unit(images), jnp.asarray(labels)
 
-    def outputs(params: Params) -> Array:
-        return jax.vmap(lambda x: logits(params, x, squash=squash))(images)
+    def outputs(params: Params, images: Array = images) -> Array:
+        return jax.vmap(lambda x: logits(loss.built(params), x, squash=loss.squash))(images)
 
     def costs(z: Array) -> Array:
-        return jax.vmap(cost)(z, labels)
+        return jax.vmap(loss.cost)(z, labels)
 
     def curvature(direction: Params) -> Params:
         z, z_dot = jax.jvp(outputs, (params,), (direction,))
@@ -128,6 +129,6 @@ def influence(
         (product,) = jax.vjp(outputs, params)[1](slope_dot)
         return jax.tree.map(lambda p, d: p + damping * d, product, direction)
 
-    slope = jax.grad(lambda p: cost(logits(p, jnp.asarray(x), squash=squash), y))(params)
+    slope = jax.grad(lambda p: loss.cost(outputs(p, jnp.asarray(x)[None])[0], y))(params)
     direction, _ = cg(curvature, slope, tol=1e-6, maxiter=n_iterations)
     return jax.jvp(lambda p: costs(outputs(p)), (params,), (direction,))[1] / len(images)

@@ -1,34 +1,33 @@
 """The loss landscape: curvature, and the path from one network to another."""
 
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.nn import sigmoid
 from jaxtyping import Array, Float, Key
 
-from jaxnet.network import Layer, Params, Squash
-from jaxnet.training import Cost, Images, Labels, cross_entropy, mean_cost
+from jaxnet.network import Layer, Params
+from jaxnet.training import Loss, loss
+from jaxnet.training._loops import scored
+from jaxnet.training._loss import Images
 
 
 def hessian_vector_product(
     params: Params,
     direction: Params,
     images: Images,
-    labels: Labels,
+    labels: Any,
     *,
-    cost: Cost = cross_entropy,
-    squash: Squash = sigmoid,
+    loss: Loss = loss,
 ) -> Params:
-    """The Hessian of the mean cost times a direction, at the cost of two gradients.
+    """The Hessian of the loss times a direction, at the cost of two gradients.
 
     The 13,002 × 13,002 Hessian itself is never computed.
 
     Args:
-        params, images, labels, cost, squash: as for `jaxnet.training.mean_cost`.
+        params, images, labels, loss: as for `jaxnet.evaluate`.
         direction: a pytree like `params`.
 
     Returns:
@@ -45,19 +44,18 @@ def hessian_vector_product(
 
     Source: Pearlmutter, "Fast exact multiplication by the Hessian", 1994.
     """
-    slope = jax.grad(partial(mean_cost, cost=cost, squash=squash))
-    return jax.jvp(lambda p: slope(p, images, labels), (params,), (direction,))[1]
+    slope = jax.grad(lambda p: scored(loss, p, images, labels, None)[0])
+    return jax.jvp(slope, (params,), (direction,))[1]
 
 
 def top_hessian_eigenvalue(
     key: Key[Array, ""],
     params: Params,
     images: Images,
-    labels: Labels,
+    labels: Any,
     *,
     n_iterations: int = 100,
-    cost: Cost = cross_entropy,
-    squash: Squash = sigmoid,
+    loss: Loss = loss,
 ) -> tuple[Float[Array, ""], Params]:
     """The Hessian's eigenvalue of largest magnitude and its eigenvector, by power iteration.
 
@@ -65,7 +63,7 @@ def top_hessian_eigenvalue(
 
     Args:
         key: from `jax.random.key`; draws the initial direction.
-        params, images, labels, cost, squash: as for `jaxnet.training.mean_cost`.
+        params, images, labels, loss: as for `jaxnet.evaluate`.
         n_iterations: the number of Hessian-vector products.
 
     Returns:
@@ -83,10 +81,8 @@ def top_hessian_eigenvalue(
 
     Source: power iteration, von Mises and Pollaczek-Geiringer, 1929.
     """
-    product = partial(hessian_vector_product, cost=cost, squash=squash)
-
     def step(direction: Params, _: None) -> tuple[Params, Array]:
-        hv = product(params, direction, images, labels)
+        hv = hessian_vector_product(params, direction, images, labels, loss=loss)
         value = jnp.asarray(optax.tree.vdot(direction, hv))
         return optax.tree.scale(1 / jnp.maximum(optax.tree.norm(hv), 1e-30), hv), value
 
@@ -111,8 +107,8 @@ def interpolate(one: Params, other: Params, n: int) -> Params:
         >>> images, labels = jaxnet.data.synthetic.sample(jax.random.key(0), 100)
         >>> one, other = map(jaxnet.init, jax.random.split(jax.random.key(1)))
         >>> networks = jaxnet.analysis.interpolate(one, other, 25)
-        >>> costs = jax.vmap(jaxnet.training.mean_cost, in_axes=(0, None, None))
-        >>> costs(networks, images, labels).shape
+        >>> scores = jax.vmap(jaxnet.evaluate, in_axes=(0, None, None))
+        >>> scores(networks, images, labels).cost.shape
         (25,)
 
     Source: Goodfellow, Vinyals and Saxe, "Qualitatively characterizing neural network

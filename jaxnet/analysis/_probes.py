@@ -7,13 +7,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.nn import sigmoid
-from jaxtyping import Array, Bool, Float, Key
+from jaxtyping import Array, Bool, Float, Integer, Key
 
 from jaxnet.analysis._edges import EdgeFit, edge_fit
 from jaxnet.data import synthetic
-from jaxnet.network import Layer, Params, Squash, check, propagate, weighted_sums
-from jaxnet.training import Images, Labels, evaluate, unit
+from jaxnet._util.pixels import unit
+from jaxnet.network import Layer, Params, Squash, activations, as_function, logits
+from jaxnet.training import MeanCost, evaluate
+from jaxnet.training._loss import Images
 
+Labels = Integer[Array | np.ndarray, " n"]
 EDGE, TELLS = 0.9, 0.95  # R² and the area under the ROC curve from which a neuron is as hoped
 
 
@@ -108,7 +111,7 @@ def auc(scores: Float[Array, " n"], truth: Bool[Array, " n"]) -> Float[Array, ""
 
 
 def selectivity(
-    params: Params, images: Images, truth: Bool[Array, "n k"], *, squash: Squash = sigmoid
+    params: Params, images: Images, truth: Bool[Array, "n k"], *, squash: Squash = "sigmoid"
 ) -> tuple[Float[Array, "neurons k"], ...]:
     """How well each neuron's activation tells which images have each of `k` properties.
 
@@ -133,13 +136,13 @@ def selectivity(
         >>> bool(last.diagonal().min() > 0.99)  # each output tells its digit
         True
     """
-    check(params, jax.ShapeDtypeStruct(images.shape[1:], unit(images).dtype))
 
     def ordered(x: Array) -> list[Array]:
-        before, _ = propagate(params, x, squash)
-        sums = [weighted_sums(layer, a) for layer, a in zip(params, before, strict=True)]
         # In float32 saturated activations would tie; what they squash does not.
-        return sums if squash in (sigmoid, jnp.tanh) else [*before[1:], sums[-1]]
+        if as_function(squash) in (sigmoid, jnp.tanh):
+            ends = range(1, len(params) + 1)
+            return [logits(params[:end], x, squash=squash) for end in ends]
+        return [*activations(params, x, squash=squash, last_squash="identity")[1:]]
 
     layers = jax.vmap(ordered)(unit(images))
     of_one = jax.vmap(auc, in_axes=(None, 1))
@@ -147,7 +150,7 @@ def selectivity(
 
 
 def component_fit(
-    key: Key[Array, ""], params: Params, *, n: int = 4_000, squash: Squash = sigmoid
+    key: Key[Array, ""], params: Params, *, n: int = 4_000, squash: Squash = "sigmoid"
 ) -> ComponentFit:
     """How well each neuron tells each component of digits, alone and within digits.
 
@@ -180,7 +183,7 @@ def component_fit(
 
 
 def silence_cost(
-    params: Params, images: Images, labels: Labels, *, squash: Squash = sigmoid
+    params: Params, images: Images, labels: Labels, *, squash: Squash = "sigmoid"
 ) -> tuple[Float[Array, " neurons"], ...]:
     """The accuracy lost if a neuron is silent, its activation 0, for each neuron by itself.
 
@@ -202,7 +205,9 @@ def silence_cost(
         >>> [layer.shape for layer in costs]
         [(16,), (16,), (10,)]
     """
-    accuracy = partial(evaluate, images=images, labels=labels, squash=squash)
+
+    def accuracy(params: Params) -> Array:
+        return evaluate(params, images, labels, loss=MeanCost(squash=squash)).accuracy
 
     def silent(layer: int, neuron: Array) -> Params:
         w, b = params[layer]
@@ -222,7 +227,7 @@ def silence_cost(
 
 
 def probe(
-    key: Key[Array, ""], params: Params, images: Images, labels: Labels, *, squash: Squash = sigmoid
+    key: Key[Array, ""], params: Params, images: Images, labels: Labels, *, squash: Squash = "sigmoid"
 ) -> Probe:
     """Asks whether a network works as the video hopes: edges, then components, then digits.
 
@@ -264,7 +269,7 @@ def _probe(key: Array, params: Params, images: Images, labels: Labels, squash: S
         component_fit(key, params, squash=squash),
         selectivity(params, images, digits, squash=squash),
         silence_cost(params, images, labels, squash=squash),
-        evaluate(params, images, labels, squash=squash),
+        evaluate(params, images, labels, loss=MeanCost(squash=squash)).accuracy,
     )
 
 

@@ -329,8 +329,8 @@ def epoch_line(history: "History", epochs: int) -> str:
 def _means(history: "History") -> tuple[NDArray[Any], NDArray[Any], str]:
     """Mean cost and accuracy by epoch, of members that have not diverged, and of which images."""
     share, what = history.accuracy, "training images"
-    if history.held_out is not None:
-        share, what = history.held_out.accuracy, "validation images"
+    if history.validation is not None:
+        share, what = history.validation.accuracy, "validation images"
     alive = np.isfinite(history.cost)
     n = np.maximum(alive.sum(1), 1)
     cost, right = (np.where(alive, a, 0).sum(1) / n for a in (history.cost, share))

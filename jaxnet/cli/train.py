@@ -73,20 +73,6 @@ def command(
         str,
         typer.Option(metavar="NAME", help="Data augmentation: none, affine, elastic or both."),
     ] = "none",
-    penalty: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="A penalty that makes the first layer easier to read: none, smoothness, sparsity "
-            "or locality.",
-        ),
-    ] = "none",
-    strength: Annotated[
-        float | None,
-        typer.Option(
-            metavar="NUMBER", help="What the penalty is multiplied by; by default, 0.001."
-        ),
-    ] = None,
     seed: Annotated[
         int, typer.Option(metavar="N", help="The seed of all random numbers of this run.")
     ] = 0,
@@ -94,7 +80,7 @@ def command(
         int,
         typer.Option(metavar="N", help="Networks to train side by side; the best is saved."),
     ] = 1,
-    held_out: Annotated[
+    validation: Annotated[
         float,
         typer.Option(metavar="SHARE", help="The share of the images used only for validation."),
     ] = 0.1,
@@ -119,8 +105,6 @@ def command(
 
     if not re.fullmatch(r"\d+(-\d+)+", sizes):
         raise ArgumentError("sizes", f"expected numbers as in 784-16-16-10; got {sizes}.")
-    if strength is not None and penalty == "none":
-        raise ArgumentError("strength", "has no effect without --penalty.")
     options = runs.Options(
         sizes=tuple(map(int, sizes.split("-"))),
         squash=squash,
@@ -131,11 +115,9 @@ def command(
         epochs=epochs,
         batch_size=batch_size,
         augment=augment,
-        penalty=penalty,
-        strength=runs.Options().strength if strength is None else strength,
         seed=seed,
         ensemble=ensemble,
-        held_out=held_out,
+        validation=validation,
     )
     wanted = data or ["mnist"]
     files = [path for path in wanted if path not in ("mnist", "drawn")]

@@ -137,20 +137,20 @@ def learning_curves(history: History, *, figure: Sheet | None = None) -> Figure:
         >>> import numpy, jaxnet
         >>> from jaxnet.plot._results import learning_curves
         >>> falling = 2.3 / numpy.arange(1, 11)
-        >>> history = jaxnet.training.History(falling, 1 - falling / 3, None)
+        >>> history = jaxnet.training.History(falling, {"accuracy": 1 - falling / 3}, None)
         >>> [ax.get_ylabel() for ax in learning_curves(history).axes]
-        ['mean cost of an image', 'share misread']
+        ['mean cost per image', 'error rate']
     """
     epochs = np.arange(1, len(history.cost) + 1)
     figure = _canvas.sheet(figure, 10, 4)
     left, right = figure.subplots(1, 2)
-    _draw(left, epochs, history.cost, SEEN, "as it learns")
-    _draw(right, epochs, 1 - np.asarray(history.accuracy), SEEN, "images learned from")
-    if history.held_out is not None:
-        _draw(left, epochs, history.held_out.cost, UNSEEN, "images held out")
-        _draw(right, epochs, 1 - np.asarray(history.held_out.accuracy), UNSEEN, "images held out")
-    left.set_ylabel("mean cost of an image")
-    right.set_ylabel("share misread")
+    _draw(left, epochs, history.cost, SEEN, "training images")
+    _draw(right, epochs, 1 - np.asarray(history.accuracy), SEEN, "training images")
+    if history.validation is not None:
+        _draw(left, epochs, history.validation.cost, UNSEEN, "validation images")
+        _draw(right, epochs, 1 - np.asarray(history.validation.accuracy), UNSEEN, "validation images")
+    left.set_ylabel("mean cost per image")
+    right.set_ylabel("error rate")
     for ax, form in ((left, "{:.3g}"), (right, "{:.3g} %")):
         low, high = ax.get_ylim()
         decades = math.log10(high / low)

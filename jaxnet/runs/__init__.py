@@ -12,7 +12,6 @@ from the seed and the epoch's number, and the checkpoint holds everything else e
 from jaxnet.runs._options import AUGMENTS as AUGMENTS
 from jaxnet.runs._options import COSTS as COSTS
 from jaxnet.runs._options import OPTIMIZERS as OPTIMIZERS
-from jaxnet.runs._options import PENALTIES as PENALTIES
 from jaxnet.runs._options import SCHEDULES as SCHEDULES
 from jaxnet.runs._options import Options as Options
 from jaxnet.runs._record import check_output as check_output

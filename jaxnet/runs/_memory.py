@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from jaxnet._util.arguments import ArgumentError
 from jaxnet.formats import in_words
 from jaxnet.network import init
-from jaxnet.runs._options import OPTIMIZERS, Options, n_held_out
+from jaxnet.runs._options import OPTIMIZERS, Options, n_validation
 
 _COPIES = 6  # of weights and optimizer state: in training, for the checkpoint, and its bytes
 
@@ -40,9 +40,9 @@ def bytes_needed(options: Options, images: NDArray[Any]) -> int:
         jax.eval_shape(OPTIMIZERS[options.optimizer](0.1).init, params)
     )
     gradients = 2 * _n_bytes(params)
-    held_out = n_held_out(options, len(images))
-    activations = 4 * sum(sizes[1:]) * (3 * options.batch_size + 2 * held_out)
-    shared = 3 * images.nbytes + 4 * sizes[0] * held_out
+    unseen = n_validation(options, len(images))
+    activations = 4 * sum(sizes[1:]) * (3 * options.batch_size + 2 * unseen)
+    shared = 3 * images.nbytes + 4 * sizes[0] * unseen
     return members * (_COPIES * kept + gradients + activations) + shared
 
 

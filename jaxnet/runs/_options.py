@@ -1,6 +1,5 @@
 """The options of a training run, and the tables of what their names stand for."""
 
-import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
@@ -13,7 +12,8 @@ from jaxnet import training
 from jaxnet._util.arguments import ArgumentError, check_choice
 from jaxnet.data.augment import affine, both, elastic
 from jaxnet.network import SIZES, SQUASHES
-from jaxnet.training import Augment, Cost, Penalty
+from jaxnet.training._costs import Cost
+from jaxnet.training._loss import Augment
 
 OPTIMIZERS: Mapping[str, Callable[..., optax.GradientTransformation]] = {
     "adam": optax.adam,
@@ -40,20 +40,12 @@ AUGMENTS: Mapping[str, Augment | None] = {
     "elastic": elastic,
     "both": both,
 }
-PENALTIES: Mapping[str, Penalty | None] = {
-    "none": None,
-    "smoothness": training.smoothness,
-    "sparsity": training.sparsity,
-    "locality": training.locality,
-}
-
 TABLES: Mapping[str, Mapping[str, Any]] = {
     "squash": SQUASHES,
     "cost": COSTS,
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
     "augment": AUGMENTS,
-    "penalty": PENALTIES,
 }
 
 
@@ -63,14 +55,13 @@ class Options(NamedTuple):
     Attributes:
         sizes: layer sizes, input first.
         squash: the hidden layers' activation function, a name in `jaxnet.network.SQUASHES`.
-        cost, optimizer, schedule, augment, penalty: names in this room's tables.
-        strength: what the penalty is multiplied by.
+        cost, optimizer, schedule, augment: names in this room's tables.
         rate: the initial learning rate.
         epochs: number of passes over the images.
         batch_size: images per step.
         seed: determines every random number of the run.
         ensemble: number of networks trained side by side, on the same batches.
-        held_out: fraction of the images used only for validation, from 0 to below 1.
+        validation: fraction of the images used only for validation, from 0 to below 1.
     """
 
     sizes: tuple[int, ...] = SIZES
@@ -82,16 +73,14 @@ class Options(NamedTuple):
     epochs: int = 15
     batch_size: int = 100
     augment: str = "none"
-    penalty: str = "none"
-    strength: float = 0.001
     seed: int = 0
     ensemble: int = 1
-    held_out: float = 0.1
+    validation: float = 0.1
 
 
-def n_held_out(options: Options, n: int) -> int:
+def n_validation(options: Options, n: int) -> int:
     """The number of validation images out of `n`."""
-    return max(1, round(options.held_out * n)) if options.held_out else 0
+    return max(1, round(options.validation * n)) if options.validation else 0
 
 
 def check_options(options: Options, images: NDArray[Any], labels: NDArray[Any]) -> None:
@@ -102,8 +91,7 @@ def check_options(options: Options, images: NDArray[Any], labels: NDArray[Any]) 
         ("epochs", options.epochs >= 1, "at least 1"),
         ("ensemble", options.ensemble >= 1, "at least 1"),
         ("rate", 0 < options.rate < float("inf"), "a positive number"),
-        ("strength", 0 <= options.strength < float("inf"), "a number that is not negative"),
-        ("held_out", 0 <= options.held_out < 1, "a fraction from 0 to below 1"),
+        ("validation", 0 <= options.validation < 1, "a fraction from 0 to below 1"),
         ("seed", 0 <= options.seed < 2**32, "a number from 0 to 4294967295"),
     ):
         if not valid:
@@ -114,11 +102,6 @@ def check_options(options: Options, images: NDArray[Any], labels: NDArray[Any]) 
             "sizes",
             f"expected {images.shape[1]} first, the number of pixels, then the neurons of each "
             f"layer, as in 784-16-16-10; got {'-'.join(map(str, sizes))}.",
-        )
-    if options.penalty in ("smoothness", "locality") and math.isqrt(sizes[0]) ** 2 != sizes[0]:
-        raise ArgumentError(
-            "penalty",
-            f"{options.penalty} needs square images, such as 784 pixels; got {sizes[0]} pixels.",
         )
     if len(images) != len(labels):
         raise ValueError(f"{len(labels):,} labels for {len(images):,} images.")
@@ -132,7 +115,7 @@ def check_options(options: Options, images: NDArray[Any], labels: NDArray[Any]) 
             f"expected at least {labels.max() + 1} neurons in the last layer, for digits up to "
             f"{labels.max()}; got {sizes[-1]}.",
         )
-    n = len(images) - n_held_out(options, len(images))
+    n = len(images) - n_validation(options, len(images))
     if not 1 <= options.batch_size <= n:
         raise ArgumentError(
             "batch_size",

@@ -90,32 +90,33 @@ def save_run(
         >>> import pathlib, tempfile, jax, numpy, jaxnet
         >>> one = numpy.array([[0.5]])  # one epoch, one member
         >>> params = jax.tree.map(lambda leaf: leaf[None], jaxnet.pretrained())
-        >>> history = jaxnet.training.History(one, one, None)
+        >>> history = jaxnet.training.History(one, {"accuracy": one}, None)
         >>> progress = jaxnet.runs.Progress(params, history, seconds=2.0)
         >>> path = pathlib.Path(tempfile.mkdtemp(), "digits.safetensors")
-        >>> options = jaxnet.runs.Options(epochs=1, held_out=0)
+        >>> options = jaxnet.runs.Options(epochs=1, validation=0)
         >>> jaxnet.runs.save_run(progress, options, path, trained_on="nothing", identity={})
         >>> sorted(file.name for file in path.parent.iterdir())
         ['digits.json', 'digits.safetensors']
     """
     best, h = progress.best, progress.history
     words = {
-        "trained on": trained_on + f" but {options.held_out:.0%}" * (h.held_out is not None),
+        "trained on": trained_on + f" but {options.validation:.0%}" * (h.validation is not None),
         "trained by": f"{options.optimizer}, rate {options.rate:g}, {options.schedule} schedule, "
         f"{options.epochs} epochs, batches of {options.batch_size}, {options.cost}, "
         f"augmentation {options.augment}, seed {options.seed}",
         "jaxnet": version("jaxnet-digits"),
     }
-    if options.penalty != "none":
-        words["trained by"] += f", penalty {options.penalty} times {options.strength:g}"
-    if h.held_out is not None:
-        words["held-out accuracy"] = f"{100 * h.held_out.accuracy[-1, best]:.2f} %"
+    if h.validation is not None:
+        words["validation accuracy"] = f"{100 * h.validation.accuracy[-1, best]:.2f} %"
     if options.ensemble > 1:
         words["chosen from"] = f"{options.ensemble} starts, as number {best}"
     _write_members(progress, options, output.with_suffix(".members"))
     numbers: dict[str, Any] = {"cost": h.cost, "accuracy": h.accuracy}
-    if h.held_out is not None:
-        numbers |= {"held_out": h.held_out.accuracy, "held_out_cost": h.held_out.cost}
+    if h.validation is not None:
+        numbers |= {
+            "validation_cost": h.validation.cost,
+            "validation_accuracy": h.validation.accuracy,
+        }
     record = {
         **words,
         "options": options._asdict(),

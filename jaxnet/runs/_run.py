@@ -15,26 +15,24 @@ import numpy as np
 from jaxtyping import Array
 from numpy.typing import NDArray
 
-from jaxnet import training
 from jaxnet._util.files import FileError
 from jaxnet._util.shuffle import shuffled
 from jaxnet.analysis import shard_members
 from jaxnet.data import mnist, open_inputs, read_labels, synthetic
 from jaxnet.data.mnist import load_mnist
-from jaxnet.network import SQUASHES, Params, init
+from jaxnet.network import Params, init
 from jaxnet.runs import _checkpoint
 from jaxnet.runs._memory import check_memory
 from jaxnet.runs._options import (
     AUGMENTS,
     COSTS,
     OPTIMIZERS,
-    PENALTIES,
     SCHEDULES,
     Options,
     check_options,
-    n_held_out,
+    n_validation,
 )
-from jaxnet.training import History, Score, TrainState, train_epoch
+from jaxnet.training import History, MeanCost, Score, TrainState, evaluate, train_epoch
 
 
 class Progress(NamedTuple):
@@ -42,7 +40,7 @@ class Progress(NamedTuple):
 
     Attributes:
         params: an ensemble: all arrays have a leading member axis.
-        history: arrays of shape `(epochs so far, members)`; `held_out` is None without validation
+        history: arrays of shape `(epochs so far, members)`; `validation` is None without validation
             images.
         seconds: training time, including earlier sessions.
     """
@@ -55,7 +53,7 @@ class Progress(NamedTuple):
     def best(self) -> int:
         """The member with the best validation accuracy, or else with the lowest cost."""
         h = self.history
-        last = -h.cost[-1] if h.held_out is None else h.held_out.accuracy[-1]
+        last = -h.cost[-1] if h.validation is None else h.validation.accuracy[-1]
         alive = np.isfinite(h.cost[-1]) & np.isfinite(last)
         return int(np.where(alive, last, -np.inf).argmax())
 
@@ -195,7 +193,8 @@ def train(
     notes = identity(options, images, labels)
     start, epoch = _program(options, images, labels)
     none_yet: Any = np.empty((0, options.ensemble), np.float32)
-    history = History(none_yet, none_yet, Score(none_yet, none_yet) if options.held_out else None)
+    none = Score(none_yet, {"accuracy": none_yet})
+    history = History(*none, none if options.validation else None)
     seconds = 0.0
     if os.path.exists(checkpoint):
         if not resume:
@@ -251,21 +250,18 @@ def _placed(members: Any, options: Options) -> Any:
 def _program(options: Options, images: NDArray[Any], labels: NDArray[Any]) -> tuple[Any, Any]:
     """Functions that return the initial state and run an epoch, compiled once for the whole run."""
     key_split, key_starts, key_epochs = jax.random.split(jax.random.key(options.seed), 3)
-    held_out = n_held_out(options, len(images))
+    n_unseen = n_validation(options, len(images))
     order = np.asarray(shuffled(key_split, len(images)))
     data = [jnp.asarray(a[order]) for a in (images, labels.astype(np.int32))]
-    unseen = [a[:held_out] for a in data]
-    seen = [a[held_out:] for a in data]
+    unseen = [a[:n_unseen] for a in data]
+    seen = [a[n_unseen:] for a in data]
 
-    squash = SQUASHES[options.squash]
+    loss = MeanCost(
+        COSTS[options.cost], squash=options.squash, augment=AUGMENTS[options.augment]
+    )
     n_steps = options.epochs * (len(seen[0]) // options.batch_size)
     rate = SCHEDULES[options.schedule](options.rate, n_steps)
     optimizer = OPTIMIZERS[options.optimizer](rate)
-    penalty = PENALTIES[options.penalty]
-
-    def penalized(params: Params) -> Array:
-        assert penalty is not None
-        return options.strength * penalty(params)
 
     def start() -> TrainState:
         keys = jax.random.split(key_starts, options.ensemble)
@@ -274,24 +270,12 @@ def _program(options: Options, images: NDArray[Any], labels: NDArray[Any]) -> tu
 
     def one(key: Array, state: TrainState, seen: Any, unseen: Any) -> tuple[Any, History]:
         state, score = train_epoch(
-            key,
-            state,
-            *seen,
-            optimizer=optimizer,
-            batch_size=options.batch_size,
-            cost=COSTS[options.cost],
-            squash=squash,
-            augment=AUGMENTS[options.augment],
-            penalty=penalized if penalty else None,
+            key, state, *seen, optimizer=optimizer, batch_size=options.batch_size, loss=loss
         )
-        unseen_score = (
-            training.score(state.params, *unseen, cost=COSTS[options.cost], squash=squash)
-            if held_out
-            else None
-        )
+        unseen_score = evaluate(state.params, *unseen, loss=loss) if n_unseen else None
         finite = jnp.array([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params)])
         cost = jnp.where(finite.all(), score.cost, jnp.nan)
-        return state, History(cost, score.accuracy, unseen_score)
+        return state, History(cost, score.metrics, unseen_score)
 
     @partial(jax.jit, donate_argnums=1)
     def epoch(n: Array, state: TrainState, seen: Any, unseen: Any) -> Any:

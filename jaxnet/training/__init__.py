@@ -1,7 +1,24 @@
-"""Training: costs, and the steps, epochs and runs that minimize them.
+"""Training: a loss, and the steps, epochs and runs that minimize it.
 
-Every function is pure; the optimizers are optax's. `fit` is one whole run. `jax.vmap` it to train
-many networks at once, and make whatever differs between them an argument of the mapped function:
+Every function is pure; the optimizers are optax's. `fit` is one whole run. What it minimizes is a
+function `loss(params, images, labels, key)`, which you may write yourself. This is dropout, whole:
+
+    def loss(params, images, labels, key):
+        if key is not None:  # None in evaluation
+            images *= jax.random.bernoulli(key, 0.8, images.shape) / 0.8
+        z = jax.vmap(jaxnet.logits, in_axes=(None, 0))(params, images)
+        cost = jax.vmap(cross_entropy)(z, labels).mean()
+        return cost, {"accuracy": (z.argmax(1) == labels).mean()}
+
+    state, history = fit(key, images, labels, optax.adam(0.01), epochs=5, batch_size=100, loss=loss)
+
+`MeanCost` builds the usual ones: another cost, another squash, augmentation, image weights.
+
+What is hidden: outside `jit`, `fit`, `train_epoch`, `train_step` and `evaluate` compile themselves
+as `jax.jit` would, so what a loss closes over is read once. `train_epoch` says more.
+
+To train many networks at once, `jax.vmap` over `fit`, and make whatever differs between them an
+argument of the mapped function:
 
     def run(params, rate):
         return fit(key, images, labels, optax.adam(rate), params=params, epochs=5, batch_size=100)
@@ -18,28 +35,17 @@ too. Stop early with `jax.lax.while_loop`, collect metrics for each step with `j
 all three.
 """
 
-from jaxnet.training._costs import Cost as Cost
-from jaxnet.training._costs import Images as Images
-from jaxnet.training._costs import Labels as Labels
-from jaxnet.training._costs import Weights as Weights
-from jaxnet.training._costs import check_examples as check_examples
-from jaxnet.training._costs import check_known_labels as check_known_labels
 from jaxnet.training._costs import cross_entropy as cross_entropy
 from jaxnet.training._costs import quadratic_cost as quadratic_cost
-from jaxnet.training._costs import unit as unit
 from jaxnet.training._fit import evaluate as evaluate
 from jaxnet.training._fit import evaluation_params as evaluation_params
 from jaxnet.training._fit import fit as fit
-from jaxnet.training._fit import mean_cost as mean_cost
-from jaxnet.training._fit import score as score
 from jaxnet.training._fit import train_epoch as train_epoch
 from jaxnet.training._fit import train_step as train_step
-from jaxnet.training._loops import Augment as Augment
 from jaxnet.training._loops import History as History
-from jaxnet.training._loops import Network as Network
 from jaxnet.training._loops import Score as Score
 from jaxnet.training._loops import TrainState as TrainState
-from jaxnet.training._penalties import Penalty as Penalty
-from jaxnet.training._penalties import locality as locality
-from jaxnet.training._penalties import smoothness as smoothness
-from jaxnet.training._penalties import sparsity as sparsity
+from jaxnet.training._loss import Loss as Loss
+from jaxnet.training._loss import MeanCost as MeanCost
+from jaxnet.training._loss import Ratio as Ratio
+from jaxnet.training._loss import loss as loss

@@ -1,115 +1,59 @@
-"""`fit` and the doors to its parts: validation of what comes in, then `_loops`."""
+"""`fit`, its parts and `evaluate`: what comes in is validated, then `_loops` runs, compiled."""
 
 import operator
-from typing import Any
+from typing import Any, SupportsIndex
 
-import chex
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax.core import Tracer
-from jax.nn import sigmoid
 from jax.sharding import NamedSharding
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Integer, Key
 
-from jaxnet._util.sharding import batch_sharding, n_shards, sharding_of
-from jaxnet.network import SIZES, Params, Squash, check
+from jaxnet._util.sharding import batch_sharding, sharding_of
 from jaxnet.training import _loops, _optimizers
-from jaxnet.training._costs import (
-    Cost,
-    Images,
-    Labels,
-    Weights,
-    check_examples,
-    check_known_labels,
-    cross_entropy,
-    quadratic_cost,
-)
-from jaxnet.training._loops import (
-    Augment,
-    Config,
-    History,
-    Network,
-    Score,
-    TrainState,
-    identity_network,
-)
-from jaxnet.training._penalties import Penalty
+from jaxnet.training._checks import check_batch_size, check_examples, check_labels, check_pixels
+from jaxnet.training._loops import Config, History, Score, TrainState
+from jaxnet.training._loss import Images, Loss, MeanCost, loss
 
-
-def mean_cost(
-    params: Any,
-    images: Images,
-    labels: Labels,
-    *,
-    cost: Cost = cross_entropy,
-    squash: Squash = sigmoid,
-    network: Network = identity_network,
-    sample_weights: Weights | None = None,
-) -> Float[Array, ""]:
-    """The mean cost over images: the training objective, a function of 13,002 numbers.
-
-    Args:
-        params: the network.
-        images: shape `(n, 784)`; floats from 0 to 1, or uint8 from 0 to 255.
-        labels: their digits, shape `(n,)`; or anything that `cost` takes, one row per image.
-        cost: of one image, from its logits and its label: any optax loss that is a scalar.
-        squash: the hidden layers' activation function, as in `forward`.
-        network: builds the network from `params`, if you train something else, such as low-rank
-            updates or float weights that are quantized on use.
-        sample_weights: the weight of each image, shape `(n,)`; by default 1.
-
-    Returns:
-        The sum of weight times cost over the images, divided by the number of images.
-
-    Raises:
-        TypeError, ValueError: as `train_epoch`. Labels beyond the outputs are found only in NumPy
-            arrays, since checking an array on a device would block.
-
-    Example:
-        >>> import jax, jaxnet
-        >>> images, labels = jaxnet.data.synthetic.sample(jax.random.key(1), 100)
-        >>> slope = jax.grad(jaxnet.training.mean_cost)(jaxnet.pretrained(), images, labels)
-        >>> slope[0].weights.shape
-        (16, 784)
-    """
-    check_examples(images, labels, sample_weights)
-    config = Config(cost, squash, network)
-    _check_values(config, params, images, labels, in_loop=True)
-    return _loops.score(config, params, images, labels, sample_weights).cost
+Optimizer = optax.GradientTransformation | optax.MultiSteps
 
 
 def train_step(
     state: TrainState,
     images: Images,
-    labels: Labels,
+    labels: Any,
+    key: Key[Array, ""] | None = None,
     *,
-    optimizer: optax.GradientTransformation,
-    cost: Cost = cross_entropy,
-    squash: Squash = sigmoid,
-    network: Network = identity_network,
-    penalty: Penalty | None = None,
-    sample_weights: Weights | None = None,
+    optimizer: Optimizer,
+    loss: Loss = loss,
 ) -> tuple[TrainState, Score]:
-    """Takes one optimizer step on the mean cost of a batch.
+    """Takes one optimizer step on the loss of a batch.
+
+    Outside `jit` it compiles itself, as `train_epoch` does.
 
     In a `jax.shard_map` where the devices have different images and the same params, the step uses
     all images together. This needs `check_vma=True`, the default; with False, each device takes its
     own step.
 
     Args:
-        state: the network and the optimizer's state.
-        images, labels, cost, squash, network, sample_weights: as for `mean_cost`.
-        optimizer: any optax transformation; static under `jit`, as are the functions.
-        penalty: of the network, added to the mean cost, such as a multiple of
-            `jaxnet.training.smoothness`; the score is without it.
+        state: the params and the optimizer's state.
+        images: shape `(n, 784)`; floats from 0 to 1, or uint8 from 0 to 255.
+        labels: their digits, shape `(n,)`; or any pytree of arrays that `loss` takes, with one row
+            per image.
+        key: from `jax.random.key`, for what is random in the loss, such as dropout.
+        optimizer: any optax transformation; static under `jit`, as is the loss.
+        loss: what to minimize, a function of params, images (floats), labels and key. It returns a
+            scalar, or `(scalar, metrics)`, where `metrics` is any pytree of scalars. By default,
+            the mean cross-entropy and the accuracy; `MeanCost` builds others.
 
     Returns:
         The new state, and the score of the batch before the step.
 
     Raises:
-        TypeError, ValueError: as `mean_cost`.
+        TypeError, ValueError: as `train_epoch`; or no key, if the loss augments. Labels beyond the
+            outputs are found only in NumPy arrays, since checking an array on a device would
+            block; in others they make the cost and the params NaN.
 
     Example:
         >>> import jax, jaxnet, optax
@@ -121,43 +65,43 @@ def train_step(
         >>> score.cost.shape
         ()
     """
-    check_examples(images, labels, sample_weights)
-    config = Config(cost, squash, network, optimizer, penalty=penalty)
-    _check_values(config, state.params, images, labels, in_loop=True)
-    return _loops.step(config, state, images, labels, sample_weights)
+    check_examples(images, labels)
+    if isinstance(loss, MeanCost) and loss.augment is not None and key is None:
+        raise ValueError("Expected a key, since the loss augments the images; got None instead.")
+    check_labels(loss, state.params, images, labels, in_loop=True)
+    return _loops.step(Config(loss, optimizer), state, images, labels, key)
 
 
 def train_epoch(
     key: Key[Array, ""],
     state: TrainState,
     images: Images,
-    labels: Labels,
+    labels: Any,
     *,
-    optimizer: optax.GradientTransformation,
-    batch_size: int,
-    cost: Cost = cross_entropy,
-    squash: Squash = sigmoid,
-    network: Network = identity_network,
-    augment: Augment | None = None,
-    penalty: Penalty | None = None,
-    sample_weights: Weights | None = None,
+    optimizer: Optimizer,
+    batch_size: SupportsIndex,
+    loss: Loss = loss,
     sharding: NamedSharding | None = None,
 ) -> tuple[TrainState, Score]:
     """Takes one step per batch of the shuffled images, as one `jax.lax.scan`.
 
-    Outside `jit` it compiles itself, once for each optimizer and set of functions: create these
-    before the loop. As under `jit`, arrays that the functions close over become constants, and
-    NumPy images are copied to the device at every call: convert them once with `jnp.asarray`.
+    Outside `jit` it compiles itself as `jax.jit` would, once for each optimizer and loss: create
+    these before the loop. What the loss closes over is read once and becomes a constant, so a
+    change to it later has no effect. Compiled programs, optimizers and losses are kept until
+    `jax.clear_caches()`. NumPy images are copied to the device at every call: convert them once
+    with `jnp.asarray`.
+
+    In a `jax.shard_map`, params that are the same on all devices take common steps on all their
+    images. For steps of its own on each device, as in federated averaging, mark them first:
+    `jax.lax.pcast(params, "i", to="varying")`.
 
     If `batch_size` does not divide `n`, the remainder is dropped. The shuffle differs every epoch,
     so different images are dropped.
 
     Args:
-        key: from `jax.random.key`, for the shuffle and the augmentation.
-        state, images, labels, optimizer, cost, squash, network, penalty, sample_weights: as for
-            `train_step`.
+        key: from `jax.random.key`, for the shuffle and for the loss.
+        state, images, labels, optimizer, loss: as for `train_step`.
         batch_size: images per step, at most `n`.
-        augment: transforms an image, given a key, such as `jaxnet.data.augment.affine`.
         sharding: shard each batch as this shards the first axis; by default, as `images` are
             sharded. Under `jit`, shardings over Auto axes are invisible: pass `images.sharding`.
             If the images fit on every device, replicate them and shard only the batches.
@@ -167,8 +111,8 @@ def train_epoch(
 
     Raises:
         TypeError, ValueError: images or labels of the wrong type or shape, labels beyond the
-            outputs, or a `batch_size` that is not from 1 to `n`. Shapes are checked at trace time,
-            values only outside `jit`.
+            outputs, no optax optimizer, or a `batch_size` that is not from 1 to `n`. Shapes are
+            checked at trace time, values only outside `jit`.
 
     Example:
         >>> import jax, jaxnet, optax
@@ -183,43 +127,37 @@ def train_epoch(
         >>> score.accuracy.shape
         ()
     """
-    n = check_examples(images, labels, sample_weights)
+    n = check_examples(images, labels)
     sharding = batch_sharding(sharding, images)
-    batch_size = _checked_batch_size(batch_size, n, sharding)
-    config = Config(cost, squash, network, optimizer, augment, batch_size)
-    config = config._replace(sharding=sharding, penalty=penalty)
-    _check_values(config, state.params, images, labels)
-    _check_state(optimizer, state)
-    return _loops.epoch(config, key, state, images, labels, sample_weights)
+    batch_size = check_batch_size(batch_size, n, sharding)
+    check_labels(loss, state.params, images, labels)
+    config = Config(loss, optimizer, batch_size, sharding=sharding)
+    return _loops.epoch(config, key, state, images, labels)
 
 
 def fit(
     key: Key[Array, ""],
     images: Images,
-    labels: Labels,
-    optimizer: optax.GradientTransformation,
+    labels: Any,
+    optimizer: Optimizer,
     *,
-    epochs: int,
-    batch_size: int,
+    epochs: SupportsIndex,
+    batch_size: SupportsIndex,
     params: Any = None,
     state: TrainState | None = None,
-    first_epoch: int | Int[Array, ""] = 0,
-    cost: Cost = cross_entropy,
-    squash: Squash = sigmoid,
-    network: Network = identity_network,
-    augment: Augment | None = None,
-    penalty: Penalty | None = None,
-    sample_weights: Weights | None = None,
-    held_out: tuple[Images, Labels] | None = None,
+    first_epoch: SupportsIndex | Integer[Array, ""] = 0,
+    loss: Loss = loss,
+    validation: tuple[Images, Any] | list[Any] | None = None,
     sharding: NamedSharding | None = None,
 ) -> tuple[TrainState, History]:
     """Trains a network from start to finish, as one pure function.
 
-    Compiling it takes seconds, however many epochs, images or networks there are. Outside `jit` it
-    compiles itself, once for each optimizer and set of functions. `optax.adam(0.01)` called twice
-    makes two optimizers, so to sweep the learning rate, make the optimizer inside a jitted function
-    of the rate. As under `jit`, arrays that the functions close over become constants. Under
-    `vmap`, networks that share the key and the images share every batch (see `jaxnet.training`).
+    Outside `jit` it compiles itself as `jax.jit` would, once for each optimizer and loss: see
+    `train_epoch` for what this means, and for `jax.shard_map`. Compiling takes seconds, however
+    many epochs, images or networks there are. `optax.adam(0.01)` called twice makes two optimizers,
+    so to sweep the learning rate, make the optimizer inside a jitted function of the rate. Under
+    `vmap`, networks that share the key and the images share every batch (see `jaxnet.training`);
+    `vmap(fit)` outside `jit` compiles again at every call, so use `jit(vmap(fit))`.
 
     Every optax optimizer works; each is tested. With lookahead and the schedule-free ones, use
     `evaluation_params(state)` instead of `state.params`; lookahead takes
@@ -228,26 +166,25 @@ def fit(
 
     Args:
         key: from `jax.random.key`; initializes the network unless `params` is given, then shuffles
-            and augments.
-        images, labels, cost, squash, network, augment, penalty, sample_weights, sharding: as for
-            `train_epoch`.
+            and goes to the loss.
+        images, labels, loss, sharding: as for `train_epoch`.
         optimizer: any optax transformation; made inside a mapped function, it may depend on the
             function's arguments, as in `optax.adam(rate)`.
         epochs: number of passes over the images, at least 1.
         batch_size: images per step.
-        params: the initial network, or what `network` builds it from.
+        params: the initial network, or what the loss builds it from.
         state: what an earlier call returned, to continue from it; instead of `params`.
         first_epoch: the number of epochs already done, which selects the shuffles; may be traced.
             Without it, continuing with the same key repeats the first epochs' order. Six epochs
             followed by four with `first_epoch=6` are bit-identical to ten.
-        held_out: validation images and labels, scored (unweighted) after each epoch.
+        validation: images and labels, evaluated after each epoch as `evaluate` does.
 
     Returns:
         The final state, and the history of these epochs.
 
     Raises:
-        TypeError, ValueError: as `train_epoch`; or `epochs` below 1, a negative `first_epoch`,
-            both `params` and `state`, or a `held_out` that is not a pair.
+        TypeError, ValueError: as `train_epoch`; floats outside 0 to 1; `epochs` below 1; a negative
+            `first_epoch`; both `params` and `state`; or a `validation` that is not a pair.
 
     Example:
         >>> import jax, jaxnet, optax
@@ -269,7 +206,7 @@ def fit(
     integer = jnp.ndim(first_epoch) == 0 and jnp.issubdtype(
         jnp.result_type(first_epoch), jnp.integer
     )
-    if not integer or (not isinstance(first_epoch, Tracer) and not 0 <= int(first_epoch) < 2**32):
+    if not integer or (not isinstance(first_epoch, Tracer) and not 0 <= operator.index(first_epoch) < 2**32):
         raise ValueError(
             f"Expected first_epoch as a non-negative integer; got {first_epoch} instead."
         )
@@ -277,97 +214,67 @@ def fit(
         raise ValueError(
             "Expected either params to start from or a state to continue from; got both."
         )
-    n = check_examples(images, labels, sample_weights)
+    n = check_examples(images, labels)
     sharding = batch_sharding(sharding, images)
-    batch_size = _checked_batch_size(batch_size, n, sharding)
-    config = Config(cost, squash, network, optimizer, augment, batch_size, epochs, sharding)
-    config = config._replace(penalty=penalty)
+    batch_size = check_batch_size(batch_size, n, sharding)
+    config = Config(loss, optimizer, batch_size, operator.index(epochs), sharding)
     begin = params if state is None else state.params
-    _check_values(config, begin, images, labels)
-    if state is not None:
-        _check_state(optimizer, state)
-    if held_out is not None:
-        _check_held_out(held_out)
-        _check_values(config, begin, *held_out)
-        config = config._replace(held_out_sharding=sharding_of(held_out[0]))
-    first = jnp.asarray(first_epoch, jnp.uint32)
-    return _loops.fit(config, key, params, state, first, images, labels, sample_weights, held_out)
+    examples = [(images, labels)]
+    if validation is not None:
+        if not isinstance(validation, tuple | list) or len(validation) != 2:
+            got = type(validation).__name__
+            raise TypeError(f"Expected validation as a pair, (images, labels); got {got} instead.")
+        check_examples(*validation)
+        config = config._replace(validation_sharding=sharding_of(validation[0]))
+        examples.append(validation)
+    for some_images, some_labels in examples:
+        check_pixels(loss, some_images)
+        check_labels(loss, begin, some_images, some_labels)
+    return _loops.fit(config, key, params, state, first_epoch, images, labels, validation)
 
 
-def score(
-    params: Any,
-    images: Images,
-    labels: Labels,
-    *,
-    cost: Cost = cross_entropy,
-    squash: Squash = sigmoid,
-    network: Network = identity_network,
-) -> Score:
-    """The mean cost and the accuracy on any number of images, computed in tiles.
+def evaluate(params: Any, images: Images, labels: Any, *, loss: Loss = loss) -> Score:
+    """The mean cost and metrics on any number of images, computed in tiles.
+
+    Outside `jit` it compiles itself, as `train_epoch` does.
 
     Args:
-        params, images, labels, cost, squash, network: as for `mean_cost`.
+        params, images, labels: as for `train_step`.
+        loss: as for `train_step`. It gets no key (None), and at most 1,024 images at a time, whose
+            means are averaged; with a symbolic number of images, under `jax.export`, it gets all.
 
     Returns:
-        Two scalars, float32 or wider; NaN for no images.
+        The score: by default, `score.cost`, the mean cross-entropy, and `score.accuracy`, the
+        fraction of images that are classified correctly. Scalars in float32 or wider; NaN for no
+        images.
 
     Raises:
-        TypeError, ValueError: as `train_epoch`.
+        TypeError, ValueError: as `train_epoch`; or floats outside 0 to 1.
 
     Example:
         >>> import jax, jaxnet
         >>> images, labels = jaxnet.data.synthetic.sample(jax.random.key(1), 1000)
-        >>> score = jaxnet.training.score(jaxnet.pretrained(), images, labels)
+        >>> score = jaxnet.evaluate(jaxnet.pretrained(), images, labels)
         >>> bool(score.cost < 0.3), bool(score.accuracy > 0.9)
         (True, True)
     """
     check_examples(images, labels)
-    config = Config(cost, squash, network, sharding=sharding_of(images))
-    _check_values(config, params, images, labels)
-    return _loops.score_all(config, params, images, labels)
+    check_pixels(loss, images)
+    check_labels(loss, params, images, labels)
+    return _loops.evaluate(Config(loss, sharding=sharding_of(images)), params, images, labels)
 
 
-def evaluate(
-    params: Any,
-    images: Images,
-    labels: Labels,
-    *,
-    squash: Squash = sigmoid,
-    network: Network = identity_network,
-) -> Float[Array, ""]:
-    """The accuracy: the fraction of images that the network classifies correctly.
+def evaluation_params(state: TrainState) -> Any:
+    """The params to use after training.
 
-    Args:
-        params, images, labels, squash, network: as for `score`.
-
-    Returns:
-        A scalar from 0 to 1, float32 or wider; NaN for no images.
-
-    Raises:
-        TypeError, ValueError: as `train_epoch`.
-
-    Example:
-        >>> import jax, jaxnet
-        >>> images, labels = jaxnet.data.synthetic.sample(jax.random.key(1), 1000)
-        >>> bool(jaxnet.training.evaluate(jaxnet.pretrained(), images, labels) > 0.9)
-        True
-    """
-    no_cost = _loops.no_cost
-    return score(params, images, labels, cost=no_cost, squash=squash, network=network).accuracy
-
-
-def evaluation_params(state: TrainState, *, network: Network = identity_network) -> Params:
-    """The network to use after training.
-
-    This is `network(state.params)`, except for optimizers that train one set of weights and
-    evaluate another: the average for schedule-free ones, the slow weights for lookahead.
+    These are `state.params`, except for optimizers that train one set of weights and evaluate
+    another: the average for schedule-free ones, the slow weights for lookahead.
 
     Args:
         state: from `fit` or `train_epoch`.
-        network: as passed to them.
 
     Returns:
-        The network; pass it to `evaluate` without `network=`.
+        The network, or whatever the loss builds it from.
 
     Example:
         >>> import jax, jaxnet, optax
@@ -377,55 +284,4 @@ def evaluation_params(state: TrainState, *, network: Network = identity_network)
         >>> jaxnet.count(jaxnet.training.evaluation_params(state))
         13002
     """
-    return network(_optimizers.evaluated(state.params, state.opt_state))
-
-
-def _checked_batch_size(batch_size: int, n: int, sharding: NamedSharding | None) -> int:
-    batch_size = operator.index(batch_size)
-    if not 1 <= batch_size <= n:
-        raise ValueError(f"Expected batch_size from 1 to the {n} images; got {batch_size} instead.")
-    if batch_size % (k := n_shards(sharding)):
-        raise ValueError(
-            f"Expected a batch_size that {k} devices can share equally; got {batch_size} instead. "
-            "To replicate the batches, pass sharding=NamedSharding(mesh, PartitionSpec())."
-        )
-    return batch_size
-
-
-def _check_state(optimizer: optax.GradientTransformation, state: TrainState) -> None:
-    expected = jax.eval_shape(optimizer.init, state.params)
-    try:
-        chex.assert_trees_all_equal_structs(state.opt_state, expected)
-    except AssertionError as error:
-        raise ValueError(
-            "Expected a state of this optimizer; got one that another made. Pass the optimizer "
-            "that made it, or TrainState(params, optimizer.init(params))."
-        ) from error
-
-
-def _check_held_out(held_out: Any) -> None:
-    if not isinstance(held_out, (tuple, list)) or len(held_out) != 2:
-        got = type(held_out).__name__
-        raise TypeError(f"Expected held_out as a pair, (images, labels); got {got} instead.")
-    check_examples(*held_out)
-
-
-def _check_values(
-    config: Config, params: Any, images: Any, labels: Any, *, in_loop: bool = False
-) -> None:
-    """Raises for labels without an output, where their values are known.
-
-    In a caller's training loop, checks NumPy arrays only: an array on a device would block.
-    """
-    on_device = isinstance(labels, jax.Array) and not isinstance(labels, Tracer)
-    known = isinstance(labels, np.ndarray) or (
-        on_device and labels.is_fully_addressable and not in_loop
-    )
-    if not known or config.cost not in (cross_entropy, quadratic_cost, _loops.no_cost):
-        return
-    n_out = SIZES[-1]
-    if params is not None:
-        made = jax.eval_shape(lambda: config.network(_optimizers.trained(params)))
-        check(made, jax.ShapeDtypeStruct(images.shape[1:], jnp.float32))
-        n_out = made[-1][1].size
-    check_known_labels(labels, n_out)
+    return _optimizers.evaluated(state.params, state.opt_state)

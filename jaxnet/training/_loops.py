@@ -1,7 +1,7 @@
 """The compiled parts of training: a step, an epoch, a run, and the score of a data set."""
 
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext, suppress
 from functools import wraps
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar, cast
 
@@ -12,31 +12,27 @@ import optax
 from jax.core import eval_context
 from jax.extend.core import get_opaque_trace_state
 from jax.sharding import Mesh, NamedSharding
-from jaxtyping import Array, Float, Key, Num
+from jaxtyping import Array, Float
 
+from jaxnet._util.pixels import unit
 from jaxnet._util.sharding import (
+    in_tiles,
     lacks_mesh,
-    map_rows,
     on_mesh_beside,
     on_mesh_of,
-    sharded,
     sharded_like,
     take,
     vary_like,
     varying,
-    whole_last_axis,
 )
 from jaxnet._util.shuffle import shuffled
-from jaxnet.network import Image, Params, Squash, batch_logits, init, logits, predicted
+from jaxnet.network import init
 from jaxnet.training import _optimizers
-from jaxnet.training._costs import Cost, Images, Labels, Weights, unit
-from jaxnet.training._penalties import Penalty
-
-Augment = Callable[[Key[Array, ""], Image], Image]
-Network = Callable[[Any], Params]
+from jaxnet.training._checks import check_optimizer
+from jaxnet.training._loss import Images, Loss, MeanCost, Ratio
 
 _BLOCK = 1_000  # images per gather if batches are small: one gather serves many steps
-_TILE = 1_024  # images scored at a time: their float copies fit in the cache
+_TILE = 1_024  # images evaluated at a time: their float copies fit in the cache
 
 
 class TrainState(NamedTuple):
@@ -47,7 +43,7 @@ class TrainState(NamedTuple):
     `jax.export.register_namedtuple_serialization(optax.EmptyState, serialized_name=...)`.
 
     Attributes:
-        params: the current network, or what `network` builds it from.
+        params: the current network, or whatever the loss builds it from.
         opt_state: the optimizer's state, from `optimizer.init(params)`.
     """
 
@@ -56,15 +52,22 @@ class TrainState(NamedTuple):
 
 
 class Score(NamedTuple):
-    """Cost and accuracy. In training, each image is measured before the update that uses it.
+    """Cost and metrics of a batch, an epoch or a data set.
+
+    In training, each image is measured before the update that uses it.
 
     Attributes:
-        cost: the mean cost per image, in float32 or wider.
-        accuracy: from 0 to 1, in the same type.
+        cost: the mean of the loss, in float32 or wider.
+        metrics: the means of what the loss returns beside the cost; `{}` if that is nothing.
     """
 
     cost: Float[Array, "..."]
-    accuracy: Float[Array, "..."]
+    metrics: Any
+
+    @property
+    def accuracy(self) -> Float[Array, "..."]:
+        """The metric of this name, from 0 to 1."""
+        return _accuracy(self.metrics)
 
 
 class History(NamedTuple):
@@ -72,41 +75,45 @@ class History(NamedTuple):
 
     Attributes:
         cost: shape `(epochs,)`, the mean cost on the training images.
-        accuracy: shape `(epochs,)`, the accuracy on the training images, as augmented, each
-            measured before the update that uses it.
-        held_out: cost and accuracy on the validation images after each epoch, each of shape
-            `(epochs,)`; None without validation images.
+        metrics: the loss's metrics on the training images, each of shape `(epochs,)`.
+        validation: the score on the validation images after each epoch, of the same shapes; None
+            without validation images.
     """
 
     cost: Float[Array, "..."]
-    accuracy: Float[Array, "..."]
-    held_out: Score | None
+    metrics: Any
+    validation: Score | None
+
+    @property
+    def accuracy(self) -> Float[Array, "..."]:
+        """The accuracy on the training images, as augmented; shape `(epochs,)`."""
+        return _accuracy(self.metrics)
 
 
-for _type in (TrainState, Score, History):
-    jax.export.register_namedtuple_serialization(
-        _type, serialized_name=f"jaxnet.training.{_type.__name__}"
-    )
+def _accuracy(metrics: Any) -> Array:
+    if not isinstance(metrics, Mapping) or "accuracy" not in metrics:
+        raise AttributeError(
+            "The loss returns no accuracy for these labels: return (cost, {'accuracy': …}) from it."
+        )
+    return cast(Mapping[str, Array], metrics)["accuracy"]
+
+
+for _type in (TrainState, Score, History, Ratio):
+    with suppress(ValueError):  # the name is taken if this module is reloaded
+        jax.export.register_namedtuple_serialization(
+            _type, serialized_name=f"jaxnet.training.{_type.__name__}"
+        )
 
 
 class Config(NamedTuple):
     """The static arguments of a step, an epoch or a run."""
 
-    cost: Cost
-    squash: Squash
-    network: Network
+    loss: Loss
     optimizer: Any = None
-    augment: Augment | None = None
     batch_size: int = 0
     epochs: int = 0
     sharding: NamedSharding | None = None
-    held_out_sharding: NamedSharding | None = None
-    penalty: Penalty | None = None
-
-
-def identity_network(params: Any) -> Params:
-    """The default for `network`: what is trained is the network itself."""
-    return params
+    validation_sharding: NamedSharding | None = None
 
 
 Arguments = ParamSpec("Arguments")
@@ -180,168 +187,164 @@ def fit(
     key: Array,
     params: Any,
     state: TrainState | None,
-    first_epoch: Array,
+    first_epoch: Array | int,
     images: Images,
-    labels: Labels,
-    sample_weights: Weights | None,
-    held_out: tuple[Images, Labels] | None,
+    labels: Any,
+    validation: tuple[Images, Any] | None,
 ) -> tuple[TrainState, History]:
-    images, labels = jnp.asarray(images), jnp.asarray(labels)
+    """A run: one epoch after another, each followed by validation."""
+    images, labels = jax.tree.map(jnp.asarray, (images, labels))
     key_init, key_epochs = jax.random.split(key)
 
     def one_epoch(state: TrainState, n: Array) -> tuple[TrainState, History]:
         key = jax.random.fold_in(key_epochs, n)
-        state, score = epoch(config, key, state, images, labels, sample_weights)
-        if held_out is None:
+        state, score = epoch(config, key, state, images, labels)
+        if validation is None:
             return state, History(*score, None)
         best = _optimizers.evaluated(state.params, state.opt_state)
-        unseen = config._replace(sharding=config.held_out_sharding)
-        return state, History(*score, score_all(unseen, best, *held_out))
+        unseen = config._replace(sharding=config.validation_sharding)
+        return state, History(*score, evaluate(unseen, best, *validation))
 
     if state is None:
         params = init(key_init) if params is None else params
+        check_optimizer(config.optimizer, params)
         state = TrainState(params, config.optimizer.init(params))
     state = on_mesh_beside(vary_like(state, state.params), key, images, labels)
-    return jax.lax.scan(one_epoch, state, first_epoch + jnp.arange(config.epochs, dtype="uint32"))
+    numbers = jnp.asarray(first_epoch, "uint32") + jnp.arange(config.epochs, dtype="uint32")
+    return jax.lax.scan(one_epoch, state, numbers)
 
 
 @_compiled_once
 @_on_own_mesh
 def epoch(
-    config: Config,
-    key: Array,
-    state: TrainState,
-    images: Images,
-    labels: Labels,
-    sample_weights: Weights | None,
+    config: Config, key: Array, state: TrainState, images: Images, labels: Any
 ) -> tuple[TrainState, Score]:
+    """One step for each batch of the shuffled images."""
+    check_optimizer(config.optimizer, *state)
     _optimizers.check_float16(config.optimizer, state.params)
-    images, labels = jnp.asarray(images), jnp.asarray(labels)
+    images, labels = jax.tree.map(jnp.asarray, (images, labels))
     n, size = images.shape[0], config.batch_size
     n_steps = n // size
     # Fetch many small batches per gather: one gather costs more than a ten-image step.
     per_block = max(d for d in range(1, max(_BLOCK // size, 1) + 1) if n_steps % d == 0)
     n_blocks = n_steps // per_block
-    key_order, key_augment = jax.random.split(key)
+    key_order, key_steps = jax.random.split(key)
     order = shuffled(key_order, n)[: n_steps * size]
 
     def block(state: TrainState, part: tuple[Array, Array]) -> tuple[TrainState, Score]:
         k, i = part
-        x, y = take(images, i, config.sharding), take(labels, i, config.sharding)
-        if config.augment is not None:
-            keys = sharded(jax.random.split(k, i.shape), 1, config.sharding)
-            x = jax.vmap(jax.vmap(config.augment))(keys, unit(x))
-        w = sample_weights
-        w = None if w is None else take(jnp.asarray(w), i, config.sharding)
-        return jax.lax.scan(lambda state, batch: step(config, state, *batch), state, (x, y, w))
+        x, y = jax.tree.map(lambda a: take(a, i, config.sharding), (images, labels))
+        batches = x, y, jax.random.split(k, per_block)
+        return jax.lax.scan(lambda state, batch: one_step(config, state, *batch), state, batches)
 
-    blocks = jax.random.split(key_augment, n_blocks), order.reshape(n_blocks, per_block, size)
+    blocks = jax.random.split(key_steps, n_blocks), order.reshape(n_blocks, per_block, size)
     state = on_mesh_beside(vary_like(state, state.params), key, images, labels)
     state, scores = jax.lax.scan(block, state, blocks)
-    return state, jax.tree.map(jnp.mean, scores)
+    return state, _quotients(jax.tree.map(jnp.mean, scores))
 
 
+@_compiled_once
 @_on_own_mesh
 def step(
-    config: Config, state: TrainState, images: Images, labels: Labels, weights: Weights | None
+    config: Config, state: TrainState, images: Images, labels: Any, key: Array | None
 ) -> tuple[TrainState, Score]:
-    params, opt_state = state
-    # In a shard_map: the axes over which the images vary but the params do not.
-    shared = tuple(sorted(varying((images, labels, weights)) - varying(params)))
+    """One step on one batch."""
+    check_optimizer(config.optimizer, *state)
+    state, score = one_step(config, state, images, labels, key)
+    return state, _quotients(score)
 
-    def batch_cost(trained: Any, x: Any, y: Any, w: Any) -> tuple[Array, Score]:
-        mean = score(config, trained, x, y, w)
-        if shared:
-            mean = Score(*jax.lax.pmean(tuple(mean), shared))
-        if config.penalty is None:
-            return mean.cost, mean
-        penalty = config.penalty(config.network(trained))
-        if jnp.shape(penalty):
-            raise ValueError(
-                f"Expected penalty to return a scalar; got an array of shape {jnp.shape(penalty)} "
-                "instead."
-            )
-        return mean.cost + penalty.astype(mean.cost.dtype), mean
+
+def one_step(
+    config: Config, state: TrainState, images: Images, labels: Any, key: Array | None
+) -> tuple[TrainState, Score]:
+    """One step on one batch; its score keeps the parts of each `Ratio`."""
+    params, opt_state = state
+    labels = jax.tree.map(lambda y: sharded_like(jnp.asarray(y), images), labels)
+    # In a shard_map: the axes over which the images vary but the params do not.
+    shared = tuple(sorted(varying((images, labels)) - varying(params)))
+
+    def batch_cost(trained: Any, *batch: Any) -> tuple[Array, Score]:
+        cost, score = scored(config.loss, trained, *batch)
+        return jax.lax.pmean((cost, score), shared) if shared else (cost, score)
 
     def cost_of(params: Any) -> Array:
-        return batch_cost(_optimizers.trained(params), images, labels, weights)[0]
+        return batch_cost(_optimizers.trained(params), images, labels, key)[0]
 
     gradient_of = jax.value_and_grad(batch_cost, has_aux=True)
-    batch = images, labels, weights
     if _optimizers.wants_each_gradient(opt_state):
         if shared:
             raise ValueError(
                 "Expected all images of a batch on each device, since this optimizer clips the "
                 f"gradient of each image; got images that vary over {', '.join(shared)}."
             )
-        one_each = jax.tree.map(lambda a: jnp.asarray(a)[:, None], batch)
+        one_each = jax.tree.map(lambda a: jnp.asarray(a)[:, None], (images, labels))
+        keys = None if key is None else jax.random.split(key, len(images))
         each = jax.vmap(gradient_of, in_axes=(None, 0, 0, 0))
-        (costs, scores), gradient = each(_optimizers.trained(params), *one_each)
-        value, mean = jax.tree.map(jnp.mean, (costs, scores))
+        (costs, scores), gradient = each(_optimizers.trained(params), *one_each, keys)
+        value, score = jax.tree.map(lambda a: a.mean(0), (costs, scores))
     else:
-        (value, mean), gradient = gradient_of(_optimizers.trained(params), *batch)
+        (value, score), gradient = gradient_of(_optimizers.trained(params), images, labels, key)
     updates, opt_state = _optimizers.update(
         config.optimizer, gradient, opt_state, params, value=value, cost_of=cost_of
     )
-    return TrainState(optax.apply_updates(params, updates), opt_state), mean
+    return TrainState(optax.apply_updates(params, updates), opt_state), score
 
 
 @_compiled_once
 @_on_own_mesh
-def score_all(config: Config, params: Any, images: Images, labels: Labels) -> Score:
-    """The score of any number of images, computed in tiles."""
+def evaluate(config: Config, params: Any, images: Images, labels: Any) -> Score:
+    """The score of any number of images, without a key."""
 
-    def score_one(x: Array, y: Array) -> tuple[Array, Array]:
-        z = whole_last_axis(logits(network, unit(x), squash=config.squash))
-        return _wide(config.cost(z, y)), _is_correct(z, y)
+    def of_tile(examples: tuple[Array, Any]) -> Score:
+        return scored(config.loss, params, *examples, None)[1]
 
-    network = config.network(params)
-    examples = jnp.asarray(images), jnp.asarray(labels)
-    costs, right = map_rows(score_one, examples, batch_size=_TILE, sharding=config.sharding)
-    _check_costs(costs)
-    return Score(costs.mean(), right.mean(dtype=costs.dtype))
+    def total(tiles: tuple[Array, Any]) -> Score:
+        size = tiles[0].shape[1]
+        return jax.tree.map(lambda a: size * a.sum(0), jax.lax.map(of_tile, tiles))
 
-
-@_on_own_mesh
-def score(
-    config: Config, params: Any, images: Images, labels: Labels, weights: Weights | None
-) -> Score:
-    """The score of a batch."""
-    z = batch_logits(config.network(params), unit(images), squash=config.squash)
-    z = whole_last_axis(z)
-    labels = sharded_like(jnp.asarray(labels), z)
-    costs = _wide(jax.vmap(config.cost)(z, labels))
-    _check_costs(costs)
-    if weights is not None:
-        costs *= sharded_like(jnp.asarray(weights), z).astype(costs.dtype)
-    return Score(costs.mean(), jax.vmap(_is_correct)(z, labels).mean(dtype=costs.dtype))
+    examples = jax.tree.map(jnp.asarray, (images, labels))
+    n = images.shape[0]
+    if jax.export.is_symbolic_dim(n) or not n:
+        return _quotients(of_tile(examples))
+    totals = [total(tiles) for tiles in in_tiles(examples, _TILE, config.sharding)]
+    return _quotients(jax.tree.map(lambda *parts: sum(parts) / n, *totals))
 
 
-def _check_costs(costs: Array) -> None:
-    if costs.ndim != 1:
-        raise ValueError(
-            "Expected cost to return a scalar for each image; got an array of shape "
-            f"{costs.shape[1:]} instead. Sum it, as in "
-            "lambda z, y: optax.sigmoid_binary_cross_entropy(z, y).sum()."
-        )
+def scored(
+    loss: Loss, params: Any, images: Any, labels: Any, key: Array | None
+) -> tuple[Array, Score]:
+    """The cost as the loss returns it, and the score, in float32 or wider."""
+    try:
+        result = loss(params, unit(images), labels, key)
+    except Exception as error:
+        if key is None and not isinstance(loss, MeanCost):
+            error.add_note("Without a key, as in evaluation, a loss gets key=None.")
+        raise
+    pair = isinstance(result, tuple) and len(result) == 2
+    cost, metrics = result if pair else (result, {})
+    for part in (cost, *jax.tree.leaves(metrics)):
+        if not jax.tree_util.all_leaves([part]) or jnp.shape(part):
+            got = f"shape {jnp.shape(part)}" if hasattr(part, "shape") else type(part).__name__
+            raise ValueError(
+                "Expected loss to return a scalar, or (scalar, metrics) with scalars as metrics; "
+                f"got {got} instead."
+            )
+    return cost, jax.tree.map(_wide, Score(cost, metrics))
 
 
-def _wide(a: Array) -> Array:
-    """At least float32, in which a sum over many images stays accurate."""
-    return a.astype(jnp.float32) if jnp.finfo(a.dtype).bits < 32 else a
+def _quotients(score: Score) -> Score:
+    """Divides the parts of each `Ratio`, now that they are means over all batches."""
+
+    def is_ratio(part: Any) -> bool:
+        return isinstance(part, Ratio)
+
+    return jax.tree.map(
+        lambda a: a.part / a.whole if is_ratio(a) else a, score, is_leaf=is_ratio
+    )
 
 
-def no_cost(z: Array, y: Array) -> Array:
-    return jnp.zeros_like(z, shape=())
-
-
-def _is_correct(z: Float[Array, " out"], y: Num[Array, "..."]) -> Array:
-    """Whether the logits predict the label, or its most probable digit."""
-    if not y.ndim:
-        return predicted(z) == y.astype(int)
-    if y.size == 1 and z.size > 1:
-        raise ValueError(
-            "Expected each image's label as an integer, its digit, or a probability for each "
-            f"output, shape {z.shape}; got {y.shape} instead. For shape (n, 1), pass labels[:, 0]."
-        )
-    return predicted(z) == (predicted(y - 0.5) if z.size == 1 else y.argmax())
+def _wide(a: Any) -> Array:
+    """At least float32, in which a mean over many batches stays accurate."""
+    a = jnp.asarray(a)
+    wide = jnp.issubdtype(a.dtype, jnp.floating) and jnp.finfo(a.dtype).bits >= 32
+    return a if wide else a.astype(jnp.float32)

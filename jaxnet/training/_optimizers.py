@@ -43,6 +43,11 @@ def wants_each_gradient(opt_state: Any) -> bool:
     return bool(_find(opt_state, optax.contrib.DifferentiallyPrivateAggregateState))
 
 
+def is_lookahead(opt_state: Any) -> bool:
+    """Whether an optimizer keeps fast weights and slow ones."""
+    return bool(_find(opt_state, optax.LookaheadState))
+
+
 def trained(params: Any) -> Any:
     """The weights to differentiate with respect to: all, or lookahead's fast ones."""
     return params.fast if isinstance(params, optax.LookaheadParams) else params
@@ -73,7 +78,7 @@ def check_float16(optimizer: Any, params: Any) -> None:
         raise ValueError(
             "Expected an optimizer that works in float16; this one turns a gradient of zero into "
             "NaN, since its epsilon underflows. Use a larger one, as optax.adam(rate, eps=1e-4), "
-            "or bfloat16; or train in float32, and use `network` to compute in float16."
+            "or bfloat16; or train in float32, and compute in float16: MeanCost(network=…)."
         )
 
 
