@@ -257,7 +257,7 @@ def check(params: Any, x: Any) -> None:
             f"numbers; got another {type(params).__name__} instead."
         )
     for n, (w, b) in enumerate(params):
-        if min(jnp.finfo(w.dtype).bits, jnp.finfo(b.dtype).bits) < 16:
+        if min(w.dtype.itemsize, b.dtype.itemsize) < 2:  # float8
             raise TypeError(
                 f"Expected params of 16 bits or more; got {w.dtype} and {b.dtype} in params[{n}]. "
                 "Compute in a wider type: jax.tree.map(lambda a: a.astype('float32'), params)."

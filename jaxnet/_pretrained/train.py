@@ -96,7 +96,9 @@ def main() -> None:
     args = parser.parse_args()
 
     images, labels = map(jnp.asarray, load_mnist("train", args.mnist))
-    ensemble = train(images[:-N_VALIDATION], labels[:-N_VALIDATION], starts=args.starts, epochs=args.epochs)
+    ensemble = train(
+        images[:-N_VALIDATION], labels[:-N_VALIDATION], starts=args.starts, epochs=args.epochs
+    )
     order, accuracies = best_first(ensemble, images, labels)
     best = jax.tree.map(lambda leaf: leaf[order[0]], ensemble)
     notes = {

@@ -9,8 +9,8 @@ from jax.scipy.sparse.linalg import cg
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from jaxnet._util.sharding import lacks_mesh, map_rows, on_mesh_of, sharding_of, vary_like
 from jaxnet._util.pixels import unit
+from jaxnet._util.sharding import lacks_mesh, map_rows, on_mesh_of, sharding_of, vary_like
 from jaxnet.network import Image, Params, logits
 from jaxnet.training import Loss, MeanCost, loss
 from jaxnet.training._checks import check_examples

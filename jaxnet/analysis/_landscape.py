@@ -81,6 +81,7 @@ def top_hessian_eigenvalue(
 
     Source: power iteration, von Mises and Pollaczek-Geiringer, 1929.
     """
+
     def step(direction: Params, _: None) -> tuple[Params, Array]:
         hv = hessian_vector_product(params, direction, images, labels, loss=loss)
         value = jnp.asarray(optax.tree.vdot(direction, hv))

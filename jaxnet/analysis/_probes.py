@@ -9,9 +9,9 @@ import numpy as np
 from jax.nn import sigmoid
 from jaxtyping import Array, Bool, Float, Integer, Key
 
+from jaxnet._util.pixels import unit
 from jaxnet.analysis._edges import EdgeFit, edge_fit
 from jaxnet.data import synthetic
-from jaxnet._util.pixels import unit
 from jaxnet.network import Layer, Params, Squash, activations, as_function, logits
 from jaxnet.training import MeanCost, evaluate
 from jaxnet.training._loss import Images
@@ -227,7 +227,12 @@ def silence_cost(
 
 
 def probe(
-    key: Key[Array, ""], params: Params, images: Images, labels: Labels, *, squash: Squash = "sigmoid"
+    key: Key[Array, ""],
+    params: Params,
+    images: Images,
+    labels: Labels,
+    *,
+    squash: Squash = "sigmoid",
 ) -> Probe:
     """Asks whether a network works as the video hopes: edges, then components, then digits.
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from jaxnet._util.files import FileError, check_free, replacing
 from jaxnet._util.optional import package
 from jaxnet.data import Numbered, Places
-from jaxnet.inference import UNSURE, Answers
+from jaxnet.inference import Answers
+from jaxnet.inference._confidence import UNSURE
 
 BOX = ("left", "top", "right", "bottom")
 _PARQUET = "pip install 'jaxnet-digits[parquet]'"

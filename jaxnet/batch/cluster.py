@@ -32,6 +32,7 @@ from jax.nn import sigmoid
 from numpy.typing import NDArray
 
 from jaxnet import inference
+from jaxnet.inference._classify import concatenate
 from jaxnet._util.files import FileError
 from jaxnet._util.optional import package
 from jaxnet._util.pixels import is_pixel_dtype
@@ -272,7 +273,7 @@ class _Classifier:
             )
         images, size = as_images(rows[column], column), self.batch_size
         starts = range(0, max(len(images), 1), size)
-        digits, activations = inference.concatenate(
+        digits, activations = concatenate(
             self.classify(images[at : at + size]) for at in starts
         )
         # Parquet has no types that are narrower than a float.

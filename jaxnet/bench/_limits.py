@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxnet._util.cores import cores
-from jaxnet.inference import PRECISIONS, times_bytes
+from jaxnet.inference import PRECISIONS
+from jaxnet.inference._quantize import times_bytes
 
 Device: TypeAlias = jax.Device  # pyright: ignore[reportInvalidTypeForm]
 

@@ -15,7 +15,8 @@ from jax.nn import sigmoid
 from numpy.typing import NDArray
 
 from jaxnet.bench._limits import Device, Limits, device_name, measure_limits, time_calls
-from jaxnet.inference import PRECISIONS, Images, classify
+from jaxnet.inference import PRECISIONS, classify
+from jaxnet.inference._images import Images
 from jaxnet.network import Params, Squash
 
 BATCH_SIZES = (1, 100, 10_000)

@@ -5,20 +5,15 @@
     classify_batch = classifier(params)                # a function to keep
 
 All cores or the given `devices` share the work; of several hosts, each classifies its `share`. For
-one image at a time, use `jax.jit(jaxnet.predict)`. For images that are on a GPU already, the module
-`jaxnet.inference.gpu` has the network as a single kernel.
+one image at a time, use `jax.jit(jaxnet.predict)`; for images that are on a device already, and
+inside `jit`, `classify_on_device`.
 """
 
 from jaxnet.inference._classify import Answers as Answers
-from jaxnet.inference._classify import Devices as Devices
 from jaxnet.inference._classify import classifier as classifier
 from jaxnet.inference._classify import classify as classify
-from jaxnet.inference._classify import concatenate as concatenate
 from jaxnet.inference._classify import share as share
 from jaxnet.inference._classify import stream as stream
-from jaxnet.inference._confidence import UNSURE as UNSURE
 from jaxnet.inference._confidence import confidence as confidence
-from jaxnet.inference._images import Images as Images
-from jaxnet.inference._images import check_images as check_images
+from jaxnet.inference._on_device import classify_on_device as classify_on_device
 from jaxnet.inference._quantize import PRECISIONS as PRECISIONS
-from jaxnet.inference._quantize import times_bytes as times_bytes

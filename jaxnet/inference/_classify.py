@@ -10,25 +10,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jax.nn import sigmoid
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
-from jaxtyping import Array
 from numpy.typing import NDArray
 
 from jaxnet._util.arguments import check_choice
 from jaxnet._util.cores import cores
-from jaxnet.inference._images import ALIGNMENT, Images, aligned, as_array, check_images, is_within
-from jaxnet.inference._images import check_range as check_within
-from jaxnet.inference._program import classify_chunk
+from jaxnet._util.pixels import check_range as check_within
+from jaxnet.inference._images import ALIGNMENT, Images, aligned, as_array, check_images, lies_well
+from jaxnet.inference._program import TILE, classify_chunk
 from jaxnet.inference._quantize import PRECISIONS, Bytes, Floats, prepare
 from jaxnet.network import Layer, Params, Squash
 
 Devices = Sequence[jax.Device] | Mesh
 
-# On a CPU: the largest chunk, and the images whose float copies fit a core's cache, made by the
-# program and by NumPy.
-_CPU_CHUNK, _TILE, _COPIED = 16_384, 2_048, 2_048
+_CPU_CHUNK = 16_384  # the largest on a CPU
 # On an accelerator: the largest chunk, and chunks in flight, each copied by its own thread.
 _ACCELERATOR_CHUNK, _IN_FLIGHT = 65_536, 16
 
@@ -39,10 +35,12 @@ class Answers(NamedTuple):
     Attributes:
         digits: shape `(n,)`, the index of each image's largest output.
         activations: shape `(n, 10)`, all outputs; or `(n,)`, only the largest.
+
+    Both are NumPy arrays, or JAX arrays from `classify_on_device`.
     """
 
-    digits: NDArray[Any]
-    activations: NDArray[Any]
+    digits: Any
+    activations: Any
 
 
 class Options(TypedDict, total=False):
@@ -118,8 +116,8 @@ def stream(
 def classifier(
     params: Params,
     *,
-    squash: Squash = sigmoid,
-    last_squash: Squash = sigmoid,
+    squash: Squash = "sigmoid",
+    last_squash: Squash = "sigmoid",
     precision: str = "float32",
     brightest: bool = False,
     devices: Devices | None = None,
@@ -173,52 +171,42 @@ def classifier(
     pool = ThreadPoolExecutor(cores() + 1 if on_cpu else min(cores(), _IN_FLIGHT))
     size = n_devices * _share_of(batch_size, n_devices, on_cpu=on_cpu)
     copies: dict[tuple[int, int], NDArray[Any]] = {}  # by thread and number of images
+    float_type = np.result_type(np.float32, params[0][0].dtype)
 
-    def one_chunk(images: Images, start: int, stop: int) -> Answers:
+    def one_chunk(images: Images, size: int, copied: bool, start: int, stop: int) -> Answers:
         # Pad a short chunk with its neighbors and discard their answers; fall back to black images,
         # which costs a copy, if there are too few.
         at = max(min(start, len(images) - size), 0)
-        chunk = images[at : at + size]
-        if check_range and images.dtype != np.uint8:
-            check_within(chunk, at)
-        if missing := size - len(chunk):
+        chunk = some = images[at : at + size]
+        if copied:
+            chunk = in_cache(some, size)
+            some = chunk[: len(some)]
+        elif missing := size - len(chunk):
             pad = jnp.pad if isinstance(chunk, jax.Array) else np.pad
             chunk = pad(chunk, ((0, missing), (0, 0)))
         if mesh:
             chunk = jax.device_put(chunk, NamedSharding(mesh, P(mesh.axis_names)))
-        answers = run(layers[images.dtype == np.uint8], chunk)
-        return Answers(*(np.asarray(part)[start - at : stop - at] for part in answers))
-
-    def run(prepared: tuple[Floats | Bytes, Params], chunk: Images) -> tuple[Array, Array]:
-        return classify_chunk(
-            *prepared,
+        answers = classify_chunk(
+            *layers[images.dtype == np.uint8],
             chunk,
             squash=squash,
             last_squash=last_squash,
             brightest=brightest,
-            tile=_TILE if on_cpu else None,
+            tile=TILE if on_cpu and images.dtype == np.uint8 else None,
             mesh=mesh,
         )
+        if check_range:  # while the device computes
+            check_within(some, at, "that was trained on other values, pass check_range=False")
+        return Answers(*(np.asarray(part)[start - at : stop - at] for part in answers))
 
-    def one_chunk_of_floats(images: NDArray[Any], start: int, stop: int) -> Answers:
+    def in_cache(chunk: NDArray[Any], size: int) -> NDArray[Any]:
         """Copies floats, however they lie in memory, to where they stay in the cache."""
-        rows = min(size, _COPIED)
-        key = threading.get_ident(), rows
+        key = threading.get_ident(), size
         if key not in copies:
-            dtype = np.result_type(np.float32, layers[False][0].weights.dtype)
-            copies[key] = aligned(rows, images.shape[1], dtype)
-        copy = copies[key]
-        parts: list[Answers] = []
-        for at in range(start, stop, rows):
-            tile = images[at : min(at + rows, stop)]
-            n = len(tile)
-            with np.errstate(over="ignore", invalid="ignore"):  # the range says so
-                copy[:n] = tile
-            if check_range and not is_within(copy[:n]):
-                check_within(tile, at)
-            answers = run(layers[False], copy)
-            parts.append(Answers(*(np.asarray(part)[:n] for part in answers)))
-        return concatenate(parts)
+            copies[key] = aligned(size, chunk.shape[1], float_type)
+        with np.errstate(over="ignore", invalid="ignore"):  # the range says so
+            copies[key][: len(chunk)] = chunk
+        return copies[key]
 
     def classify_images(images: Images) -> Answers:
         nonlocal size
@@ -228,14 +216,15 @@ def classifier(
         if is_uint8 not in layers:
             layers[is_uint8] = _layers(params, precision, mesh, is_uint8, on_cpu=on_cpu)
         size = max(size, n_devices * _share_of(len(images), n_devices, on_cpu=on_cpu))
-        copied = on_cpu and not mesh and not is_uint8 and len(images) > 0
-        # A thread and a copy for each core, since copies share the cache.
-        each = max(-(-len(images) // (size * cores())), 1) * size
-        starts = [*range(0, len(images), each)] if copied else _starts(images, size)
+        whole = len(images) >= size and lies_well(images, float_type)
+        copied = on_cpu and not mesh and not is_uint8 and not whole
+        each = min(size, TILE) if copied else size
+        starts = _starts(images, each)
         stops = [*starts[1:], len(images)]
-        classify_one = partial(one_chunk_of_floats if copied else one_chunk, images)
+        classify_one = partial(one_chunk, images, each, copied)
         if len(starts) == 1 and not mesh:
-            return concatenate([classify_one(0, len(images))])
+            with jax.transfer_guard_host_to_device("allow"):  # as in the threads
+                return concatenate([classify_one(0, len(images))])
         # Even one chunk on a mesh runs in a thread, isolated from the caller's own mesh.
         return concatenate(pool.map(_with_settings(classify_one), starts, stops))
 
@@ -251,18 +240,17 @@ def _layers(
     w: Any = params[0][0]
     chosen = isinstance(w, jax.Array) and w.committed and len(w.devices()) == 1
     place = NamedSharding(mesh, P()) if mesh else w.device if chosen else None
-    made = first, tuple(rest)
-    return made if on_cpu and place is None else jax.device_put(made, place)
+    return jax.device_put((first, tuple(rest)), place)
 
 
 def _share_of(n: int, n_devices: int, *, on_cpu: bool) -> int:
     """The chunk size for a batch of `n` images, for each device or CPU thread."""
     most = _CPU_CHUNK if on_cpu else _ACCELERATOR_CHUNK
-    at_once = n_devices * (cores() if on_cpu and n > _TILE else 1)
+    at_once = n_devices * (cores() if on_cpu and n > TILE else 1)
     times = -(-n // (most * at_once)) or 1
     each = -(-n // (times * at_once))  # equal chunks need little padding
     # Round up to powers of two, then to whole tiles, to compile few sizes.
-    return 1 << max(each - 1, 0).bit_length() if each <= _TILE else -(-each // _TILE) * _TILE
+    return 1 << max(each - 1, 0).bit_length() if each <= TILE else -(-each // TILE) * TILE
 
 
 def _with_settings(call: Callable[[int, int], Answers]) -> Callable[[int, int], Answers]:
@@ -278,20 +266,7 @@ def _with_settings(call: Callable[[int, int], Answers]) -> Callable[[int, int], 
 
 
 def concatenate(parts: Iterable[Answers]) -> Answers:
-    """Concatenates the answers to one or more batches, in order.
-
-    Args:
-        parts: answers of the same kind.
-
-    Returns:
-        One `Answers` for all images.
-
-    Example:
-        >>> import numpy, jaxnet
-        >>> one = jaxnet.Answers(numpy.array([7]), numpy.array([[0.1] * 10]))
-        >>> jaxnet.inference.concatenate([one, one]).digits
-        array([7, 7])
-    """
+    """The answers to one or more batches as one, in order."""
     return Answers(*map(np.concatenate, zip(*parts, strict=True)))
 
 

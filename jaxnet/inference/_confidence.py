@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from jaxnet.network import SQUASHES, Squash, as_function
+
 UNSURE = 0.5  # below this, an answer is more likely wrong than right
 # `python -m tests.calibration` prints these three: a logistic regression on the trained network's
 # answers to validation images, and to drawings that are no digits.
@@ -12,7 +14,7 @@ _BRIGHTEST, _SECOND, _NONE = 0.65, -0.22, -1.47
 _MOST = 16.0  # a logit beyond which float32's sigmoid is 1
 
 
-def confidence(activations: ArrayLike, *, last_squash: str = "sigmoid") -> NDArray[np.float32]:
+def confidence(activations: ArrayLike, *, last_squash: Squash = "sigmoid") -> NDArray[np.float32]:
     """Estimates how likely each answer is right, given that some images may show no digit.
 
     A logistic function of the two largest outputs' logits: high where one output is bright and all
@@ -23,8 +25,8 @@ def confidence(activations: ArrayLike, *, last_squash: str = "sigmoid") -> NDArr
 
     Args:
         activations: of the last layer, shape `(n, outputs)`.
-        last_squash: the last layer's squashing function, a name in `jaxnet.network.SQUASHES`;
-            outputs of others than "sigmoid" and "softmax" are taken for logits of a softmax.
+        last_squash: the last layer's squashing function, or its name; outputs of any other than
+            "sigmoid" and "softmax" are taken for the logits of a softmax.
 
     Returns:
         From 0 to 1, shape `(n,)`.
@@ -42,19 +44,14 @@ def confidence(activations: ArrayLike, *, last_squash: str = "sigmoid") -> NDArr
     a = np.asarray(activations, np.float64)
     if a.ndim != 2 or not a.shape[1]:
         raise ValueError(f"Expected activations of shape (n, outputs); got {a.shape}.")
-    z = np.sort(_logits(a, last_squash), 1)
-    if z.shape[1] == 1:  # such an output answers 0 or 1 by its threshold
-        return _sigmoid(abs(z[:, 0]))
-    return _sigmoid(_BRIGHTEST * z[:, -1] + _SECOND * z[:, -2] + _NONE)
-
-
-def _logits(a: NDArray[Any], last_squash: str) -> NDArray[Any]:
-    """What a sigmoid makes the outputs of."""
-    if last_squash not in ("sigmoid", "softmax"):
+    if as_function(last_squash) not in (SQUASHES["sigmoid"], SQUASHES["softmax"]):
         a = np.exp(a - a.max(1, keepdims=True))
         a /= a.sum(1, keepdims=True)
     with np.errstate(divide="ignore"):
-        return (np.log(a) - np.log1p(-a)).clip(-_MOST, _MOST)
+        z = np.sort((np.log(a) - np.log1p(-a)).clip(-_MOST, _MOST), 1)
+    if z.shape[1] == 1:  # such an output answers 0 or 1 by its threshold
+        return _sigmoid(abs(z[:, 0]))
+    return _sigmoid(_BRIGHTEST * z[:, -1] + _SECOND * z[:, -2] + _NONE)
 
 
 def _sigmoid(z: NDArray[Any]) -> NDArray[np.float32]:

@@ -45,7 +45,7 @@ PRECISIONS = {
 STEPS = 254  # steps of an int8 part, from -127 to 127
 # If a weight is this many times the mean of its row, the others keep too few bits: use floats.
 _OUTLIER = 1_000
-_MAX_PIXELS = (2**31 - 1) // (255 * 127)  # whose sums fit in int32
+MAX_PIXELS = (2**31 - 1) // (255 * 127)  # whose sums fit in int32
 
 
 class Floats(NamedTuple):
@@ -80,11 +80,12 @@ def prepare(layer: Layer, precision: str, *, is_uint8: bool, on_cpu: bool) -> Fl
     parts, lossy, dtype = PRECISIONS[precision]
     if lossy and not is_uint8:
         raise ArgumentError("precision", f"{precision} needs uint8 images; got floats.")
-    if parts and is_uint8 and w.shape[1] <= _MAX_PIXELS and np.isfinite(w).all():
+    if parts and is_uint8 and w.shape[1] <= MAX_PIXELS and np.isfinite(w).all():
         faster = not on_cpu or multiplies_bytes()
         as_exact = w.dtype == np.float32 and _has_no_outlier(w)
         if lossy or (faster and as_exact):
-            return _in_bytes(w, parts, b)
+            made = in_bytes(w.astype(np.float64), b, parts)
+            return made._replace(weights=np.ascontiguousarray(made.weights))
     weights = w.T / np.asarray(255, w.dtype) if is_uint8 else w.T
     return Floats(weights if dtype is None else weights.astype(dtype), b)
 
@@ -102,21 +103,7 @@ def multiplies_bytes() -> bool:
 def times_bytes(
     images: UInt8[Array, "n pixels"], weights: Int8[Array | np.ndarray, "pixels out"]
 ) -> Int32[Array, "n out"]:
-    """Multiplies uint8 by int8 and accumulates in int32, exactly.
-
-    Args:
-        images: from 0 to 255.
-        weights: from -127 to 127; at most 66,311 pixels.
-
-    Returns:
-        The sums of the products.
-
-    Example:
-        >>> import numpy, jaxnet
-        >>> images, weights = numpy.uint8([[255, 1]]), numpy.int8([[-127], [3]])
-        >>> int(jaxnet.inference.times_bytes(images, weights)[0, 0])
-        -32382
-    """
+    """Multiplies uint8 by int8 and accumulates in int32, exactly."""
     product = partial(
         jax.lax.dot_general,
         dimension_numbers=(((1,), (0,)), ((), ())),
@@ -142,11 +129,9 @@ def times_bytes(
 
 
 def minus_128(images: Array) -> Array:
-    """Subtracts 128 from uint8 images, as int8.
-
-    On a GPU, XLA fuses this sum, which wraps around, into the matrix product. For `images ^ 128`,
-    or a cast from uint8 to floats, it would write a copy of the images to memory first.
-    """
+    """Subtracts 128 from uint8 images, as int8."""
+    # On a GPU, XLA fuses this sum, which wraps around, into the matrix product. For `images ^ 128`,
+    # or a cast from uint8 to floats, it would write a copy of the images to memory first.
     return jax.lax.bitcast_convert_type(images, jnp.int8) + jnp.int8(-128)
 
 
@@ -158,14 +143,17 @@ def _has_no_outlier(rows: NDArray[Any]) -> bool:
     return bool((most <= _OUTLIER * others).all())
 
 
-def _in_bytes(rows: NDArray[Any], n_parts: int, biases: NDArray[Any]) -> Bytes:
-    wide = rows.astype(np.float64)
-    most = abs(wide).max(1, keepdims=True)
-    scales = np.where(most > 0, most, 1) / 127
-    parts, left = [], wide / scales
+def in_bytes(rows: Any, biases: Any, n_parts: int) -> Bytes:
+    """Splits weights into signed bytes, in NumPy; or in JAX, of its arrays."""
+    xp: Any = jnp if isinstance(rows, jax.Array) else np
+    most = abs(rows).max(1, keepdims=True)
+    scales = xp.where(most > 0, most, 1) / 127
+    parts, left = [], rows / scales
     for _ in range(n_parts):
-        parts.append(np.rint(left))
+        parts.append(xp.rint(left))
         left = (left - parts[-1]) * STEPS
-    weights = np.concatenate(parts).T.astype(np.int8, order="C")
-    type_ = np.float64 if rows.dtype == np.float64 else np.float32  # half floats hold no such sums
-    return Bytes(weights, (scales[:, 0] / 255).astype(type_), biases)
+    weights = xp.concatenate(parts).astype(xp.int8).T
+    # Half floats hold no such sums, and NaN is no byte.
+    dtype = xp.promote_types(biases.dtype, xp.float32)
+    scales = xp.where(xp.isfinite(most), scales, xp.nan)[:, 0]
+    return Bytes(weights, (scales / 255).astype(dtype), biases)

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from jaxnet._util import palette
 from jaxnet.data import find_digits
-from jaxnet.inference import UNSURE, classify, confidence
+from jaxnet.inference import classify, confidence
+from jaxnet.inference._confidence import UNSURE
 from jaxnet.network import SQUASHES, Params, Squash
 from jaxnet.plot import _canvas
 from jaxnet.plot._canvas import Figure, Rectangle, Sheet

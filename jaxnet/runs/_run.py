@@ -256,9 +256,7 @@ def _program(options: Options, images: NDArray[Any], labels: NDArray[Any]) -> tu
     unseen = [a[:n_unseen] for a in data]
     seen = [a[n_unseen:] for a in data]
 
-    loss = MeanCost(
-        COSTS[options.cost], squash=options.squash, augment=AUGMENTS[options.augment]
-    )
+    loss = MeanCost(COSTS[options.cost], squash=options.squash, augment=AUGMENTS[options.augment])
     n_steps = options.epochs * (len(seen[0]) // options.batch_size)
     rate = SCHEDULES[options.schedule](options.rate, n_steps)
     optimizer = OPTIMIZERS[options.optimizer](rate)

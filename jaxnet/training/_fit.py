@@ -3,7 +3,6 @@
 import operator
 from typing import Any, SupportsIndex
 
-import jax
 import jax.numpy as jnp
 import optax
 from jax.core import Tracer
@@ -203,10 +202,8 @@ def fit(
     """
     if operator.index(epochs) < 1:
         raise ValueError(f"Expected at least one epoch; got {epochs} instead.")
-    integer = jnp.ndim(first_epoch) == 0 and jnp.issubdtype(
-        jnp.result_type(first_epoch), jnp.integer
-    )
-    if not integer or (not isinstance(first_epoch, Tracer) and not 0 <= operator.index(first_epoch) < 2**32):
+    is_integer = jnp.issubdtype(jnp.result_type(first_epoch), jnp.integer)
+    if jnp.ndim(first_epoch) or not is_integer or not _fits_32_bits(first_epoch):
         raise ValueError(
             f"Expected first_epoch as a non-negative integer; got {first_epoch} instead."
         )
@@ -285,3 +282,7 @@ def evaluation_params(state: TrainState) -> Any:
         13002
     """
     return _optimizers.evaluated(state.params, state.opt_state)
+
+
+def _fits_32_bits(first_epoch: Any) -> bool:
+    return isinstance(first_epoch, Tracer) or 0 <= operator.index(first_epoch) < 2**32

@@ -338,9 +338,7 @@ def _quotients(score: Score) -> Score:
     def is_ratio(part: Any) -> bool:
         return isinstance(part, Ratio)
 
-    return jax.tree.map(
-        lambda a: a.part / a.whole if is_ratio(a) else a, score, is_leaf=is_ratio
-    )
+    return jax.tree.map(lambda a: a.part / a.whole if is_ratio(a) else a, score, is_leaf=is_ratio)
 
 
 def _wide(a: Any) -> Array:
