@@ -13,7 +13,7 @@ import optax
 from jax import Array
 
 import jaxnet
-from jaxnet import plot
+from jaxnet.plot._probes import readability
 from jaxnet.training import Penalty, locality, smoothness, sparsity
 
 output = sys.argv[1] if len(sys.argv) > 1 else "readable.png"
@@ -61,4 +61,4 @@ for name, (values, accuracy, explained) in results.items():
     print(name)
     for strength, a, r2 in zip(values, accuracy, explained, strict=True):
         print(f"  strength {strength:.4g}: accuracy {a:.1%}, mean R² {r2:.2f}")
-plot.readability(results).savefig(output, dpi=100)
+readability(results).savefig(output, dpi=100)

@@ -6,8 +6,8 @@
 
 `network` is the network itself, `training` fits it, `inference` classifies many images. Around
 these: `data` loads and draws images, `batch` classifies files of them, `formats` saves and converts
-networks, `runs` trains with checkpoints, `design` sets weights by hand, `analysis` studies a
-network, and `plot` draws it.
+networks, `runs` trains with checkpoints, `estimator` is for scikit-learn, `design` sets weights by
+hand, `analysis` studies a network, `plot` draws it, and `bench` measures this machine.
 """
 
 from importlib import import_module
@@ -16,8 +16,10 @@ TYPE_CHECKING = False  # as type checkers take it to be true; `typing` is slow t
 if TYPE_CHECKING:
     from jaxnet import analysis as analysis
     from jaxnet import batch as batch
+    from jaxnet import bench as bench
     from jaxnet import data as data
     from jaxnet import design as design
+    from jaxnet import estimator as estimator
     from jaxnet import formats as formats
     from jaxnet import inference as inference
     from jaxnet import network as network
@@ -44,10 +46,12 @@ if TYPE_CHECKING:
     from jaxnet.training import evaluate as evaluate
     from jaxnet.training import fit as fit
 
+    __version__: str
+
 # Imported on first use, as in https://scientific-python.org/specs/spec-0001.
 _ROOMS = (
-    *("analysis", "batch", "data", "design", "formats", "inference", "network", "plot", "runs"),
-    "training",
+    *("analysis", "batch", "bench", "data", "design", "estimator", "formats", "inference"),
+    *("network", "plot", "runs", "training"),
 )
 _FROM = {
     "network": ("Layer", "Params", "init", "forward", "logits", "activations", "predict", "count"),
@@ -63,15 +67,18 @@ _ORIGIN = {name: module for module, names in _FROM.items() for name in names}
 
 __all__ = sorted((*_ROOMS, *_ORIGIN))  # pyright: ignore[reportUnsupportedDunderAll]
 
+if not TYPE_CHECKING:  # a type checker then finds names that are misspelled
 
-def __getattr__(name: str) -> object:
-    if name in _ROOMS:
-        return import_module(f"jaxnet.{name}")
-    if name not in _ORIGIN:
-        raise AttributeError(f"module 'jaxnet' has no attribute {name!r}")
-    value = getattr(import_module(f"jaxnet.{_ORIGIN[name]}"), name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> object:
+        if name in _ROOMS:
+            return import_module(f"jaxnet.{name}")
+        if name == "__version__":
+            return import_module("importlib.metadata").version("jaxnet-digits")
+        if name not in _ORIGIN:
+            raise AttributeError(f"module 'jaxnet' has no attribute {name!r}")
+        value = getattr(import_module(f"jaxnet.{_ORIGIN[name]}"), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -12,7 +12,8 @@ The only class here with methods that do work: scikit-learn's protocol needs one
 """
 
 import math
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Self, cast
 
@@ -20,12 +21,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Int, Key
+from jaxtyping import Array, Key
 from numpy.typing import NDArray
 from scipy.special import log_softmax, softmax
 
 from jaxnet.inference import Answers, classify
-from jaxnet.network import Params, Squash, as_function, init
+from jaxnet.network import Layer, Params, Squash, as_function, init
 from jaxnet.runs import OPTIMIZERS
 from jaxnet.training import History, MeanCost, TrainState, fit
 
@@ -43,6 +44,9 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
         "The classifier needs scikit-learn: pip install 'jaxnet-digits[sklearn]'", name="sklearn"
     ) from error
+
+
+_LARGE = 10.0  # size of features, from which a sigmoid's slope is lost
 
 
 class NetworkClassifier(ClassifierMixin, BaseEstimator):
@@ -292,6 +296,14 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
     def _checked(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> tuple[Any, Any, Any]:
         """Samples, labels and weights as arrays, after scikit-learn's validation."""
         x, y = cast(Any, validate_data(self, X, y, dtype=np.float32, reset=reset))
+        size = np.sqrt(np.square(x, dtype=np.float64).mean())
+        if size > _LARGE:
+            warnings.warn(
+                f"Expected features of a size of about 1; got {size:.3g} (root mean square), at "
+                "which sigmoids saturate. Scale them first, as MinMaxScaler or StandardScaler do; "
+                "divide images from 0 to 255 by 255.",
+                stacklevel=3,
+            )
         check_classification_targets(y)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(
@@ -315,17 +327,22 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         epochs: int,
         schedule: str,
     ) -> None:
-        n_done, state, history = _learn(
-            begin,
+        batch_size = len(x) // math.ceil(len(x) / self.batch_size)
+        n_steps = epochs * (len(x) // batch_size)
+        learn = partial(
+            _learn,
+            begin.key,
             *(x, y, validation, self.learning_rate, self.weight_decay),
             loss=MeanCost(squash=self.squash, weighted=isinstance(y, tuple), check_range=False),
             optimizer=self.optimizer,
-            schedule=schedule,
-            epochs=epochs,
-            batch_size=len(x) // math.ceil(len(x) / self.batch_size),
-            patience=self.n_iter_no_change,
+            n_steps=n_steps if schedule == "cosine" else None,
+            batch_size=batch_size,
         )
-        history = jax.tree.map(lambda scores: scores[: int(n_done)], history)
+        if validation is None:
+            state, history = learn(begin.params, begin.opt_state, begin.n_epochs, epochs=epochs)
+            n_done = epochs
+        else:
+            n_done, state, history = self._until_no_better(learn, begin, epochs)
         if not all(np.isfinite(a).all() for a in jax.tree.leaves((state.params, history))):
             raise ValueError(
                 "Expected learning to stay within bounds; got NaN or infinity instead. "
@@ -333,7 +350,22 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
             )
         self.params_, self.history_, self.squash_ = state.params, history, self.squash
         self._state, self._trained_by = state, self.optimizer
-        self._n_epochs = int(begin.n_epochs) + int(n_done)
+        self._n_epochs = begin.n_epochs + n_done
+
+    def _until_no_better(
+        self, learn: Callable[..., Any], begin: "_Begin", epochs: int
+    ) -> tuple[int, TrainState, History]:
+        """Trains epoch by epoch until the validation cost stops falling; the best state."""
+        params, opt_state, n = begin.params, begin.opt_state, begin.n_epochs
+        best, costs, histories = None, [math.inf], []
+        while len(histories) < epochs and len(costs) - np.argmin(costs) <= self.n_iter_no_change:
+            state, history = learn(params, opt_state, n + len(histories), epochs=1)
+            params, opt_state = state
+            best = state if history.validation.cost[0] < min(costs) or best is None else best
+            costs.append(float(history.validation.cost[0]))
+            histories.append(history)
+        history = jax.tree.map(lambda *a: np.concatenate(a), *histories)
+        return len(histories), cast(TrainState, best), history
 
     def _read(self, X: Any) -> Answers:
         check_is_fitted(self)
@@ -343,7 +375,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
 
     def _check_arguments(self) -> None:
         as_function(self.squash)
-        if not isinstance(got := self.optimizer, str) or got not in OPTIMIZERS:
+        if (got := self.optimizer) not in (*OPTIMIZERS,):
             raise ValueError(f"Expected optimizer of {', '.join(OPTIMIZERS)}; got {got!r} instead.")
         sizes: Any = self.hidden_sizes
         several = isinstance(sizes, Sequence) and all(map(_is_count, sizes))
@@ -376,74 +408,39 @@ class _Begin(NamedTuple):
     key: Key[Array, ""]
     params: Params
     opt_state: Any
-    n_epochs: int | Array = 0  # done already
+    n_epochs: int = 0  # done already
 
 
-@partial(
-    jax.jit,
-    static_argnames=("loss", "optimizer", "schedule", "epochs", "batch_size", "patience"),
-)
+@partial(jax.jit, static_argnames=("loss", "optimizer", "n_steps", "batch_size", "epochs"))
 def _learn(
-    begin: _Begin,
+    key: Array,
     x: Array,
     y: Any,
     validation: tuple[Array, Any] | None,
     rate: float,
     decay: float,
+    params: Params,
+    opt_state: Any,
+    first_epoch: int,
     *,
     loss: MeanCost,
     optimizer: str,
-    schedule: str,
-    epochs: int,
+    n_steps: int | None,
     batch_size: int,
-    patience: int,
-) -> tuple[Int[Array, ""], TrainState, History]:
-    """The number of epochs, the best state, and the history, which is longer if it stopped."""
-    cosine = optax.cosine_decay_schedule(rate, epochs * (len(x) // batch_size))
+    epochs: int,
+) -> tuple[TrainState, History]:
+    """Trains with a learning rate that falls to zero in `n_steps` steps, or stays."""
     # Both are functions, so that either continues the other's state.
+    schedule = (lambda _: rate) if n_steps is None else optax.cosine_decay_schedule(rate, n_steps)
     made = optax.chain(
-        optax.add_decayed_weights(decay, lambda params: [(True, False)] * len(params)),
-        OPTIMIZERS[optimizer](cosine if schedule == "cosine" else lambda _: rate),
+        optax.add_decayed_weights(decay, _weights_only), OPTIMIZERS[optimizer](schedule)
     )
+    state = TrainState(params, made.init(params) if opt_state is None else opt_state)
+    options: Any = {"epochs": epochs, "batch_size": batch_size, "loss": loss}
+    options |= {"state": state, "first_epoch": first_epoch, "validation": validation}
+    return fit(key, x, y, made, **options)
 
-    def learn(state: TrainState, first_epoch: Any, epochs: int) -> tuple[TrainState, History]:
-        return fit(
-            begin.key,
-            x,
-            y,
-            made,
-            epochs=epochs,
-            batch_size=batch_size,
-            state=state,
-            first_epoch=first_epoch,
-            loss=loss,
-            validation=validation,
-        )
 
-    opt_state = made.init(begin.params) if begin.opt_state is None else begin.opt_state
-    state = TrainState(begin.params, opt_state)
-    if validation is None:
-        return jnp.asarray(epochs), *learn(state, begin.n_epochs, epochs)
-
-    def go_on(carry: Any) -> Any:
-        n, since, *_ = carry
-        return (n < epochs) & (since < patience)
-
-    def epoch(carry: Any) -> Any:
-        n, since, least, state, best, history = carry
-        state, now = learn(state, begin.n_epochs + n, 1)
-        assert now.validation
-        cost = now.validation.cost[0]
-        better = cost < least
-        best = jax.tree.map(partial(jnp.where, better), state, best)
-        history = jax.tree.map(lambda all_, one: all_.at[n].set(one[0]), history, now)
-        since = jnp.where(better, 0, since + 1)
-        return n + 1, since, jnp.minimum(cost, least), state, best, history
-
-    _, one = jax.eval_shape(lambda: learn(state, 0, 1))
-    history = jax.tree.map(lambda a: jnp.zeros(epochs, a.dtype), one)
-    zero = jnp.int32(0)
-    n, _, _, _, best, history = jax.lax.while_loop(
-        go_on, epoch, (zero, zero, jnp.float32(jnp.inf), state, state, history)
-    )
-    return n, best, history
+def _weights_only(params: Any) -> Any:
+    """A mask of what decays."""
+    return tuple(Layer(True, False) for _ in params)  # pyright: ignore[reportArgumentType]

@@ -25,8 +25,18 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, Key
 
 __all__ = [
-    *("SIDE", "SIZES", "SQUASHES", "Layer", "Params", "Squash"),
-    *("init", "forward", "logits", "activations", "predict", "count"),
+    "SIDE",
+    "SIZES",
+    "SQUASHES",
+    "Layer",
+    "Params",
+    "Squash",
+    "activations",
+    "count",
+    "forward",
+    "init",
+    "logits",
+    "predict",
 ]
 
 SIDE = 28  # pixels along each side of one of MNIST's images
@@ -235,18 +245,6 @@ def as_function(squash: Squash) -> Function:
             f"got {squash!r:.60} instead."
         )
     return SQUASHES[squash]
-
-
-def as_name(squash: Squash) -> str:
-    """The name of a squashing function in `SQUASHES`, given it or its name."""
-    function = as_function(squash)
-    for name, known in SQUASHES.items():
-        if known is function:
-            return name
-    got = getattr(squash, "__name__", type(squash).__name__)
-    raise ValueError(
-        f"Expected a squash that files can name, one of {', '.join(SQUASHES)}; got {got} instead."
-    )
 
 
 def check(params: Any, x: Any) -> None:

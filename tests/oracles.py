@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from jaxnet.batch import open_job
+from jaxnet.batch._files import open_job
 from jaxnet.data import open_inputs
 from jaxnet.formats import load
 

@@ -17,12 +17,12 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxnet._pretrained import pretrained
-from jaxnet._util.arguments import check_choice
 from jaxnet._util.palette import PAIRS
 from jaxnet.data.synthetic import COMPONENTS, GLYPHS, HAND
 from jaxnet.design import FIRST, SECOND, THIRD
-from jaxnet.formats import FOREIGN, load
-from jaxnet.network import SQUASHES, Params, check
+from jaxnet.formats import load
+from jaxnet.formats._squashes import FOREIGN, as_name
+from jaxnet.network import Params, Squash, check
 
 _IMPORT = re.compile(r'^import [^;]*? from "\./(\w+)\.js";\n', re.MULTILINE)
 
@@ -44,15 +44,14 @@ class Page(NamedTuple):
 
 
 def page(
-    params: Params | None = None, *, squash: str = "sigmoid", last_squash: str = "sigmoid"
+    params: Params | None = None, *, squash: Squash = "sigmoid", last_squash: Squash = "sigmoid"
 ) -> Page:
     """Builds the interactive page: draw a digit, see every neuron, turn every dial, watch it learn.
 
     Args:
         params: a network with 784 inputs, ten outputs and hidden layers of any size; by default,
             the trained one. The page always offers the trained networks and the handmade one, too.
-        squash: the hidden layers' activation function, a name in `jaxnet.network.SQUASHES`.
-        last_squash: the last layer's.
+        squash, last_squash: as for `jaxnet.save`.
 
     Returns:
         The page. A notebook displays it; `.html` is the text of one self-contained file.
@@ -78,8 +77,8 @@ def page(
         ),
     ]
     if params is not None:
-        _check(params, squash, last_squash)
-        own = _embedded(params, squash, last_squash)
+        _check(params)
+        own = _embedded(params, as_name(squash), as_name(last_squash))
         there = [network for network in networks if network[2] == own]
         others = [network for network in networks if network[2] != own]
         networks = (there or [("yours", "your network", own)]) + others
@@ -128,12 +127,10 @@ def _handmade() -> Params:
         return load(path)[0]
 
 
-def _check(params: Params, squash: str, last_squash: str) -> None:
+def _check(params: Params) -> None:
     leaves = jax.tree.leaves(params)
     n_in = np.shape(leaves[0])[-1:] if leaves else ()
     check(params, np.zeros(n_in, np.float32))
-    check_choice(SQUASHES, squash, "squash")
-    check_choice(SQUASHES, last_squash, "last_squash")
     if (sizes := (*n_in, len(params[-1][1]))) != (784, 10):
         raise ValueError(
             "Expected a network from 784 pixels to ten digits; got one with "

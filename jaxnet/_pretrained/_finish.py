@@ -33,11 +33,9 @@ def run(epoch: Epoch, key: Array, state: TrainState, epochs: int) -> TrainState:
 
 
 def in_terms_of_sigmoid(params: Params) -> Params:
-    """Converts a network with tanh hidden layers to an equal one with sigmoid.
-
-    As tanh(z) = 2 sigmoid(2z) - 1, each hidden layer's weighted sums are doubled, and the
-    layer after it takes twice its activations less one.
-    """
+    """Converts a network with tanh hidden layers to an equal one with sigmoid."""
+    # As tanh(z) = 2 sigmoid(2z) - 1, each hidden layer's weighted sums are doubled, and the layer
+    # after it takes twice its activations less one.
     first, *rest = params
     layers = [first, *(Layer(2 * w, b - w.sum(1)) for w, b in rest)]
     return (*(Layer(2 * w, 2 * b) for w, b in layers[:-1]), layers[-1])
@@ -53,12 +51,10 @@ def best_first(ensemble: Params, images: Array, labels: Array) -> tuple[Array, A
 
 
 def calibrate(params: Params, images: Array, labels: Array) -> Params:
-    """Calibrates the outputs toward 1 for the digit and 0 for the others.
-
-    Multiplying the ten logits by one positive number, and adding to all ten the same
-    function of the last hidden layer, changes neither their order nor the answer. Those
-    1 + 16 + 1 numbers are set to minimize the cross-entropy of the ten sigmoids.
-    """
+    """Calibrates the outputs toward 1 for the digit and 0 for the others."""
+    # Multiplying the ten logits by one positive number, and adding to all ten the same function of
+    # the last hidden layer, changes neither their order nor the answer. Those 1 + 16 + 1 numbers
+    # are set to minimize the cross-entropy of the ten sigmoids.
     *hidden, (w, b) = params
     a = jax.lax.map(lambda x: activations(params, x / 255)[-2], images, batch_size=1024)
     z, right = a @ w.T + b, jax.nn.one_hot(labels, len(b))

@@ -30,9 +30,9 @@ from scipy.stats import mannwhitneyu
 
 from jaxnet._pretrained._finish import N_VALIDATION, best_first, in_terms_of_sigmoid, keep, run
 from jaxnet._pretrained.edges import Free, network, start
+from jaxnet._util.pixels import unit
 from jaxnet.data.mnist import load_mnist
 from jaxnet.data.synthetic import COMPONENTS, sample_components, sample_with_components
-from jaxnet._util.pixels import unit
 from jaxnet.network import Params, activations, logits
 from jaxnet.training import Score, TrainState
 

@@ -102,11 +102,13 @@ def main() -> None:
     order, accuracies = best_first(ensemble, images, labels)
     best = jax.tree.map(lambda leaf: leaf[order[0]], ensemble)
     notes = {
-        "trained on": f"MNIST's training images but the last {N_VALIDATION:,}, warped anew each epoch",
+        "trained on": f"MNIST's training images but the last {N_VALIDATION:,}, warped anew each "
+        "epoch",
         "trained by": f"Adam, {RATE} falling to 0 by a cosine, {args.epochs} epochs, batches of "
         f"{BATCH_SIZE}, along the principal directions, softmax cross-entropy, tanh written as "
         f"sigmoid, seed {SEED}",
-        "chosen by": f"the best of {args.starts} random starts on the {N_VALIDATION:,} images left out",
+        "chosen by": f"the best of {args.starts} random starts on the {N_VALIDATION:,} images left "
+        "out",
         "validation accuracy": f"{100 * accuracies[0]:.2f} %",
     }
     keep(args.output, best, (images, labels), load_mnist("test", args.mnist), notes)

@@ -38,10 +38,8 @@ def named(
 
 
 def check_free(path: Path, inputs: Iterable[Path | None] = (), *, overwrite: bool = True) -> None:
-    """Fails early if the output folder is missing or the output would replace an input.
-
-    Unless `overwrite` is true, it may replace no file.
-    """
+    """Fails early if the output folder is missing or the output would replace an input."""
+    # Unless `overwrite` is true, it may replace no file.
     if not path.parent.is_dir():
         raise FileError(f"{path}: there is no folder {path.parent}; make it first.")
     if path.is_dir():
@@ -63,11 +61,9 @@ def exists_already(path: Path) -> FileError:
 
 @contextmanager
 def replacing(path: str | os.PathLike[str], *, patience: float = 5) -> Generator[BinaryIO]:
-    """Opens a temporary file that replaces `path` once it is completely written.
-
-    If writing is interrupted (an exception, a full disk, a killed process), `path` keeps its old
-    content. One process at a time writes to a path; others wait for `patience` seconds at most.
-    """
+    """Opens a temporary file that replaces `path` once it is completely written."""
+    # If writing is interrupted (an exception, a full disk, a killed process), `path` keeps its old
+    # content. One process at a time writes to a path; others wait for `patience` seconds at most.
     path = Path(os.path.realpath(path))  # keep a link, replace its target
     partial = _beside(path, "partial")
     with named(path, partial), ExitStack() as entered:
@@ -136,10 +132,8 @@ def _taken(path: Path) -> FileError:
 
 
 def lock(descriptor: int) -> bool:
-    """Locks an open file or folder, until it is closed or the process ends; False if another has.
-
-    Windows and some file systems have no such locks; there nothing is locked.
-    """
+    """Locks an open file or folder until it is closed; False if another process has locked it."""
+    # Windows and some file systems have no such locks; there nothing is locked.
     try:
         import fcntl
     except ModuleNotFoundError:

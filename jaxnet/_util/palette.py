@@ -55,10 +55,8 @@ def around_zero(numbers: ArrayLike, full: float, colors: str = "video") -> NDArr
 
 
 def shades(activations: ArrayLike, white: float = 1, colors: str = "video") -> NDArray[Any]:
-    """Activations as grays: black at zero, white at `white`; below zero, the negative hue.
-
-    Takes and returns what `around_zero` does.
-    """
+    """Activations as grays: black at zero, white at `white`; below zero, the negative hue."""
+    # Takes and returns what `around_zero` does.
     a = np.asarray(activations, float)[..., None]
     return np.where(a < 0, around_zero(a[..., 0], white, colors), np.clip(a / white, 0, 1))
 

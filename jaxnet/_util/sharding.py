@@ -50,10 +50,8 @@ def batch_sharding(sharding: Any, images: Any) -> NamedSharding | None:
 
 
 def lacks_mesh(*trees: Any) -> bool:
-    """Whether arrays or a sharding have Explicit axes but no mesh is set.
-
-    Some JAX functions and derivatives fail in that case.
-    """
+    """Whether arrays or a sharding have Explicit axes but no mesh is set."""
+    # Some JAX functions and derivatives fail in that case.
     ambient = jax.sharding.get_abstract_mesh()
     return ambient.empty and _explicit_mesh(*trees) is not None
 
@@ -100,10 +98,8 @@ def sharded_like(a: Array, like: Array) -> Array:
 
 
 def on_mesh_beside(tree: Tree, *others: Any) -> Tree:
-    """Replicates arrays that have no mesh over the Explicit mesh of others.
-
-    The carry of `scan` must be on that mesh from the start.
-    """
+    """Replicates arrays that have no mesh over the Explicit mesh of others."""
+    # The carry of `scan` must be on that mesh from the start.
     if _explicit_mesh(*others) is None:
         return tree
 
@@ -148,10 +144,8 @@ def map_rows(
 
 
 def in_tiles(tree: Tree, size: int, sharding: NamedSharding | None) -> list[Tree]:
-    """Cuts arrays into tiles along a new leading axis; what is left is a tile of its own.
-
-    Each device has an equal part of each tile.
-    """
+    """Cuts arrays into tiles along a new leading axis; what is left is a tile of its own."""
+    # Each device has an equal part of each tile.
     k = n_shards(sharding)
     each = max(size // k, 1)
 

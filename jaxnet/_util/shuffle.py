@@ -10,13 +10,10 @@ _FEW = 1_000  # too few for the rounds to mix well; sort instead
 
 
 def shuffled(key: Key[Array, ""], n: int) -> UInt32[Array, " n"]:
-    """A random permutation of 0 to n - 1.
-
-    A Feistel network permutes the smallest square at least as large as n; results outside the range
-    are permuted again. Random enough for training, not for cryptography.
-
-    Source: Black and Rogaway, "Ciphers with arbitrary finite domains", 2002, method 3.
-    """
+    """A random permutation of 0 to n - 1."""
+    # A Feistel network permutes the smallest square at least as large as n; results outside the
+    # range are permuted again. Random enough for training, not for cryptography.
+    # Source: Black and Rogaway, "Ciphers with arbitrary finite domains", 2002, method 3.
     if n < _FEW:
         return jax.random.permutation(key, n).astype(jnp.uint32)
     side = math.isqrt(n - 1) + 1

@@ -18,8 +18,6 @@ static), `vmap`, `grad` and sharding, except those that run on the host: `maximi
 `match_neurons`, `shard_members`, `check_neuron` and `probe`.
 """
 
-from jaxnet.analysis._attribution import answering_output as answering_output
-from jaxnet.analysis._attribution import check_neuron as check_neuron
 from jaxnet.analysis._attribution import contributions as contributions
 from jaxnet.analysis._attribution import maximizing_drawing as maximizing_drawing
 from jaxnet.analysis._attribution import maximizing_image as maximizing_image
@@ -37,8 +35,6 @@ from jaxnet.analysis._landscape import hessian_vector_product as hessian_vector_
 from jaxnet.analysis._landscape import interpolate as interpolate
 from jaxnet.analysis._landscape import match_neurons as match_neurons
 from jaxnet.analysis._landscape import top_hessian_eigenvalue as top_hessian_eigenvalue
-from jaxnet.analysis._probes import EDGE as EDGE
-from jaxnet.analysis._probes import TELLS as TELLS
 from jaxnet.analysis._probes import ComponentFit as ComponentFit
 from jaxnet.analysis._probes import Probe as Probe
 from jaxnet.analysis._probes import auc as auc

@@ -101,20 +101,7 @@ def saliency(
 
 
 def answering_output(params: Params, x: Image, *, squash: Squash = "sigmoid") -> int:
-    """The output that decides the answer: the largest, or the only one.
-
-    Args:
-        params, x, squash: as for `jaxnet.predict`.
-
-    Returns:
-        Its index in the last layer.
-
-    Example:
-        >>> import jax, jaxnet
-        >>> x = jaxnet.data.synthetic.draw(jax.random.key(0), 7)
-        >>> jaxnet.analysis.answering_output(jaxnet.pretrained(), x)
-        7
-    """
+    """The output that decides the answer: the largest, or the only one."""
     return min(int(predict(params, x, squash=squash)), len(params[-1][1]) - 1)
 
 
@@ -280,21 +267,7 @@ def _maximizing_images(
 
 
 def check_neuron(params: Params, layer: Any, neuron: Any) -> None:
-    """Checks that a network has this layer and neuron; an array or tracer is not checked.
-
-    Args:
-        params: the network.
-        layer: a Python integer, from 1.
-        neuron: its index in the layer, from 0.
-
-    Raises:
-        TypeError: `layer` is not a Python integer.
-        ValueError: there is no such layer or neuron.
-
-    Example:
-        >>> import jaxnet
-        >>> jaxnet.analysis.check_neuron(jaxnet.pretrained(), layer=3, neuron=9)
-    """
+    """Checks that a network has this layer and neuron; an array or tracer is not checked."""
     if isinstance(layer, bool) or not isinstance(layer, (int, np.integer)):
         got = type(layer).__name__
         raise TypeError(f"Expected layer as an integer, static under jit; got {got} instead.")

@@ -57,11 +57,10 @@ def per_example_gradients(
     examples, sharding = jax.tree.map(jnp.asarray, (images, labels)), sharding_of(images)
 
     def gradient_of(params: Params, *examples: Any) -> Any:
-        def one(*example: Any) -> Any:
+        def one(x: Array, y: Any) -> Any:
             # In a shard_map, JAX would otherwise sum the gradients over the devices.
-            own = vary_like(params, example)
-            batch = jax.tree.map(lambda a: a[None], example)
-            return keep(jax.grad(lambda p: scored(loss, p, *batch, None)[0])(own))
+            own, label = vary_like(params, (x, y)), jax.tree.map(lambda a: a[None], y)
+            return keep(jax.grad(lambda p: scored(loss, p, x[None], label, None)[0])(own))
 
         with on_mesh_of(params, *examples):
             return map_rows(one, examples, batch_size=batch_size, sharding=sharding)

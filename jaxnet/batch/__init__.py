@@ -34,18 +34,5 @@ copies from the host are the limit. A hundred machines read a trillion images in
 10 Gbit/s each, so in the end neither the neural network nor the processors are the bottleneck.
 """
 
-from jaxnet.batch._files import check_output as check_output
 from jaxnet.batch._files import classify_files as classify_files
-from jaxnet.batch._files import is_folder as is_folder
-from jaxnet.batch._files import open_job as open_job
-from jaxnet.batch._files import steps as steps
-from jaxnet.batch._hints import compare_transposed as compare_transposed
-from jaxnet.batch._jobs import Job as Job
-from jaxnet.batch._jobs import Step as Step
 from jaxnet.batch._jobs import Tally as Tally
-from jaxnet.batch._jobs import warm as warm
-from jaxnet.batch._tables import ENDINGS as ENDINGS
-from jaxnet.batch._tables import Table as Table
-from jaxnet.batch._tables import check_ending as check_ending
-from jaxnet.batch._tables import json_lines as json_lines
-from jaxnet.batch._tables import write_answers as write_answers

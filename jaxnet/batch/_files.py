@@ -14,10 +14,12 @@ from jaxnet._util.files import FileError, check_free
 from jaxnet.batch._jobs import Job, Step, Tally, read, write_file, write_rows
 from jaxnet.batch._shards import write_shards
 from jaxnet.batch._tables import check_ending
-from jaxnet.data import Inputs, expand, open_inputs, read_labels
-from jaxnet.formats import Spec, load, with_spec
+from jaxnet.data import Inputs, open_inputs, read_labels
+from jaxnet.data._paths import expand
+from jaxnet.formats import Spec, load
+from jaxnet.formats._parts import with_spec
 from jaxnet.inference import PRECISIONS, classifier
-from jaxnet.network import Params
+from jaxnet.network import Params, Squash
 
 _HIGHEST = np.iinfo(np.int8).max  # label in a table of answers
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
@@ -28,8 +30,8 @@ def classify_files(
     params: Params | None = None,
     *,
     output: str | os.PathLike[str],
-    squash: str = "sigmoid",
-    last_squash: str = "sigmoid",
+    squash: Squash = "sigmoid",
+    last_squash: Squash = "sigmoid",
     labels: str | os.PathLike[str] | NDArray[Any] | None = None,
     several: bool | None = None,
     precision: str = "float32",
@@ -49,7 +51,7 @@ def classify_files(
         params: the network; by default the trained one.
         output: a file, whose ending gives the format (.csv, .jsonl, .parquet or .npy), or, without
             an ending, a folder of shards with a manifest.
-        squash, last_squash: names in `jaxnet.network.SQUASHES`.
+        squash, last_squash: as for `jaxnet.save`.
         labels: the digits shown, shape `(n,)`, or a path as for `jaxnet.data.read_labels`: the
             same as that of the images, where it holds labels, too.
         several: whether a picture may show more than one digit, and then has a row for each; by
@@ -125,28 +127,7 @@ def open_job(
     on_error: str = "stop",
     recursive: bool = False,
 ) -> Job:
-    """Makes a job, after checking that its inputs, labels and options fit together.
-
-    Args:
-        params, spec: the network, as from `jaxnet.load`.
-        inputs: from `jaxnet.data.open_inputs`.
-        labels, precision, brightest, on_error, recursive: as for `classify_files`.
-
-    Returns:
-        The job, which holds one classifier for all its images.
-
-    Raises:
-        ValueError: a bad option, or one that does not fit the inputs.
-        FileError: labels that cannot be read, or not one per image.
-
-    Example:
-        >>> import numpy, pathlib, tempfile, jaxnet
-        >>> path = pathlib.Path(tempfile.mkdtemp(), "digits.npy")
-        >>> numpy.save(path, numpy.zeros((3, 784), "uint8"))
-        >>> job = jaxnet.batch.open_job(*jaxnet.load(), jaxnet.data.open_inputs([path]))
-        >>> [step.tally.rows for step in jaxnet.batch.steps(job)]
-        [3]
-    """
+    """Makes a job, after checking that its inputs, labels and options fit together."""
     check_choice(("stop", "skip"), on_error, "on_error")
     check_choice(PRECISIONS, precision, "precision")
     if PRECISIONS[precision].lossy and inputs.floats:
@@ -183,29 +164,7 @@ def steps(
     shard_size: int = 1_000_000,
     resume: bool = False,
 ) -> Generator[Step]:
-    """Runs a job step by step, writing to a file, to a folder of shards or nowhere.
-
-    Args:
-        job: from `open_job`.
-        output, format, shard_size, resume: as for `classify_files`; or an open file, such as
-            `sys.stdout.buffer`, to write in this format; without an output, the answers are only
-            yielded.
-
-    Returns:
-        A generator of `Step`; close it to stop early.
-
-    Raises:
-        ValueError: a bad option.
-        FileError, OSError: while iterating, as `classify_files`.
-
-    Example:
-        >>> import numpy, pathlib, tempfile, jaxnet
-        >>> path = pathlib.Path(tempfile.mkdtemp(), "digits.npy")
-        >>> numpy.save(path, numpy.zeros((3, 784), "uint8"))
-        >>> job = jaxnet.batch.open_job(*jaxnet.load(), jaxnet.data.open_inputs([path]))
-        >>> [step.table.names[-1][-13:] for step in jaxnet.batch.steps(job)]
-        ['digits.npy[2]']
-    """
+    """Runs a job step by step, writing to a file, to a folder of shards or nowhere."""
     if output is None:
         return read(job)
     if not isinstance(output, str | os.PathLike):
@@ -219,19 +178,7 @@ def steps(
 
 
 def is_folder(output: str | os.PathLike[str]) -> bool:
-    """Whether an output is a folder of shards: it has no ending, or ends with a slash.
-
-    Args:
-        output: a path.
-
-    Returns:
-        False for a single file.
-
-    Example:
-        >>> import jaxnet
-        >>> jaxnet.batch.is_folder("answers"), jaxnet.batch.is_folder("answers.csv")
-        (True, False)
-    """
+    """Whether an output is a folder of shards: it has no ending, or ends with a slash."""
     return not Path(output).suffix or os.fspath(output).endswith(("/", os.sep))
 
 
@@ -245,21 +192,7 @@ def check_output(
     overwrite: bool = False,
     recursive: bool = False,
 ) -> None:
-    """Fails before any work if the output cannot be written or would overwrite an input.
-
-    Args:
-        output, paths, format, resume, overwrite, recursive: as for `classify_files`.
-        others: other files that are read; what is not a path is ignored.
-
-    Raises:
-        ValueError: a bad option.
-        FileError: an unknown ending, a missing folder, or a file that is read or may not be
-            replaced.
-
-    Example:
-        >>> import jaxnet
-        >>> jaxnet.batch.check_output("answers.csv", ["digits.npy"])
-    """
+    """Fails before any work if the output cannot be written or would overwrite an input."""
     target = Path(output)
     if not target.name:
         raise ArgumentError("output", f"expected a file or a folder; got '{target}'.")

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from jaxnet._util.arguments import ArgumentError
 from jaxnet._util.files import FileError, replacing
 from jaxnet.batch._tables import WRITERS, Table
-from jaxnet.data import Inputs, Rows
+from jaxnet.data import Inputs
+from jaxnet.data._rows import Rows
 from jaxnet.formats import Spec
 from jaxnet.inference import Answers, confidence
 from jaxnet.network import Params
@@ -106,18 +107,7 @@ def _answered(job: Job, chunks: Generator[Rows]) -> Generator[tuple[Rows, Answer
 
 
 def warm(job: Job) -> None:
-    """Compiles ahead of time, so that compilation is not counted in the throughput.
-
-    Args:
-        job: from `open_job`.
-
-    Example:
-        >>> import numpy, pathlib, tempfile, jaxnet
-        >>> path = pathlib.Path(tempfile.mkdtemp(), "digits.npy")
-        >>> numpy.save(path, numpy.zeros((3, 784), "uint8"))
-        >>> job = jaxnet.batch.open_job(*jaxnet.load(), jaxnet.data.open_inputs([path]))
-        >>> jaxnet.batch.warm(job)
-    """
+    """Compiles ahead of time, so that compilation is not counted in the throughput."""
     n = min(job.inputs.n, job.inputs.at_once)
     job.classify(np.zeros((n, 784), job.inputs.read(0, min(n, 1)).images.dtype))
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from jaxnet._util.files import FileError, check_free, replacing
 from jaxnet._util.optional import package
-from jaxnet.data import Numbered, Places
+from jaxnet.data._rows import Numbered, Places
 from jaxnet.inference import Answers
 from jaxnet.inference._confidence import UNSURE
 
@@ -66,23 +66,7 @@ Write = Callable[[Table], object]
 
 
 def json_lines(table: Table) -> Iterator[str]:
-    """Formats each row as a line of JSON.
-
-    Args:
-        table: the rows.
-
-    Yields:
-        Objects with the keys `image`, `box` in pictures, `digit`, `activations` (or `activation`,
-        only the largest), `confidence` and `unsure` in pictures, `label` if known, and `error` if
-        errors are recorded.
-
-    Example:
-        >>> import numpy, jaxnet
-        >>> from jaxnet.batch._tables import Table, json_lines
-        >>> answers = jaxnet.Answers(numpy.array([1]), numpy.array([[0.25, 0.75]]))
-        >>> list(json_lines(Table(answers, ["one.png"])))
-        ['{"image": "one.png", "digit": 1, "activations": [0.25, 0.75]}\\n']
-    """
+    """Formats each row as a line of JSON."""
     a = table.answers.activations
     if not np.isfinite(a).all():
         raise ValueError("JSON cannot hold an activation that is infinite or NaN.")
@@ -106,19 +90,7 @@ def json_lines(table: Table) -> Iterator[str]:
 
 
 def check_ending(path: str | os.PathLike[str]) -> None:
-    """Fails early if answers cannot be written to a file with this ending.
-
-    Args:
-        path: the file to write.
-
-    Raises:
-        FileError: an unknown ending.
-        ModuleNotFoundError: the package for the format is missing.
-
-    Example:
-        >>> import jaxnet
-        >>> jaxnet.batch.check_ending("answers.csv")
-    """
+    """Fails early if answers cannot be written to a file with this ending."""
     ending = Path(path).suffix.lower()
     if ending not in ENDINGS:
         raise FileError(
@@ -130,25 +102,7 @@ def check_ending(path: str | os.PathLike[str]) -> None:
 
 
 def write_answers(path: str | os.PathLike[str], table: Table) -> None:
-    """Writes a table to a file, which appears whole or not at all.
-
-    Args:
-        path: its ending gives the format: .csv, .jsonl, .parquet or .npy.
-        table: the rows.
-
-    Raises:
-        FileError: an unknown ending.
-        OSError: the file cannot be written.
-
-    Example:
-        >>> import numpy, pathlib, tempfile, jaxnet
-        >>> from jaxnet.batch._tables import Table, write_answers
-        >>> path = pathlib.Path(tempfile.mkdtemp(), "answers.csv")
-        >>> answers = jaxnet.Answers(numpy.array([1]), numpy.array([[0.25, 0.75]]))
-        >>> write_answers(path, Table(answers, ["one.png"]))
-        >>> path.read_text().splitlines()
-        ['image,digit,activation_0,activation_1', 'one.png,1,0.25,0.75']
-    """
+    """Writes a table to a file, which appears whole or not at all."""
     check_ending(path)
     check_free(Path(path))
     n = len(table.names)

@@ -28,25 +28,21 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.nn import sigmoid
 from numpy.typing import NDArray
 
 from jaxnet import inference
-from jaxnet.inference._classify import concatenate
 from jaxnet._util.files import FileError
 from jaxnet._util.optional import package
 from jaxnet._util.pixels import is_pixel_dtype
-from jaxnet.data import (
-    IMAGE_COLUMNS,
-    Numbered,
-    column_images,
-    expand,
-    image_column,
-    open_inputs,
-    read_labels,
-)
-from jaxnet.data.pictures import SUFFIXES, is_picture
+from jaxnet.data import open_inputs, read_labels
+from jaxnet.data._parquet import IMAGE_COLUMNS, column_images, image_column
+from jaxnet.data._paths import expand
+from jaxnet.data._rows import Numbered
+from jaxnet.data.pictures._decode import SUFFIXES, is_picture
+from jaxnet.inference._classify import concatenate
 from jaxnet.network import SIZES, Params, Squash, check
+
+__all__ = ["as_images", "classify", "read"]
 
 try:
     import pyarrow as pa
@@ -66,8 +62,8 @@ def classify(
     dataset: ray.data.Dataset,
     params: Params,
     *,
-    squash: Squash = sigmoid,
-    last_squash: Squash = sigmoid,
+    squash: Squash = "sigmoid",
+    last_squash: Squash = "sigmoid",
     column: str | None = None,
     batch_size: int = 16_384,
     workers: int | None = None,
@@ -124,22 +120,7 @@ def classify(
 
 
 def flat(answers: ray.data.Dataset) -> ray.data.Dataset:
-    """Makes answers a table of single values, which CSV can hold, as `jaxnet classify` writes.
-
-    Args:
-        answers: from `classify`.
-
-    Returns:
-        Their columns of single values, with `activation_0` to `activation_9` in place of the list
-        `activations`, and without images.
-
-    Raises:
-        ray.exceptions.RayTaskError: when rows are requested, if there is no such list.
-
-    Example:
-        >>> answers = cluster.classify(dataset, jaxnet.pretrained())  # doctest: +SKIP
-        >>> cluster.flat(answers).write_csv("answers")  # doctest: +SKIP
-    """
+    """Makes answers a table of single values, which CSV can hold, as `jaxnet classify` writes."""
     return answers.map_batches(_flat, batch_format="pyarrow", udf_modifying_row_count=False)
 
 
@@ -273,9 +254,7 @@ class _Classifier:
             )
         images, size = as_images(rows[column], column), self.batch_size
         starts = range(0, max(len(images), 1), size)
-        digits, activations = concatenate(
-            self.classify(images[at : at + size]) for at in starts
-        )
+        digits, activations = concatenate(self.classify(images[at : at + size]) for at in starts)
         # Parquet has no types that are narrower than a float.
         activations = activations.astype(np.promote_types(activations.dtype, np.float32))
         rows = rows.append_column("digit", pa.array(digits))

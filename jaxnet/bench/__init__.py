@@ -7,19 +7,15 @@
 
 Classifying an image takes a certain number of bytes and operations, so memory bandwidth, transfer
 bandwidth and arithmetic rate each put a ceiling on the throughput. All are measured; none comes
-from a data sheet. `jaxnet bench` prints the report, and `jaxnet.plot.roofline` plots it.
+from a data sheet. `jaxnet bench` prints the report, or plots it.
 
 Source: Williams, Waterman and Patterson, "Roofline", Communications of the ACM, 2009.
 """
 
 from jaxnet.bench._limits import Limits as Limits
-from jaxnet.bench._limits import device_name as device_name
 from jaxnet.bench._limits import measure_limits as measure_limits
-from jaxnet.bench._measure import BATCH_SIZES as BATCH_SIZES
 from jaxnet.bench._measure import Rate as Rate
 from jaxnet.bench._measure import Report as Report
 from jaxnet.bench._measure import Stage as Stage
 from jaxnet.bench._measure import Work as Work
 from jaxnet.bench._measure import measure as measure
-from jaxnet.bench._measure import roofline_limit as roofline_limit
-from jaxnet.bench._measure import work_per_image as work_per_image

@@ -103,11 +103,9 @@ def copy_bandwidth(device: Device, *, size: int = _LARGE, seconds: float = 0.3) 
 
 
 def transfer_bandwidth(device: Device, *, size: int = _LARGE, seconds: float = 0.3) -> float:
-    """Measures the bandwidth from host to device, with one thread per core as in `classify`.
-
-    The driver first copies pageable memory into its own buffers, and one core cannot keep up with
-    the bus.
-    """
+    """Measures the bandwidth from host to device, with one thread per core as in `classify`."""
+    # The driver first copies pageable memory into its own buffers, and one core cannot keep up with
+    # the bus.
     pieces = np.array_split(np.ones(size, np.uint8), _PIECES * cores())
 
     def put(piece: NDArray[np.uint8]) -> None:
@@ -131,20 +129,7 @@ def matmul_rate(device: Device, dtype: str, *, seconds: float = 0.3) -> float:
 
 
 def device_name(device: Device) -> str:
-    """A device's kind and number, such as "cpu:0".
-
-    Args:
-        device: one of `jax.devices()`.
-
-    Returns:
-        The two, with a colon between them.
-
-    Example:
-        >>> import jax
-        >>> from jaxnet.bench import device_name
-        >>> device_name(jax.devices("cpu")[0])
-        'cpu:0'
-    """
+    """A device's kind and number, such as "cpu:0"."""
     return f"{device.device_kind}:{device.id}"
 
 

@@ -11,7 +11,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.nn import sigmoid
 from numpy.typing import NDArray
 
 from jaxnet.bench._limits import Device, Limits, device_name, measure_limits, time_calls
@@ -93,8 +92,8 @@ class Report(NamedTuple):
 def measure(
     params: Params,
     *,
-    squash: Squash = sigmoid,
-    last_squash: Squash = sigmoid,
+    squash: Squash = "sigmoid",
+    last_squash: Squash = "sigmoid",
     n_images: int = 200_000,
     batch_sizes: Sequence[int] = BATCH_SIZES,
     devices: Sequence[Device] | None = None,
@@ -158,45 +157,15 @@ def measure(
 
 
 def work_per_image(params: Params) -> Work:
-    """The bytes and operations needed to classify one uint8 image.
-
-    A neuron multiplies each input by a weight, and adds the products and its bias. The squashing
-    functions are not counted.
-
-    Args:
-        params: the network.
-
-    Returns:
-        One byte per pixel, and two operations per weight.
-
-    Example:
-        >>> import jaxnet
-        >>> from jaxnet.bench import work_per_image
-        >>> work_per_image(jaxnet.pretrained())
-        Work(bytes=784, operations=25920)
-    """
+    """The bytes and operations needed to classify one uint8 image."""
+    # A neuron multiplies each input by a weight, and adds the products and its bias. The squashing
+    # functions are not counted.
     return Work(params[0][0].shape[1], 2 * sum(w.size for w, _ in params))
 
 
 def roofline_limit(work: Work, limits: Limits, precision: str) -> tuple[float, str]:
-    """The highest throughput a device's limits allow, and the name of the tightest limit.
-
-    Args:
-        work: the work of one image, as from `work_per_image`.
-        limits: the device's limits, as from `measure_limits`.
-        precision: a key of `limits.arithmetic`.
-
-    Returns:
-        Images per second, and "memory", "transfer" or "arithmetic".
-
-    Example:
-        >>> from jaxnet.bench import Limits, Work, roofline_limit
-        >>> limits = Limits("abacus", memory=784e6, transfer=None, arithmetic={"int8": 1e12})
-        >>> roofline_limit(Work(bytes=784, operations=25_920), limits, "int8")
-        (1000000.0, 'memory')
-
-    Source: Williams, Waterman and Patterson, "Roofline", Communications of the ACM, 2009.
-    """
+    """The highest throughput a device's limits allow, and the name of the tightest limit."""
+    # Source: Williams, Waterman and Patterson, "Roofline", Communications of the ACM, 2009.
     ceilings = [
         (limits.memory / work.bytes, "memory"),
         (limits.arithmetic[precision] / work.operations, "arithmetic"),

@@ -7,7 +7,6 @@ where the terminal is too narrow for two, one for both.
 from typing import Any, NamedTuple
 
 import numpy as np
-from jax.nn import sigmoid
 from numpy.typing import ArrayLike, NDArray
 from rich.columns import Columns
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -16,6 +15,7 @@ from rich.text import Text
 
 from jaxnet import analysis, network
 from jaxnet._util import palette
+from jaxnet.analysis._attribution import answering_output, check_neuron
 from jaxnet.cli._terminal import bar, half_blocks, has_colors
 from jaxnet.network import Image, Params, Squash
 
@@ -62,7 +62,7 @@ def weights(
     params: Params, layer: int = 1, neuron: int | None = None, *, colors: str = "video"
 ) -> RenderableType:
     """Shows the weights into one neuron, or into every neuron of a layer."""
-    analysis.check_neuron(params, layer, 0 if neuron is None else neuron)
+    check_neuron(params, layer, 0 if neuron is None else neuron)
     w, b = (np.asarray(part, float) for part in params[layer - 1])
     wanted = range(len(w)) if neuron is None else [neuron]
     full = palette.scale(w[[*wanted]])
@@ -83,8 +83,8 @@ def contributions(
     layer: int = 1,
     neuron: int = 0,
     *,
-    squash: Squash = sigmoid,
-    last_squash: Squash = sigmoid,
+    squash: Squash = "sigmoid",
+    last_squash: Squash = "sigmoid",
     colors: str = "video",
 ) -> RenderableType:
     """Shows what each input contributes to a neuron's sum, and the sum."""
@@ -101,11 +101,11 @@ def saliency(
     x: Image,
     neuron: int | None = None,
     *,
-    squash: Squash = sigmoid,
+    squash: Squash = "sigmoid",
     colors: str = "video",
 ) -> RenderableType:
     """Shows which pixels raise an output and which lower it."""
-    neuron = analysis.answering_output(params, x, squash=squash) if neuron is None else neuron
+    neuron = answering_output(params, x, squash=squash) if neuron is None else neuron
     return signed(analysis.saliency(params, x, neuron, squash=squash), colors=colors)
 
 
@@ -132,7 +132,7 @@ def exciting(
     neuron: int | None = None,
     *,
     natural: bool = False,
-    squash: Squash = sigmoid,
+    squash: Squash = "sigmoid",
 ) -> RenderableType:
     """Shows the image that maximizes a neuron, or one for each neuron of a layer."""
     layer = len(params) if layer is None else layer
@@ -150,8 +150,8 @@ def activations(
     params: Params,
     x: Image,
     *,
-    squash: Squash = sigmoid,
-    last_squash: Squash = sigmoid,
+    squash: Squash = "sigmoid",
+    last_squash: Squash = "sigmoid",
     colors: str = "video",
 ) -> RenderableType:
     """Shows every layer's activations, image first, side by side where there is room."""

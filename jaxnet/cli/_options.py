@@ -76,23 +76,14 @@ def file_of(weights: Path | None) -> Path:
 
 def network_of(weights: Path | None) -> "tuple[Params, Spec]":
     """Loads the network, from a file of any format that `jaxnet convert` reads."""
-    from jaxnet._util.files import FileError, open_file
-    from jaxnet.formats import convert, load
+    from jaxnet._util.files import FileError
+    from jaxnet.formats._files import UnknownSquash, load
 
     path = file_of(weights)
-    if path.suffix.lower() in convert.FORMATS:
-        try:
-            return convert.read(path)
-        except convert.UnknownSquash as error:
-            raise FileError(
-                f"{path}: its arrays do not name the squashing functions; add them first: "
-                "jaxnet convert FILE network.safetensors --squash NAME --last-squash NAME."
-            ) from error
-    with open_file(path) as file:
-        begins = file.read(9)
-    if begins[8:] != b"{":  # of a safetensors file, whatever its name
+    try:
+        return load(path)
+    except UnknownSquash as error:
         raise FileError(
-            f"{path}: networks are read from {', '.join(convert.FORMATS)}, not this; see jaxnet "
-            "convert --help."
-        )
-    return load(path)
+            f"{path}: its arrays do not name the squashing functions; add them first: "
+            "jaxnet convert FILE network.safetensors --squash NAME --last-squash NAME."
+        ) from error

@@ -11,6 +11,7 @@ from jaxnet import analysis
 from jaxnet._pretrained import pretrained
 from jaxnet._util.files import FileError
 from jaxnet._util.palette import signed
+from jaxnet.analysis._probes import EDGE
 from jaxnet.cli._terminal import Table, bar
 from jaxnet.data import read_images, read_labels
 from jaxnet.data.synthetic import COMPONENTS, sample
@@ -55,7 +56,7 @@ def overview(report: analysis.Probe) -> dict[str, Any]:
     last_hidden = max(1, len(report.digits) - 1)
     return {
         "accuracy": float(report.accuracy),
-        "edges": int((report.edges.explained >= analysis.EDGE).sum()),
+        "edges": int((report.edges.explained >= EDGE).sum()),
         "explained": float(report.edges.explained.mean()),
         "components": report.n_components(),
         "tells": float(report.tells(last_hidden).mean()),

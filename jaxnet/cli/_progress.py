@@ -12,10 +12,8 @@ SECONDS = 10  # between lines, without a terminal
 
 @contextmanager
 def progress(console: Console, n: int, *, hidden: bool) -> Generator[Callable[[int, int], None]]:
-    """Shows how many of `n` images are done, at which rate, and the time left.
-
-    Yields a function of the rows that are done, and of those that were when the job began.
-    """
+    """Shows how many of `n` images are done, at which rate, and the time left."""
+    # Yields a function of the rows that are done, and of those that were when the job began.
     began = said = time.perf_counter()
 
     def pace(rows: int, before: int) -> str:

@@ -8,7 +8,8 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxnet.data import Inputs, Rows, Source
+from jaxnet.data import Inputs, Source
+from jaxnet.data._rows import Rows
 from jaxnet.data.synthetic import draw
 
 

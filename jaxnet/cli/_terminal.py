@@ -14,12 +14,14 @@ from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.measure import Measurement
 from rich.text import Text
 
-from jaxnet import batch
 from jaxnet._util.files import FileError
 from jaxnet._util.optional import package
 from jaxnet._util.palette import shades
-from jaxnet.data import Inputs, Places, Source, to_float32
-from jaxnet.data.pictures import read_picture
+from jaxnet.batch import Tally
+from jaxnet.batch._tables import Table as Answered
+from jaxnet.data import Inputs, Source
+from jaxnet.data._rows import Places, to_float32
+from jaxnet.data.pictures._files import read_picture
 from jaxnet.inference import Answers
 
 if TYPE_CHECKING:  # it brings optax along, which takes a while
@@ -171,7 +173,7 @@ def cards(
     )
 
 
-def pages_and_cards(found: Inputs, table: batch.Table) -> Group:
+def pages_and_cards(found: Inputs, table: Answered) -> Group:
     """Pictures with the boxes of their digits, and a card for each image that has but one."""
     images = found.read(0, found.n).images
     of = np.arange(len(images)) if table.places is None else table.places.of
@@ -189,7 +191,7 @@ def pages_and_cards(found: Inputs, table: batch.Table) -> Group:
     return Group(*parts)
 
 
-def _page(table: batch.Table, rows: NDArray[np.int_]) -> Iterator[Any]:
+def _page(table: Answered, rows: NDArray[np.int_]) -> Iterator[Any]:
     """A picture with the boxes of its digits, its lines, and what its marks mean."""
     name = table.names[int(rows[0])]
     yield Text(printable(name), "dim")
@@ -229,11 +231,9 @@ class Boxes(NamedTuple):
         yield from half_blocks(rgb)
 
 
-def answer_lines(table: batch.Table) -> Iterator[str]:
-    """A line for each picture or line of writing in it: its name and digits, the label if another.
-
-    A question mark follows a digit that is more likely wrong than right.
-    """
+def answer_lines(table: Answered) -> Iterator[str]:
+    """Lines of text, one for each picture or line of writing: its name, its digits, its label."""
+    # A question mark follows a digit that is more likely wrong than right.
     if table.labels is None and table.places is not None:
         for picture in range(table.n_inputs):
             rows = np.flatnonzero(table.places.of == picture)
@@ -250,7 +250,7 @@ def answer_lines(table: batch.Table) -> Iterator[str]:
         yield f"{printable(name)}  {digit}{doubt}{mark}"
 
 
-def _written(table: batch.Table, rows: NDArray[np.int_]) -> Iterator[str]:
+def _written(table: Answered, rows: NDArray[np.int_]) -> Iterator[str]:
     """The lines of writing in a picture; ? alone stands for digits that touch, or another mark."""
     places = cast(Places, table.places)
     for line in np.unique(places.lines[rows]):
@@ -263,7 +263,7 @@ def _written(table: batch.Table, rows: NDArray[np.int_]) -> Iterator[str]:
 
 
 def summary(
-    tally: batch.Tally, rate: float, *, labeled: bool, digits: int = 0, unsure: int = 0
+    tally: Tally, rate: float, *, labeled: bool, digits: int = 0, unsure: int = 0
 ) -> tables.Table:
     """Summarizes many answers: number, accuracy, throughput, device."""
     table = tables.Table.grid(padding=(0, 2))

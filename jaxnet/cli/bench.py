@@ -40,6 +40,7 @@ def command(
     from jaxnet import bench
     from jaxnet._util.arguments import ArgumentError
     from jaxnet._util.files import FileError, check_free
+    from jaxnet.bench._measure import BATCH_SIZES, work_per_image
     from jaxnet.cli import _terminal
     from jaxnet.cli._report import plain, tables
 
@@ -53,10 +54,10 @@ def command(
                 f"{output}: the roofline is drawn into {', '.join(FIGURES)}; name it so."
             )
         check_free(output, [weights], overwrite=overwrite)
-        from jaxnet.plot import roofline as draw  # says what it lacks before the work
+        from jaxnet.plot._roofline import roofline as draw
     params, spec = network_of(weights)
-    sizes, seconds = ((100,), 0.05) if quick else (bench.BATCH_SIZES, 0.3)
-    err, report = _terminal.console(stderr=True), bench.Report(bench.work_per_image(params))
+    sizes, seconds = ((100,), 0.05) if quick else (BATCH_SIZES, 0.3)
+    err, report = _terminal.console(stderr=True), bench.Report(work_per_image(params))
     with Live(
         "measuring …", console=err, transient=True, auto_refresh=False, redirect_stdout=False
     ) as live:

@@ -94,16 +94,19 @@ def command(
 
     from rich.text import Text
 
-    from jaxnet import batch
     from jaxnet._util import interrupts
     from jaxnet._util.arguments import ArgumentError
+    from jaxnet.batch._files import check_output, is_folder, open_job, steps
+    from jaxnet.batch._hints import compare_transposed
+    from jaxnet.batch._jobs import Tally, warm
+    from jaxnet.batch._tables import check_ending, json_lines
     from jaxnet.cli import _synthetic, _terminal
     from jaxnet.cli._progress import progress
     from jaxnet.data import open_inputs
 
     # Refuse what makes no sense before any work.
     piped = output == "-"
-    folder = output if output is not None and not piped and batch.is_folder(output) else None
+    folder = output if output is not None and not piped and is_folder(output) else None
     for name, given, fits, use in (
         ("format", form, folder or piped, "a folder of shards and standard output"),
         ("shard_size", shard_size is not None, folder, "a folder of shards"),
@@ -123,9 +126,9 @@ def command(
             raise ArgumentError(name, "needs input images.")
     ending = f".{(form or ('csv' if piped else 'parquet')).lower().removeprefix('.')}"
     if piped:
-        batch.check_ending(f"standard output{ending}")
+        check_ending(f"standard output{ending}")
     elif output is not None:
-        batch.check_output(
+        check_output(
             output,
             inputs or [],
             [labels, weights],
@@ -147,7 +150,7 @@ def command(
     else:
         found, known = _synthetic.inputs()
     params, spec = network_of(weights)
-    job = batch.open_job(
+    job = open_job(
         *(params, spec, found, known),
         precision=precision,
         brightest=brightest,
@@ -155,14 +158,14 @@ def command(
         recursive=recursive,
     )
     target = sys.stdout.buffer if piped else output
-    running = batch.steps(
+    running = steps(
         job,
         target,
         format=ending,
         shard_size=1_000_000 if shard_size is None else shard_size,
         resume=resume,
     )
-    batch.warm(job)
+    warm(job)
 
     # Run it, and print what it yields.
     err, out = _terminal.console(stderr=True), _terminal.console(stderr=piped)
@@ -175,7 +178,7 @@ def command(
     show = printed and found.n <= min(FEW, found.at_once)
     lines = printed and not show and found.pictures
     hidden = found.n <= FEW or json or quiet
-    began, tally, before = time.perf_counter(), batch.Tally(), 0
+    began, tally, before = time.perf_counter(), Tally(), 0
     n_digits = n_unsure = 0
     with ExitStack() as stack:
         stack.enter_context(closing(running))
@@ -192,7 +195,7 @@ def command(
             n_unsure += int(table.unsure.sum())
             for error in (table.errors or {}).values():
                 err.print(Text(_terminal.printable(f"skipped: {error}")), soft_wrap=True)
-            for line in batch.json_lines(table) if json else ():
+            for line in json_lines(table) if json else ():
                 sys.stdout.write(line)
             if show:
                 out.print(_terminal.pages_and_cards(found, table))
@@ -204,7 +207,7 @@ def command(
     labeled = known is not None
     out.print(_terminal.summary(tally, rate, labeled=labeled, digits=n_digits, unsure=n_unsure))
     if known is not None and not found.pictures and tally.right < 0.7 * tally.rows:
-        as_is, turned = batch.compare_transposed(job)
+        as_is, turned = compare_transposed(job)
         if turned > as_is + 0.2:
             way = "Without" if transposed else "Are these images stored as EMNIST's are? With"
             out.print(Text(f"{way} --transposed, about {turned:.0%} would be right."))

@@ -44,14 +44,19 @@ def command(
     The formats are .safetensors (jaxnet's, PyTorch's or Flax's), .onnx, .pt, .pth, .bin and .keras;
     .ckpt (PyTorch Lightning's) and .h5 (Keras's) are only read.
     """
-    from jaxnet._util.files import check_free
+    from jaxnet._util.files import FileError, check_free
     from jaxnet.cli._terminal import printable
-    from jaxnet.formats import convert
+    from jaxnet.formats._files import check_ending, load, save
+    from jaxnet.formats.torch import save_state_dict
 
-    convert.check_output(output, pytorch=pytorch)
+    check_ending(network)
+    check_ending(output, written=True)
+    if pytorch and output.suffix.lower() != ".safetensors":
+        raise FileError(f"{output}: PyTorch's names are for .safetensors.")
     check_free(output, [network], overwrite=overwrite)
     os.environ.setdefault("KERAS_BACKEND", "jax")  # its default needs TensorFlow
-    params, about = convert.read(network, squash=squash, last_squash=last_squash)
-    convert.write(output, params, about, pytorch=pytorch)
+    params, about = load(network, squash=squash, last_squash=last_squash)
+    write = save_state_dict if pytorch else save
+    write(output, params, **about.squashes, notes=about.notes)
     if not quiet:
         print(printable(str(output)))

@@ -103,8 +103,9 @@ def command(
     from jaxnet._util.files import check_free
     from jaxnet._util.palette import PAIRS
     from jaxnet.cli import _blocks, _synthetic, _terminal
-    from jaxnet.data import read_images, read_labels, to_float32
-    from jaxnet.data.pictures import read_picture
+    from jaxnet.data import read_images, read_labels
+    from jaxnet.data._rows import to_float32
+    from jaxnet.data.pictures._files import read_picture
 
     options = {"input": images, "labels": labels, "index": index, "layer": layer, "neuron": neuron}
     options |= {"natural": natural or None, "colors": colors}

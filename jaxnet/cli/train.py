@@ -102,6 +102,9 @@ def command(
     from jaxnet._util.arguments import ArgumentError
     from jaxnet._util.files import FileError, alone
     from jaxnet.cli import _terminal
+    from jaxnet.runs._record import check_output, is_finished, save_run
+    from jaxnet.runs._run import OtherOptions
+    from jaxnet.runs._run import identity as identity_of
 
     if not re.fullmatch(r"\d+(-\d+)+", sizes):
         raise ArgumentError("sizes", f"expected numbers as in 784-16-16-10; got {sizes}.")
@@ -124,17 +127,17 @@ def command(
     for name, given in (("recursive", recursive), ("transposed", transposed)):
         if given and not files:
             raise ArgumentError(name, "is for images in files.")
-    runs.check_output(output, files, replace=resume or overwrite)
+    check_output(output, files, replace=resume or overwrite)
     checkpoint = output.with_suffix(".checkpoint")
     images, labels, named = runs.load_data(wanted, recursive=recursive, transposed=transposed)
     said = _terminal.printable(named).replace("recursive=True", "--recursive")
-    identity = runs.identity(options, images, labels)
+    identity = identity_of(options, images, labels)
     if resume and not checkpoint.exists():
-        if runs.is_finished(output, identity):
+        if is_finished(output, identity):
             if not quiet:
                 print(_terminal.printable(f"{output}: this run is finished."))
             return
-        runs.check_output(output, files, replace=overwrite)
+        check_output(output, files, replace=overwrite)
     err, draw_curves = _terminal.console(stderr=True), None
     try:
         from jaxnet.plot import learning_curves as draw_curves
@@ -168,7 +171,7 @@ def command(
                             live.update(_terminal.Learning(progress, epochs), refresh=True)
                         elif not quiet:
                             print(_terminal.epoch_line(progress.history, epochs), file=sys.stderr)
-        except runs.OtherOptions as error:
+        except OtherOptions as error:
             told = " ".join(f"--{k.replace('_', '-')} {v}" for k, v in error.options.items())
             raise FileError(
                 f"{checkpoint}: an unfinished run with {told}; pass the same options, or delete it."
@@ -179,7 +182,7 @@ def command(
             save_figure(draw_curves(progress.history), picture)
         else:
             picture.unlink(missing_ok=True)  # of an earlier run
-        runs.save_run(progress, options, output, trained_on=said, identity=identity)
+        save_run(progress, options, output, trained_on=said, identity=identity)
         checkpoint.unlink(missing_ok=True)
     if quiet:
         return

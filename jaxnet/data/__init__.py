@@ -5,7 +5,6 @@ from jaxnet.data import mnist as mnist
 from jaxnet.data import pictures as pictures
 from jaxnet.data import synthetic as synthetic
 from jaxnet.data._arrays import transpose as transpose
-from jaxnet.data._idx import is_idx as is_idx
 from jaxnet.data._idx import read_idx as read_idx
 from jaxnet.data._idx import write_idx as write_idx
 from jaxnet.data._inputs import Inputs as Inputs
@@ -13,16 +12,7 @@ from jaxnet.data._inputs import open_inputs as open_inputs
 from jaxnet.data._load import Source as Source
 from jaxnet.data._load import read_images as read_images
 from jaxnet.data._load import read_labels as read_labels
-from jaxnet.data._parquet import IMAGE_COLUMNS as IMAGE_COLUMNS
-from jaxnet.data._parquet import column_images as column_images
-from jaxnet.data._parquet import image_column as image_column
-from jaxnet.data._paths import expand as expand
-from jaxnet.data._rows import Numbered as Numbered
-from jaxnet.data._rows import Places as Places
-from jaxnet.data._rows import Rows as Rows
-from jaxnet.data._rows import to_float32 as to_float32
 from jaxnet.data.mnist import load_mnist as load_mnist
-from jaxnet.data.pictures import SUFFIXES as SUFFIXES
 from jaxnet.data.pictures import Digits as Digits
 from jaxnet.data.pictures import as_mnist as as_mnist
 from jaxnet.data.pictures import find_digits as find_digits

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from jaxnet._util.files import FileError
 from jaxnet.data._labels import is_label
-from jaxnet.data.pictures import SUFFIXES
+from jaxnet.data.pictures._decode import SUFFIXES
 
 _MOST_ENDINGS = 4  # named in a sentence
 
@@ -67,11 +67,9 @@ class _Folder:
 
 
 def pictures_in(path: str, *, recursive: bool = False) -> Found:
-    """The pictures in a folder, or in its subfolders if these are named for what they show.
-
-    Folders as `own/3` are entered if there are no pictures beside them; all others, too, if it is
-    recursive.
-    """
+    """The pictures in a folder, or in its subfolders if these are named for what they show."""
+    # Folders as `own/3` are entered if there are no pictures beside them; all others, too, if it is
+    # recursive.
     found = _Folder()
     found.add(path)
     entered = [folder for folder in found.folders if is_label(os.path.basename(folder))]

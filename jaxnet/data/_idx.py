@@ -36,19 +36,7 @@ GZIP = b"\x1f\x8b"
 
 
 def is_idx(path: str | os.PathLike[str]) -> bool:
-    """Whether a file begins like an IDX file, raw or gzipped.
-
-    Args:
-        path: the file.
-
-    Returns:
-        Only the beginning is looked at; the rest may be damaged.
-
-    Example:
-        >>> import jaxnet
-        >>> jaxnet.data.is_idx(jaxnet.__file__)
-        False
-    """
+    """Whether a file begins like an IDX file, raw or gzipped."""
     try:
         with _open(path) as file:
             return _has_magic(file.read(4))

@@ -38,7 +38,9 @@ from jaxnet.data._stdin import (
     copy_gzip,
     copy_undeclared,
 )
-from jaxnet.data.pictures import NAMES, SUFFIXES, Digits, Room, decode, is_picture
+from jaxnet.data.pictures import Digits
+from jaxnet.data.pictures._decode import NAMES, SUFFIXES, Room, is_picture
+from jaxnet.data.pictures._files import decode
 from jaxnet.data.pictures._find import thumbnails
 
 SPLITS = ("train", "test", "validation")

@@ -30,7 +30,8 @@ from jaxnet.data._rows import (
     to_float32,
     together,
 )
-from jaxnet.data.pictures import decode, is_picture
+from jaxnet.data.pictures._decode import is_picture
+from jaxnet.data.pictures._files import decode
 
 MAGIC = b"PAR1"
 _OPTIONS = {"pre_buffer": False, "buffer_size": 2**20, "page_checksum_verification": True}
@@ -42,12 +43,10 @@ _NAMES = f"{', '.join(IMAGE_COLUMNS[:-1])} or {IMAGE_COLUMNS[-1]}"
 
 
 def open_parquet(file: File) -> Part:
-    """Finds the column of images in a Parquet file.
-
-    It is called `image`, `images` or `pixels`, or is the only one that can be of images: lists
-    of 784 numbers or of 28 lists of 28, integers or floats; 784 bytes; a picture's bytes, alone or
-    as the field `bytes` of a struct, as the data sets of Hugging Face have it.
-    """
+    """Finds the column of images in a Parquet file."""
+    # It is called `image`, `images` or `pixels`, or is the only one that can be of images: lists of
+    # 784 numbers or of 28 lists of 28, integers or floats; 784 bytes; a picture's bytes, alone or
+    # as the field `bytes` of a struct, as the data sets of Hugging Face have it.
     *_, parquet = _pyarrow()
     with _damage_named(file.name), reopen(file) as opened:
         table = parquet.ParquetFile(opened, **_OPTIONS)
@@ -112,27 +111,7 @@ def read_labels(file: File) -> NDArray[np.uint8]:
 
 
 def column_images(column: Any, names: Sequence[str], over: Event | None = None) -> Rows:
-    """Converts an Arrow array of images, as they are in Parquet files.
-
-    Args:
-        column: lists of 784 or of 28 lists of 28 integers or floats; 784 bytes or a picture's,
-            alone or as the field `bytes` of a struct.
-        names: of the images, for messages.
-        over: an event that cancels the decoding of pictures.
-
-    Returns:
-        The images; bad ones are errors of their rows.
-
-    Raises:
-        ValueError: a column that cannot be of images.
-
-    Example:
-        >>> import pyarrow, jaxnet
-        >>> column = pyarrow.array([bytes(784), b"too short"])
-        >>> rows = jaxnet.data.column_images(column, ["a", "b"])
-        >>> rows.images.shape, rows.errors
-        ((2, 784), {1: "b: expected a picture's bytes or 784 pixels; got 9 other bytes."})
-    """
+    """Converts an Arrow array of images, as they are in Parquet files."""
     lists = _kind(column.type)
     if lists is None:
         raise ValueError(f"Expected a column of images; got {column.type!s:.200}.")
@@ -189,24 +168,7 @@ class _Batches:
 
 
 def image_column(schema: Any, name: str) -> str:
-    """Finds the column of images in a table of Arrow's.
-
-    Args:
-        schema: the table's.
-        name: of the table, for the message.
-
-    Returns:
-        `image`, `images` or `pixels`, or the only one that can be of images.
-
-    Raises:
-        FileError: none or several can be, or one of these names cannot.
-
-    Example:
-        >>> import pyarrow, jaxnet
-        >>> table = pyarrow.table({"number": [1], "scan": [bytes(784)]})
-        >>> jaxnet.data.image_column(table.schema, "table")
-        'scan'
-    """
+    """Finds the column of images in a table of Arrow's."""
     expected = "lists of 784 or of 28 times 28 numbers (integers or floats), or of bytes"
     kinds = {field.name: _kind(field.type) for field in schema}
     if {"image", "digit"} <= {*kinds} and {"activation", "activations"} & {*kinds}:

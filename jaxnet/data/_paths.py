@@ -15,24 +15,7 @@ STDIN = "-"
 def expand(
     path: str, without: str | os.PathLike[str] | None = None, *, recursive: bool = False
 ) -> list[str]:
-    """Expands a path to files, as `open_inputs` does.
-
-    Args:
-        path: a file, a folder of pictures, a pattern, or "-", which expands to none.
-        without, recursive: as for `open_inputs`.
-
-    Returns:
-        Their paths; at least one, except for "-".
-
-    Raises:
-        FileError: no file matches.
-        OSError: a folder cannot be read.
-
-    Example:
-        >>> import pathlib, jaxnet
-        >>> [pathlib.Path(file).name for file in expand(f"{jaxnet.__path__[0]}/network.p[xy]")]
-        ['network.py']
-    """
+    """Expands a path to files, as `open_inputs` does."""
     return find(path, without, recursive=recursive).files
 
 
@@ -70,11 +53,9 @@ def split_fragment(path: str) -> tuple[str, str | None]:
 
 
 def _matching(pattern: str) -> list[str]:
-    """The files that a pattern matches, as `glob.glob` would find them.
-
-    But `**` does not follow links to folders, which may lead in circles; and a folder that may not
-    be read raises PermissionError.
-    """
+    """The files that a pattern matches, as `glob.glob` would find them."""
+    # But `**` does not follow links to folders, which may lead in circles; and a folder that may
+    # not be read raises PermissionError.
     pattern = pattern.replace(os.sep, "/")
     rest = pattern.lstrip("/")
     # What the parts so far match: folders, and in the end files.

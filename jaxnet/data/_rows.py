@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from jaxnet._util.cores import cores
 from jaxnet._util.files import FileError
-from jaxnet.data.pictures import Digits, Room, TooLargeToShare
+from jaxnet.data.pictures import Digits
+from jaxnet.data.pictures._decode import Room, TooLargeToShare
 
 AT_ONCE = 16_384
 _OF_PICTURES = 2**22  # bytes that are decoded together
@@ -126,19 +127,7 @@ def at_once(n: int, n_bytes: int) -> int:
 
 
 def to_float32(images: NDArray[Any]) -> NDArray[np.float32]:
-    """Scales uint8 images to float32 from 0 to 1; converts floats to float32.
-
-    Args:
-        images: any shape, uint8 from 0 to 255 or floats from 0 to 1.
-
-    Returns:
-        The same shape.
-
-    Example:
-        >>> import numpy, jaxnet
-        >>> jaxnet.data.to_float32(numpy.array([0, 51, 255], "uint8")).tolist()
-        [0.0, 0.20000000298023224, 1.0]
-    """
+    """Scales uint8 images to float32 from 0 to 1; converts floats to float32."""
     return images.astype(np.float32) / np.float32(255 if images.dtype == np.uint8 else 1)
 
 
@@ -239,10 +228,8 @@ def decoded(
     over: Event | None = None,
     known: Mapping[int, Digits] | None = None,
 ) -> Rows:
-    """Decodes pictures on all cores, unless they are known; bad ones are errors of their rows.
-
-    The event cancels it.
-    """
+    """Decodes pictures on all cores, unless they are known; bad ones are errors of their rows."""
+    # The event cancels it.
     known = known or {}
     found: list[Digits] = [known.get(at, _NOTHING) for at in range(len(names))]
     unknown = [at for at in range(len(names)) if at not in known]

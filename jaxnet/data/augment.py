@@ -14,6 +14,8 @@ from jaxtyping import Array, Float, Key
 
 from jaxnet.network import Image
 
+__all__ = ["affine", "both", "elastic"]
+
 TURN, STRETCH, SLANT, SHIFT = 0.12, 0.07, 0.1, 1.0  # as much as leaves each digit what it is
 STRENGTH, SMOOTHNESS = 0.8, 4.0
 

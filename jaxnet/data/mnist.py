@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from jaxnet._util.files import FileError, replacing
 from jaxnet.data._idx import read_idx
 
+__all__ = ["MIRRORS", "Digits", "load_mnist"]
+
 MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -106,19 +108,7 @@ def load_mnist(
 
 
 def split_of(images: NDArray[Any]) -> str | None:
-    """The split of MNIST that images are, by their SHA-256, wherever they come from.
-
-    Args:
-        images: shape `(n, 784)`.
-
-    Returns:
-        "train", "test", or None for any others.
-
-    Example:
-        >>> import numpy, jaxnet
-        >>> jaxnet.data.mnist.split_of(numpy.zeros((10_000, 784), "uint8")) is None
-        True
-    """
+    """The split of MNIST that images are, by their SHA-256, wherever they come from."""
     if images.dtype != np.uint8 or len(images) not in (60_000, 10_000):
         return None
     digest = _digest(images.reshape(-1, 28, 28))
@@ -127,19 +117,7 @@ def split_of(images: NDArray[Any]) -> str | None:
 
 
 def is_mnists_name(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is named as one of MNIST's, which says little of what is in it.
-
-    Args:
-        path: the file.
-
-    Returns:
-        Whether the last part of the path is such a name, compressed or not.
-
-    Example:
-        >>> import jaxnet
-        >>> jaxnet.data.mnist.is_mnists_name("fashion/t10k-images-idx3-ubyte.gz")
-        True
-    """
+    """Whether a file is named as one of MNIST's, which says little of what is in it."""
     return Path(path).name.removesuffix(".gz").replace(".idx", "-idx") in _SHA256
 
 

@@ -24,6 +24,16 @@ from numpy.typing import NDArray
 from jaxnet._util.sharding import lacks_mesh, on_mesh_of, pick
 from jaxnet.data import _strokes
 
+__all__ = [
+    "COMPONENTS",
+    "draw",
+    "draw_component",
+    "drawing",
+    "sample",
+    "sample_components",
+    "sample_with_components",
+]
+
 COMPONENTS = tuple(_strokes.COMPONENTS)
 GLYPHS = _strokes.GLYPHS  # for each digit, the ways to write it
 HAND = _strokes.HAND  # what differs from hand to hand: its name, the least and the most of it
@@ -259,11 +269,10 @@ def _bend(hand: Mapping[str, Array], x: Array, y: Array) -> tuple[Array, Array]:
 
 
 def _ink(x: Array, y: Array, pen: Array) -> Array:
-    """How much of each pixel a round pen covers along straight segments.
-
-    Of a pixel `q` and a segment from `s` along `d`, the nearest point is `s + t d`, where `t` is
-    `(q - s)·d / d·d` clipped to 0 and 1; its squared distance: |q - s|² - t (2 (q - s)·d - t d·d).
-    """
+    """How much of each pixel a round pen covers along straight segments."""
+    # Of a pixel `q` and a segment from `s` along `d`, the nearest point is `s + t d`, where `t` is
+    # `(q - s)·d / d·d` clipped to 0 and 1; its squared distance: |q - s|² - t (2 (q - s)·d - t
+    # d·d).
     x, y = x[..., None], y[..., None]
     dx, dy = x[1] - x[0], y[1] - y[0]
     length2 = jnp.maximum(dx**2 + dy**2, 1e-6)

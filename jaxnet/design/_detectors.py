@@ -335,10 +335,8 @@ def _along_across(
     *,
     widths: tuple[float, float],
 ) -> tuple[Array, Array]:
-    """Each pixel's distance from a center, along and across an angle, in half lengths and widths.
-
-    Raises ValueError if a Python number is out of bounds; traced values are not checked.
-    """
+    """Each pixel's distance from a center along and across an angle, in half lengths and widths."""
+    # Raises ValueError if a Python number is out of bounds; traced values are not checked.
     for name, number, low, high in (
         ("x", x, 0, side - 1),
         ("y", y, 0, side - 1),

@@ -9,12 +9,10 @@ _STEPS = 10_000  # of the search; names of layers that take more are no evidence
 
 
 def in_order(shapes: Mapping[str, Sequence[int]], *, declared: bool) -> list[str]:
-    """Sorts the names of layers from the first layer to the last.
-
-    Names that differ only in a number are sorted by it. Names such as fc1, fc2, out are put in the
-    one order in which each layer takes what the one before gives. Where several are possible, the
-    mapping's own order decides if it is the one in which the layers were declared.
-    """
+    """Sorts the names of layers from the first layer to the last."""
+    # Names that differ only in a number are sorted by it. Names such as fc1, fc2, out are put in
+    # the one order in which each layer takes what the one before gives. Where several are possible,
+    # the mapping's own order decides if it is the one in which the layers were declared.
     groups: dict[str, list[str]] = {}
     for name in shapes:
         groups.setdefault(re.sub(r"\d+", "0", name), []).append(name)

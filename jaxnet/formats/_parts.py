@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from jaxnet._util.arguments import check_choice
 from jaxnet.formats._spec import Notes, Spec, as_text
-from jaxnet.network import SQUASHES, Layer, Params, check
+from jaxnet.formats._squashes import as_name
+from jaxnet.network import SQUASHES, Layer, Params, Squash, check
 
 # Includes large values, which tell ReLU from ReLU6 and one slope from another.
 _PROBE = np.concatenate([np.linspace(-8, 8, 33), [-1e4, -300, -30, 30, 300, 1e4]], dtype=np.float32)
@@ -41,38 +41,18 @@ Part = tuple[Any, Any] | Rescale | str
 
 def with_spec(
     layers: Sequence[tuple[Any, Any]],
-    squash: str,
-    last_squash: str,
+    squash: Squash,
+    last_squash: Squash,
     notes: Notes | None = None,
 ) -> tuple[Params, Spec]:
-    """Copies arrays into a network, after validation, and describes it.
-
-    Args:
-        layers: weights of shape `(out, in)` and biases of shape `(out,)`, first layer first.
-        squash, last_squash: names in `jaxnet.network.SQUASHES`.
-        notes: anything else worth recording, text or numbers.
-
-    Returns:
-        The network and its spec, as `jaxnet.load` returns them.
-
-    Raises:
-        TypeError, ValueError: not one network of finite floats, or an unknown squash.
-
-    Example:
-        >>> import numpy, jaxnet
-        >>> layers = [(numpy.ones((3, 2)), numpy.ones(3))]
-        >>> params, spec = jaxnet.formats.with_spec(layers, "relu", "sigmoid")
-        >>> params[0].weights.shape, spec.sizes
-        ((3, 2), (2, 3))
-    """
+    """Copies arrays into a network, after validation, and describes it."""
     if not layers:
         raise ValueError("Expected at least one layer; got none.")
     arrays = [(np.asarray(w), np.asarray(b)) for w, b in layers]
     check(arrays, np.zeros(arrays[0][0].shape[-1:], np.float32))
     if not all(b.size for _, b in arrays):
         raise ValueError("Expected neurons in every layer; got an empty layer instead.")
-    check_choice(SQUASHES, squash, "squash")
-    check_choice(SQUASHES, last_squash, "last_squash")
+    squash, last_squash = as_name(squash), as_name(last_squash)
     with np.errstate(over="ignore"):
         params = tuple(Layer(jnp.array(w), jnp.array(b)) for w, b in arrays)
     if not all(np.isfinite(a).all() for a in jax.tree.leaves(params)):  # float64 may overflow
@@ -82,11 +62,9 @@ def with_spec(
 
 
 def in_a_row(parts: Iterable[Part]) -> tuple[Params, Spec]:
-    """Builds a network from layers and the names of squashing functions, in order.
-
-    Images of jaxnet are from 0 to 1, so a rescaling by 1/255 at the front has nothing left to do;
-    others become part of the first layer.
-    """
+    """Builds a network from layers and the names of squashing functions, in order."""
+    # Images of jaxnet are from 0 to 1, so a rescaling by 1/255 at the front has nothing left to do;
+    # others become part of the first layer.
     layers: list[tuple[Any, Any]] = []
     squashes: list[str] = []
     scale, offset, of_bytes = 1.0, 0.0, False

@@ -6,7 +6,7 @@ from typing import NamedTuple, SupportsFloat, TypedDict
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnet.network import SQUASHES, Squash
+from jaxnet.network import SQUASHES, Function
 
 Notes = Mapping[str, str | SupportsFloat]  # numbers, among them those of NumPy and JAX
 
@@ -19,8 +19,8 @@ class Squashes(TypedDict):
         last_squash: the last layer's.
     """
 
-    squash: Squash
-    last_squash: Squash
+    squash: Function
+    last_squash: Function
 
 
 class Spec(NamedTuple):
@@ -50,19 +50,7 @@ class Spec(NamedTuple):
 
 
 def in_words(sizes: Sequence[int]) -> str:
-    """Layer sizes as files and the command line write them.
-
-    Args:
-        sizes: neurons in each layer, input first.
-
-    Returns:
-        The numbers, joined by dashes.
-
-    Example:
-        >>> import jaxnet
-        >>> jaxnet.formats.in_words((784, 16, 16, 10))
-        '784-16-16-10'
-    """
+    """Layer sizes as files and the command line write them."""
     return "-".join(map(str, sizes))
 
 

@@ -6,7 +6,7 @@ To add one, give it a line in `jaxnet.network.SQUASHES` and one in `FOREIGN`.
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from jaxnet.network import SQUASHES
+from jaxnet.network import SQUASHES, Squash, as_function
 
 Node = tuple[str, Mapping[str, Any]]
 
@@ -106,3 +106,15 @@ def check_table(table: Mapping[str, Foreign]) -> None:
 
 
 check_table(FOREIGN)
+
+
+def as_name(squash: Squash) -> str:
+    """The name of a squashing function in `SQUASHES`, given it or its name."""
+    function = as_function(squash)
+    for name, known in SQUASHES.items():
+        if known is function:
+            return name
+    got = getattr(squash, "__name__", type(squash).__name__)
+    raise ValueError(
+        f"Expected a squash that files can name, one of {', '.join(SQUASHES)}; got {got} instead."
+    )

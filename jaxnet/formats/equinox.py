@@ -8,12 +8,14 @@ import jax
 from jaxnet._util.optional import package
 from jaxnet.formats._parts import in_a_row, name_of, squash_of, unsupported, with_spec
 from jaxnet.formats._spec import Spec
-from jaxnet.network import SQUASHES, Params
+from jaxnet.network import SQUASHES, Params, Squash
 
 _INSTALL = "pip install equinox"
 
 
-def to_equinox(params: Params, *, squash: str = "sigmoid", last_squash: str = "sigmoid") -> Any:
+def to_equinox(
+    params: Params, *, squash: Squash = "sigmoid", last_squash: Squash = "sigmoid"
+) -> Any:
     """Converts a network to Equinox.
 
     Args:

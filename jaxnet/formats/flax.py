@@ -9,12 +9,14 @@ from jaxnet._util.optional import package
 from jaxnet.formats._order import in_one_line, in_order
 from jaxnet.formats._parts import in_a_row, name_of, squash_of, unsupported, with_spec
 from jaxnet.formats._spec import Spec
-from jaxnet.network import SQUASHES, Params
+from jaxnet.network import SQUASHES, Params, Squash
+
+__all__ = ["from_linen", "from_nnx", "to_linen", "to_nnx"]
 
 _INSTALL = "pip install flax"
 
 
-def to_nnx(params: Params, *, squash: str = "sigmoid", last_squash: str = "sigmoid") -> Any:
+def to_nnx(params: Params, *, squash: Squash = "sigmoid", last_squash: Squash = "sigmoid") -> Any:
     """Converts a network to Flax NNX.
 
     Args:
@@ -97,7 +99,7 @@ def to_linen(params: Params) -> dict[str, Any]:
 
 
 def from_linen(
-    variables: Mapping[str, Any], *, squash: str, last_squash: str
+    variables: Mapping[str, Any], *, squash: Squash, last_squash: Squash
 ) -> tuple[Params, Spec]:
     """Converts a network from the variables of Flax Linen.
 
@@ -134,26 +136,10 @@ def from_linen(
     )
 
 
-def from_arrays(arrays: Mapping[str, Any], *, squash: str, last_squash: str) -> tuple[Params, Spec]:
-    """Converts a network from flat arrays, as `safetensors.flax` keeps them; does not need Flax.
-
-    Args:
-        arrays: a kernel, of shape `(in, out)`, and a bias for each layer, by names such as
-            `params.Dense_0.kernel` or `Dense_0/kernel`, in any order.
-        squash, last_squash: as for `from_linen`.
-
-    Returns:
-        A copy of the network, and its spec, as from `jaxnet.load`.
-
-    Raises:
-        TypeError, ValueError: as `from_linen`.
-
-    Example:
-        >>> import numpy
-        >>> arrays = {"Dense_0.kernel": numpy.ones((2, 3)), "Dense_0.bias": numpy.ones(3)}
-        >>> from_arrays(arrays, squash="relu", last_squash="identity")[1].sizes
-        (2, 3)
-    """
+def from_arrays(
+    arrays: Mapping[str, Any], *, squash: Squash, last_squash: Squash
+) -> tuple[Params, Spec]:
+    """Converts flat arrays, as `safetensors.flax` keeps them; does not need Flax."""
     names = [name.removesuffix("kernel") for name in arrays if name.endswith("kernel")]
     if set(arrays) != {name + kind for name in names for kind in ("kernel", "bias")}:
         raise ValueError(
@@ -165,7 +151,7 @@ def from_arrays(arrays: Mapping[str, Any], *, squash: str, last_squash: str) -> 
 
 
 def _in_order(
-    layers: Mapping[str, tuple[Any, Any]], squash: str, last_squash: str
+    layers: Mapping[str, tuple[Any, Any]], squash: Squash, last_squash: Squash
 ) -> tuple[Params, Spec]:
     """Builds a network from kernels and biases, whose mapping is in no order."""
     shapes = {name: kernel.shape[::-1] for name, (kernel, _) in layers.items()}

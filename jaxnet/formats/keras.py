@@ -23,12 +23,14 @@ from jaxnet.formats._keras_layers import Step, in_line, parts_of
 from jaxnet.formats._parts import in_a_row, name_of, squash_of, with_spec
 from jaxnet.formats._spec import Spec
 from jaxnet.formats._squashes import FOREIGN
-from jaxnet.network import Params
+from jaxnet.network import Params, Squash
+
+__all__ = ["from_keras", "load", "save", "to_keras"]
 
 _INSTALL = "pip install keras"
 
 
-def to_keras(params: Params, *, squash: str = "sigmoid", last_squash: str = "sigmoid") -> Any:
+def to_keras(params: Params, *, squash: Squash = "sigmoid", last_squash: Squash = "sigmoid") -> Any:
     """Converts a network to Keras.
 
     Args:
@@ -50,7 +52,7 @@ def to_keras(params: Params, *, squash: str = "sigmoid", last_squash: str = "sig
         (5, 10)
     """
     params, spec = with_spec(params, squash, last_squash)
-    for name in (squash, last_squash):
+    for name in (spec.squash, spec.last_squash):
         if differs := FOREIGN[name].keras_differs:
             raise ValueError(
                 f"Expected a squash that Keras defines as JAX does; Keras's {name} {differs}."
@@ -104,8 +106,8 @@ def save(
     path: str | os.PathLike[str],
     params: Params,
     *,
-    squash: str = "sigmoid",
-    last_squash: str = "sigmoid",
+    squash: Squash = "sigmoid",
+    last_squash: Squash = "sigmoid",
 ) -> None:
     """Saves a network as a `.keras` file, atomically.
 

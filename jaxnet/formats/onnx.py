@@ -20,7 +20,9 @@ from jaxnet.formats._order import in_one_line
 from jaxnet.formats._parts import check_batch, in_a_row, with_spec
 from jaxnet.formats._spec import Notes, Spec, in_words, with_notes
 from jaxnet.formats._squashes import FOREIGN
-from jaxnet.network import Layer, Params
+from jaxnet.network import Layer, Params, Squash
+
+__all__ = ["export", "load"]
 
 _INSTALL = "pip install 'jaxnet-digits[onnx]'"
 OPSET = 20  # the first with Gelu
@@ -31,8 +33,8 @@ _OWN = {"sizes", "squash", "last_squash"}
 def export(
     params: Params,
     *,
-    squash: str = "sigmoid",
-    last_squash: str = "sigmoid",
+    squash: Squash = "sigmoid",
+    last_squash: Squash = "sigmoid",
     notes: Notes | None = None,
     image_dtype: DTypeLike = np.float32,
     batch: int | None = None,
@@ -80,7 +82,8 @@ def export(
         opset_imports=opsets,
         ir_version=onnx.helper.find_min_ir_version_for(opsets),
     )
-    said = {"sizes": in_words(spec.sizes), "squash": squash, "last_squash": last_squash}
+    said = {"sizes": in_words(spec.sizes), "squash": spec.squash}
+    said["last_squash"] = spec.last_squash
     onnx.helper.set_model_props(model, with_notes(said, spec.notes))
     onnx.checker.check_model(model, full_check=True)
     return model.SerializeToString(deterministic=True)

@@ -8,13 +8,15 @@ from jaxnet._util.optional import package
 from jaxnet.formats._parts import with_spec
 from jaxnet.formats._spec import Spec
 from jaxnet.formats._squashes import FOREIGN
-from jaxnet.network import Params
+from jaxnet.network import Params, Squash
 
 _HIDDEN = {f.sklearn: name for name, f in FOREIGN.items() if f.sklearn}
 _LAST = {f.sklearn_last: name for name, f in FOREIGN.items() if f.sklearn_last}
 
 
-def to_sklearn(params: Params, *, squash: str = "sigmoid", last_squash: str = "sigmoid") -> Any:
+def to_sklearn(
+    params: Params, *, squash: Squash = "sigmoid", last_squash: Squash = "sigmoid"
+) -> Any:
     """Converts a network to scikit-learn, for prediction only.
 
     Args:
@@ -43,10 +45,10 @@ def to_sklearn(params: Params, *, squash: str = "sigmoid", last_squash: str = "s
     preprocessing = package("sklearn.preprocessing", "pip install scikit-learn")
     params, spec = with_spec(params, squash, last_squash)
     n_out = spec.sizes[-1]
-    if n_out == 2 or (n_out == 1 and last_squash != "sigmoid"):
+    if n_out == 2 or (n_out == 1 and spec.last_squash != "sigmoid"):
         raise ValueError(f"Expected at least three outputs, or one with sigmoid; got {n_out}.")
-    model = neural_network.MLPClassifier(spec.sizes[1:-1], activation=_theirs(_HIDDEN, squash))
-    model.out_activation_ = _theirs(_LAST, last_squash)
+    model = neural_network.MLPClassifier(spec.sizes[1:-1], activation=_theirs(_HIDDEN, spec.squash))
+    model.out_activation_ = _theirs(_LAST, spec.last_squash)
     model.coefs_ = [np.array(w, np.float64).T for w, _ in params]
     model.intercepts_ = [np.array(b, np.float64) for _, b in params]
     model.n_layers_, model.n_outputs_ = len(spec.sizes), n_out

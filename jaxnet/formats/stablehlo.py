@@ -29,7 +29,9 @@ from jaxnet._util.optional import package
 from jaxnet._util.pixels import is_pixel_dtype
 from jaxnet.formats._parts import check_batch, with_spec
 from jaxnet.formats._spec import in_words
-from jaxnet.network import SQUASHES, Params, logits, predicted
+from jaxnet.network import Params, Squash, as_function, logits, predicted
+
+__all__ = ["export", "load"]
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 _KNOWN = {*PLATFORMS, "rocm"}
@@ -49,8 +51,8 @@ Classifier = Callable[[Images], tuple[Int[Array, " n"], Float[Array, "n 10"]]]
 def export(
     params: Params,
     *,
-    squash: str = "sigmoid",
-    last_squash: str = "sigmoid",
+    squash: Squash = "sigmoid",
+    last_squash: Squash = "sigmoid",
     image_dtype: DTypeLike = np.float32,
     batch: int | None = None,
     platforms: Sequence[str] = PLATFORMS,
@@ -63,8 +65,7 @@ def export(
 
     Args:
         params: the network; its arrays become constants of the program.
-        squash: the hidden layers' activation function, a name in `jaxnet.network.SQUASHES`.
-        last_squash: the last layer's.
+        squash, last_squash: as for `jaxnet.save`.
         image_dtype: uint8, images from 0 to 255; or a float type, images from 0 to 1.
         batch: a fixed batch size; by default, any number of images, at least one.
         platforms: where it can run, by JAX's names.
@@ -98,16 +99,16 @@ def export(
     def classify(images: Array) -> tuple[Array, Array]:
         x = images.astype(params[0].weights.dtype)
         x = x / 255 if dtype == jnp.uint8 else x
-        z = jax.vmap(lambda x: logits(params, x, squash=SQUASHES[squash]))(x)
-        return jax.vmap(predicted)(z), jax.vmap(SQUASHES[last_squash])(z)
+        z = jax.vmap(lambda x: logits(params, x, squash=squash))(x)
+        return jax.vmap(predicted)(z), jax.vmap(as_function(last_squash))(z)
 
     (n,) = jax.export.symbolic_shape(str(batch or "n"))
     images = jax.ShapeDtypeStruct((n, spec.sizes[0]), dtype)
     exported = jax.export.export(jax.jit(classify), platforms=platforms)(images)
     said = {
         "sizes": in_words(spec.sizes),
-        "squash": squash,
-        "last_squash": last_squash,
+        "squash": spec.squash,
+        "last_squash": spec.last_squash,
         "jaxnet": version("jaxnet-digits"),
         "jax": jax.__version__,
         "calling_convention_version": str(exported.calling_convention_version),

@@ -21,13 +21,15 @@ from jaxnet.formats._order import in_one_line, in_order
 from jaxnet.formats._parts import in_a_row, squash_of, unsupported, with_spec
 from jaxnet.formats._spec import Notes, Spec, with_notes
 from jaxnet.formats._squashes import FOREIGN
-from jaxnet.network import Params
+from jaxnet.network import Params, Squash
+
+__all__ = ["from_state_dict", "from_torch", "load_state_dict", "save_state_dict", "to_torch"]
 
 _INSTALL = "pip install torch"
 _WRAPPERS = ("model_state_dict", "state_dict", "model")  # where checkpoints keep the state dict
 
 
-def to_torch(params: Params, *, squash: str = "sigmoid", last_squash: str = "sigmoid") -> Any:
+def to_torch(params: Params, *, squash: Squash = "sigmoid", last_squash: Squash = "sigmoid") -> Any:
     """Converts a network to PyTorch.
 
     Args:
@@ -91,7 +93,7 @@ def from_torch(model: Any) -> tuple[Params, Spec]:
 
 
 def from_state_dict(
-    state: Mapping[str, Any], *, squash: str, last_squash: str, declared: bool = True
+    state: Mapping[str, Any], *, squash: Squash, last_squash: Squash, declared: bool = True
 ) -> tuple[Params, Spec]:
     """Converts a network from the state dict of PyTorch's `Linear` modules.
 
@@ -138,8 +140,8 @@ def save_state_dict(
     path: str | os.PathLike[str],
     params: Params,
     *,
-    squash: str = "sigmoid",
-    last_squash: str = "sigmoid",
+    squash: Squash = "sigmoid",
+    last_squash: Squash = "sigmoid",
     notes: Notes | None = None,
 ) -> None:
     """Saves a network as a state dict: `0.weight`, `0.bias`, `2.weight`, ...
@@ -172,7 +174,7 @@ def save_state_dict(
             for n, layer in enumerate(params)
             for name, array in zip(("weight", "bias"), layer, strict=True)
         }
-        said = {"format": "pt", "squash": squash, "last_squash": last_squash}
+        said = {"format": "pt", "squash": spec.squash, "last_squash": spec.last_squash}
         content = to_bytes(state, with_notes(said, spec.notes))
     else:
         torch = package("torch", _INSTALL)

@@ -199,7 +199,7 @@ def classifier(
             check_within(some, at, "that was trained on other values, pass check_range=False")
         return Answers(*(np.asarray(part)[start - at : stop - at] for part in answers))
 
-    def in_cache(chunk: NDArray[Any], size: int) -> NDArray[Any]:
+    def in_cache(chunk: Any, size: int) -> NDArray[Any]:
         """Copies floats, however they lie in memory, to where they stay in the cache."""
         key = threading.get_ident(), size
         if key not in copies:

@@ -56,7 +56,7 @@ def check_shapes(params: Params, images: Any) -> None:
     check(params, jax.ShapeDtypeStruct(images.shape[1:], jnp.float32))
 
 
-def lies_well(images: NDArray[Any], dtype: Any) -> bool:
+def lies_well(images: Any, dtype: Any) -> bool:
     """Whether JAX on CPU uses an array where it lies, without a copy."""
     well = images.flags.c_contiguous and images.dtype == dtype
     return bool(well and images.ctypes.data % ALIGNMENT == 0)

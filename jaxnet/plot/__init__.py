@@ -19,8 +19,6 @@ from jaxnet.plot._grids import weights as weights
 from jaxnet.plot._neurons import activations as activations
 from jaxnet.plot._neurons import image as image
 from jaxnet.plot._probes import probe as probe
-from jaxnet.plot._probes import readability as readability
 from jaxnet.plot._results import confusion as confusion
 from jaxnet.plot._results import learning_curves as learning_curves
 from jaxnet.plot._results import misread as misread
-from jaxnet.plot._roofline import roofline as roofline

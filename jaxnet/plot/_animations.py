@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
-from jax.nn import sigmoid
 from numpy.typing import NDArray
 
 from jaxnet import network
@@ -24,8 +23,8 @@ def flow(
     params: Params,
     x: network.Image,
     *,
-    squash: Squash = sigmoid,
-    last_squash: Squash = sigmoid,
+    squash: Squash = "sigmoid",
+    last_squash: Squash = "sigmoid",
     colors: str = "video",
 ) -> None:
     """Writes a GIF in which an image lights up layer after layer.

@@ -1,10 +1,10 @@
 """Plots of attributions: contributions, saliency, and maximizing images."""
 
 import numpy as np
-from jax.nn import sigmoid
 
 from jaxnet import analysis, network
 from jaxnet._util import palette
+from jaxnet.analysis._attribution import answering_output
 from jaxnet.network import Image, Params, Squash
 from jaxnet.plot import _canvas
 from jaxnet.plot._canvas import TEXT, Figure, Sheet
@@ -17,8 +17,8 @@ def contributions(
     layer: int = 1,
     neuron: int = 0,
     *,
-    squash: Squash = sigmoid,
-    last_squash: Squash = sigmoid,
+    squash: Squash = "sigmoid",
+    last_squash: Squash = "sigmoid",
     colors: str = "video",
     figure: Sheet | None = None,
 ) -> Figure:
@@ -74,7 +74,7 @@ def exciting(
     neuron: int | None = None,
     *,
     natural: bool = False,
-    squash: Squash = sigmoid,
+    squash: Squash = "sigmoid",
     colors: str = "video",
     figure: Sheet | None = None,
 ) -> Figure:
@@ -124,7 +124,7 @@ def saliency(
     x: Image,
     neuron: int | None = None,
     *,
-    squash: Squash = sigmoid,
+    squash: Squash = "sigmoid",
     colors: str = "video",
     figure: Sheet | None = None,
 ) -> Figure:
@@ -147,7 +147,7 @@ def saliency(
         >>> jaxnet.plot.saliency(jaxnet.pretrained(), x).get_suptitle()
         'What speaks for a 7, and what against it'
     """
-    neuron = analysis.answering_output(params, x, squash=squash) if neuron is None else neuron
+    neuron = answering_output(params, x, squash=squash) if neuron is None else neuron
     slopes = np.asarray(analysis.saliency(params, x, neuron, squash=squash), float)
     seen, grid = np.asarray(x, float), palette.folded(x)
     rows, columns = grid.shape

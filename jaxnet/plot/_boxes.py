@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from jax.nn import sigmoid
 from numpy.typing import NDArray
 
 from jaxnet._util import palette
@@ -19,8 +18,8 @@ def boxes(
     params: Params,
     picture: NDArray[Any],
     *,
-    squash: Squash = sigmoid,
-    last_squash: Squash = sigmoid,
+    squash: Squash = "sigmoid",
+    last_squash: Squash = "sigmoid",
     figure: Sheet | None = None,
 ) -> Figure:
     """Plots a picture with a box around each digit that is found in it, and the answer.

@@ -3,7 +3,6 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from jax.nn import sigmoid
 from numpy.typing import NDArray
 
 from jaxnet import network as networks
@@ -48,8 +47,8 @@ def network(
     params: Params,
     x: Image | None = None,
     *,
-    squash: Squash = sigmoid,
-    last_squash: Squash = sigmoid,
+    squash: Squash = "sigmoid",
+    last_squash: Squash = "sigmoid",
     longest: int = 16,
     colors: str = "video",
     figure: Sheet | None = None,

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxnet import analysis
 from jaxnet._util import palette
+from jaxnet.analysis._attribution import check_neuron
 from jaxnet.network import Params
 from jaxnet.plot import _canvas
 from jaxnet.plot._canvas import Figure, Sheet
@@ -51,7 +51,7 @@ def weights(
         >>> jaxnet.plot.weights(jaxnet.pretrained(), layer=1, neuron=3).get_suptitle()
         'The weights into neuron 3 of layer 1'
     """
-    analysis.check_neuron(params, layer, 0 if neuron is None else neuron)
+    check_neuron(params, layer, 0 if neuron is None else neuron)
     w, b = (np.asarray(part, float) for part in params[layer - 1])
     if neuron is not None:
         return _weights_of_one(w[neuron], b[neuron], layer, neuron, colors, figure)

@@ -1,7 +1,6 @@
 """Plots of neurons as circles, as bright as they are active."""
 
 import numpy as np
-from jax.nn import sigmoid
 
 from jaxnet import network
 from jaxnet._util import palette
@@ -54,8 +53,8 @@ def activations(
     params: Params,
     x: Image,
     *,
-    squash: Squash = sigmoid,
-    last_squash: Squash = sigmoid,
+    squash: Squash = "sigmoid",
+    last_squash: Squash = "sigmoid",
     colors: str = "video",
     figure: Sheet | None = None,
 ) -> Figure:

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from jax.nn import sigmoid
 from numpy.typing import ArrayLike, NDArray
 
 from jaxnet import analysis
@@ -24,7 +23,7 @@ def probe(
     report: analysis.Probe,
     params: Params,
     *,
-    squash: Squash = sigmoid,
+    squash: Squash = "sigmoid",
     colors: str = "video",
     figure: Sheet | None = None,
 ) -> Figure:
@@ -102,22 +101,7 @@ def readability(
     *,
     figure: Sheet | None = None,
 ) -> Figure:
-    """Plots accuracy against how much of the weights an edge explains, for sweeps of penalties.
-
-    Args:
-        sweeps: for each penalty's name the strengths, the accuracies from 0 to 1, and the mean R²
-            of `jaxnet.analysis.edge_fit`, each of shape `(n,)`.
-        figure: as for `probe`.
-
-    Returns:
-        The figure.
-
-    Example:
-        >>> import jaxnet
-        >>> sweeps = {"smoothness": ([0, 0.01], [0.97, 0.96], [0.4, 0.7])}
-        >>> jaxnet.plot.readability(sweeps).axes[0].get_xlabel()
-        'mean R² of the best-fitting edges'
-    """
+    """Plots accuracy against how much of the weights an edge explains, for sweeps of penalties."""
     figure = _canvas.sheet(figure, 8.4, 5.6)
     ax = _canvas.ruled(figure.subplots())
     for (name, (strengths, accuracy, explained)), mark, color in zip(

@@ -8,7 +8,7 @@ from jaxtyping import Array
 from numpy.typing import NDArray
 
 from jaxnet._util import palette
-from jaxnet.data import to_float32
+from jaxnet.data._rows import to_float32
 from jaxnet.inference import Answers
 from jaxnet.plot import _canvas
 from jaxnet.plot._canvas import BACKGROUND, LINE, TEXT, Axes, Figure, MaxNLocator, Sheet
@@ -144,11 +144,12 @@ def learning_curves(history: History, *, figure: Sheet | None = None) -> Figure:
     epochs = np.arange(1, len(history.cost) + 1)
     figure = _canvas.sheet(figure, 10, 4)
     left, right = figure.subplots(1, 2)
-    _draw(left, epochs, history.cost, SEEN, "training images")
-    _draw(right, epochs, 1 - np.asarray(history.accuracy), SEEN, "training images")
+    scores: dict[str, tuple[str, Any]] = {"training images": (SEEN, history)}
     if history.validation is not None:
-        _draw(left, epochs, history.validation.cost, UNSEEN, "validation images")
-        _draw(right, epochs, 1 - np.asarray(history.validation.accuracy), UNSEEN, "validation images")
+        scores["validation images"] = (UNSEEN, history.validation)
+    for name, (color, score) in scores.items():
+        _draw(left, epochs, score.cost, color, name)
+        _draw(right, epochs, 1 - np.asarray(score.accuracy), color, name)
     left.set_ylabel("mean cost per image")
     right.set_ylabel("error rate")
     for ax, form in ((left, "{:.3g}"), (right, "{:.3g} %")):

@@ -18,31 +18,11 @@ _APART = 1.25  # so far from the one before is a precision's column of points
 
 
 def roofline(report: Report, *, figure: Sheet | None = None) -> Figure:
-    """Plots operations per second against operations per byte: limits and measured rates.
-
-    Where an image asks for few operations a byte, the slanted roof of memory is in the way, else
-    a flat one of arithmetic. All points belong over one place, that of the network; precisions
-    are set apart from each other to be seen.
-
-    Args:
-        report: from `jaxnet.bench.measure`, with limits at least.
-        figure: what to draw into; a new figure, if not given.
-
-    Returns:
-        The figure, the whole one if a part of it was given; a plot for each device.
-
-    Raises:
-        ValueError: a report without limits.
-
-    Example:
-        >>> from jaxnet.bench import Limits, Report, Work
-        >>> from jaxnet.plot._roofline import roofline
-        >>> abacus = Limits("abacus", 2e10, None, {"float32": 2e11})
-        >>> roofline(Report(Work(784, 25_920), (abacus,))).axes[0].get_title()
-        'abacus'
-
-    Source: Williams, Waterman and Patterson, "Roofline", Communications of the ACM, 2009.
-    """
+    """Plots operations per second against operations per byte: limits and measured rates."""
+    # Where an image asks for few operations a byte, the slanted roof of memory is in the way, else
+    # a flat one of arithmetic. All points belong over one place, that of the network; precisions
+    # are set apart from each other to be seen.
+    # Source: Williams, Waterman and Patterson, "Roofline", Communications of the ACM, 2009.
     if not report.limits:
         raise ValueError("Expected a report with the limits of a device; got one without any.")
     figure = _canvas.sheet(figure, 9 * len(report.limits), 6.4)

@@ -10,7 +10,7 @@ import jax
 from numpy.typing import NDArray
 
 from jaxnet._util.arguments import ArgumentError
-from jaxnet.formats import in_words
+from jaxnet.formats._spec import in_words
 from jaxnet.network import init
 from jaxnet.runs._options import OPTIMIZERS, Options, n_validation
 

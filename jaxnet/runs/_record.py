@@ -17,20 +17,7 @@ from jaxnet.runs._run import Options, Progress
 
 
 def check_output(output: Path, inputs: Iterable[str], *, replace: bool) -> None:
-    """Fails before training starts if `save_run` would fail or overwrite something.
-
-    Args:
-        output: the network's file; the others have the same name and other endings.
-        inputs: files that the run reads, which must not be overwritten.
-        replace: whether files of an earlier run may be replaced.
-
-    Raises:
-        FileError: a wrong ending, a missing folder, or a file that exists already.
-
-    Example:
-        >>> import pathlib, jaxnet
-        >>> jaxnet.runs.check_output(pathlib.Path("new.safetensors"), [], replace=False)
-    """
+    """Fails before training starts if `save_run` would fail or overwrite something."""
     if output.suffix.lower() != ".safetensors":
         raise FileError(f"{output}: networks are saved as .safetensors; use that ending.")
     read = [*map(Path, inputs)]
@@ -46,17 +33,7 @@ def check_output(output: Path, inputs: Iterable[str], *, replace: bool) -> None:
 
 
 def is_finished(output: Path, identity: dict[str, str]) -> bool:
-    """Whether a run with this identity has saved its network and record here.
-
-    Args:
-        output: the network's file.
-        identity: from `jaxnet.runs.identity`.
-
-    Example:
-        >>> import pathlib, jaxnet
-        >>> jaxnet.runs.is_finished(pathlib.Path("nothing.safetensors"), {})
-        False
-    """
+    """Whether a run with this identity has saved its network and record here."""
     try:
         return output.exists() and (
             json.loads(output.with_suffix(".json").read_bytes())["identity"] == identity
@@ -73,31 +50,7 @@ def save_run(
     trained_on: str,
     identity: dict[str, str],
 ) -> None:
-    """Saves the best network, the record, and an ensemble's members; the network last.
-
-    Args:
-        progress: the run after its last epoch.
-        options: its configuration.
-        output: the network's file, `NAME.safetensors`; the record is saved as `NAME.json`, and an
-            ensemble's members in the folder `NAME.members`.
-        trained_on: a description of the images.
-        identity: from `jaxnet.runs.identity`.
-
-    Raises:
-        OSError: a file cannot be written.
-
-    Example:
-        >>> import pathlib, tempfile, jax, numpy, jaxnet
-        >>> one = numpy.array([[0.5]])  # one epoch, one member
-        >>> params = jax.tree.map(lambda leaf: leaf[None], jaxnet.pretrained())
-        >>> history = jaxnet.training.History(one, {"accuracy": one}, None)
-        >>> progress = jaxnet.runs.Progress(params, history, seconds=2.0)
-        >>> path = pathlib.Path(tempfile.mkdtemp(), "digits.safetensors")
-        >>> options = jaxnet.runs.Options(epochs=1, validation=0)
-        >>> jaxnet.runs.save_run(progress, options, path, trained_on="nothing", identity={})
-        >>> sorted(file.name for file in path.parent.iterdir())
-        ['digits.json', 'digits.safetensors']
-    """
+    """Saves the best network, the record, and an ensemble's members; the network last."""
     best, h = progress.best, progress.history
     words = {
         "trained on": trained_on + f" but {options.validation:.0%}" * (h.validation is not None),

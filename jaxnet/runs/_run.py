@@ -131,21 +131,7 @@ def load_data(
 
 
 def identity(options: Options, images: NDArray[Any], labels: NDArray[Any]) -> dict[str, str]:
-    """What identifies a run: its options, and the SHA-256 of its images and labels.
-
-    Args:
-        options: the configuration of the run.
-        images, labels: its data.
-
-    Returns:
-        Three strings, by name.
-
-    Example:
-        >>> import numpy, jaxnet
-        >>> data = numpy.zeros((2, 784), "uint8"), numpy.zeros(2, int)
-        >>> list(jaxnet.runs.identity(jaxnet.runs.Options(), *data))
-        ['options', 'images', 'labels']
-    """
+    """What identifies a run: its options, and the SHA-256 of its images and labels."""
     return {
         "options": json.dumps(options._asdict()),
         "images": hashlib.sha256(np.ascontiguousarray(images).data).hexdigest(),

@@ -109,10 +109,8 @@ def check_pixels(loss: Loss, images: Any) -> None:
 def check_labels(
     loss: Loss, params: Any, images: Any, labels: Any, *, in_loop: bool = False
 ) -> None:
-    """Raises for labels without an output, where their values are known and the loss is ours.
-
-    In a caller's training loop, checks NumPy arrays only: an array on a device would block.
-    """
+    """Raises for labels without an output, where their values are known and the loss is ours."""
+    # In a caller's training loop, checks NumPy arrays only: an array on a device would block.
     if not isinstance(loss, MeanCost) or loss.cost not in (cross_entropy, quadratic_cost):
         return
     labels, weights = loss.split(labels, len(images))
@@ -125,8 +123,8 @@ def check_labels(
         network = jax.eval_shape(lambda: loss.built(_optimizers.trained(params)))
         check(network, jax.ShapeDtypeStruct(images.shape[1:], jnp.float32))
         last = max(network[-1][1].size, 2) - 1
-    values = np.asarray(labels)
-    bad = ((values < 0) | (values > last)) & (np.asarray(weights) > 0)
+    values, weights = jax.device_get((labels, weights))  # explicitly, for jax.transfer_guard
+    bad = ((values < 0) | (values > last)) & (weights > 0)
     if bad.any():
         at = int(bad.argmax())
         raise ValueError(

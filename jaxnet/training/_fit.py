@@ -1,9 +1,12 @@
 """`fit`, its parts and `evaluate`: what comes in is validated, then `_loops` runs, compiled."""
 
 import operator
+from collections.abc import Sequence
 from typing import Any, SupportsIndex
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.core import Tracer
 from jax.sharding import NamedSharding
@@ -146,7 +149,7 @@ def fit(
     state: TrainState | None = None,
     first_epoch: SupportsIndex | Integer[Array, ""] = 0,
     loss: Loss = loss,
-    validation: tuple[Images, Any] | list[Any] | None = None,
+    validation: Sequence[Any] | None = None,
     sharding: NamedSharding | None = None,
 ) -> tuple[TrainState, History]:
     """Trains a network from start to finish, as one pure function.
@@ -202,8 +205,7 @@ def fit(
     """
     if operator.index(epochs) < 1:
         raise ValueError(f"Expected at least one epoch; got {epochs} instead.")
-    is_integer = jnp.issubdtype(jnp.result_type(first_epoch), jnp.integer)
-    if jnp.ndim(first_epoch) or not is_integer or not _fits_32_bits(first_epoch):
+    if not _is_epoch(first_epoch):
         raise ValueError(
             f"Expected first_epoch as a non-negative integer; got {first_epoch} instead."
         )
@@ -216,9 +218,9 @@ def fit(
     batch_size = check_batch_size(batch_size, n, sharding)
     config = Config(loss, optimizer, batch_size, operator.index(epochs), sharding)
     begin = params if state is None else state.params
-    examples = [(images, labels)]
+    examples: list[Sequence[Any]] = [(images, labels)]
     if validation is not None:
-        if not isinstance(validation, tuple | list) or len(validation) != 2:
+        if len(validation) != 2 or not isinstance(validation, tuple | list):
             got = type(validation).__name__
             raise TypeError(f"Expected validation as a pair, (images, labels); got {got} instead.")
         check_examples(*validation)
@@ -227,6 +229,8 @@ def fit(
     for some_images, some_labels in examples:
         check_pixels(loss, some_images)
         check_labels(loss, begin, some_images, some_labels)
+    if not isinstance(first_epoch, jax.Array):  # put there explicitly, for jax.transfer_guard
+        first_epoch = jax.device_put(np.uint32(operator.index(first_epoch)))
     return _loops.fit(config, key, params, state, first_epoch, images, labels, validation)
 
 
@@ -284,5 +288,8 @@ def evaluation_params(state: TrainState) -> Any:
     return _optimizers.evaluated(state.params, state.opt_state)
 
 
-def _fits_32_bits(first_epoch: Any) -> bool:
-    return isinstance(first_epoch, Tracer) or 0 <= operator.index(first_epoch) < 2**32
+def _is_epoch(n: Any) -> bool:
+    """Whether this is the number of an epoch, as far as can be known while tracing."""
+    if jnp.ndim(n) or not jnp.issubdtype(jnp.result_type(n), jnp.integer):
+        return False
+    return isinstance(n, Tracer) or 0 <= operator.index(jax.device_get(n)) < 2**32

@@ -1,9 +1,9 @@
 """The compiled parts of training: a step, an epoch, a run, and the score of a data set."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
-from functools import wraps
-from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar, cast
+from functools import partial, wraps
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.export
@@ -116,46 +116,30 @@ class Config(NamedTuple):
     validation_sharding: NamedSharding | None = None
 
 
-Arguments = ParamSpec("Arguments")
-Result = TypeVar("Result")
+def _compiled(f: Callable[..., Any]) -> Callable[..., Any]:
+    """Compiles `f` outside all transformations, once per configuration, and sets its mesh."""
 
+    def on_own_mesh(config: Config, *args: Any) -> Any:
+        with on_mesh_of(args):
+            return f(config, *args)
 
-def _on_own_mesh(
-    f: Callable[Concatenate[Config, Arguments], Result],
-) -> Callable[Concatenate[Config, Arguments], Result]:
-    """Runs `f` on its arguments' mesh if that has Explicit axes and no mesh is set."""
+    compiled = jax.jit(on_own_mesh, static_argnums=0)
 
     @wraps(f)
-    def call(config: Config, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-        def on_mesh(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-            with on_mesh_of(args, kwargs):
-                return f(config, *args, **kwargs)
-
-        if lacks_mesh(args, kwargs):
-            return jax.jit(on_mesh)(*args, **kwargs)
+    def call(config: Config, *args: Any) -> Any:
+        # During tracing, a function in `config` may hold a tracer, which must not be cached. One
+        # that holds arrays has no hash.
+        if _has_hash(config) and not _is_tracing():
+            with _mesh_of(config.sharding):
+                return compiled(config, *args)
+        if lacks_mesh(args):  # of Explicit axes, on which derivatives need one
+            return jax.jit(partial(on_own_mesh, config))(*args)
         if lacks_mesh(config.sharding):
             raise ValueError(
                 "Expected the images on the mesh of `sharding`, whose axes are Explicit. Put them "
                 "there with jax.device_put, or call under jax.set_mesh(sharding.mesh)."
             )
-        return f(config, *args, **kwargs)
-
-    return call
-
-
-def _compiled_once(
-    f: Callable[Concatenate[Config, Arguments], Result],
-) -> Callable[Concatenate[Config, Arguments], Result]:
-    """Compiles `f` when called outside all transformations, once per configuration."""
-    compiled = jax.jit(f, static_argnums=0)
-
-    @wraps(f)
-    def call(config: Config, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-        # During tracing, a function in `config` may hold a tracer, which must not be cached.
-        if not _is_hashable(config) or _is_tracing():
-            return f(config, *args, **kwargs)
-        with _mesh_of(config.sharding):
-            return compiled(config, *args, **kwargs)
+        return f(config, *args)
 
     return call
 
@@ -172,25 +156,24 @@ def _is_tracing() -> bool:
     return get_opaque_trace_state(convention="jaxnet") != outside
 
 
-def _is_hashable(config: Config) -> bool:
+def _has_hash(config: Config) -> bool:
     try:
         hash(config)
-    except TypeError:  # such as a callable that holds arrays
+    except TypeError:
         return False
     return True
 
 
-@_compiled_once
-@_on_own_mesh
+@_compiled
 def fit(
     config: Config,
     key: Array,
     params: Any,
     state: TrainState | None,
-    first_epoch: Array | int,
+    first_epoch: Any,
     images: Images,
     labels: Any,
-    validation: tuple[Images, Any] | None,
+    validation: Sequence[Any] | None,
 ) -> tuple[TrainState, History]:
     """A run: one epoch after another, each followed by validation."""
     images, labels = jax.tree.map(jnp.asarray, (images, labels))
@@ -214,8 +197,7 @@ def fit(
     return jax.lax.scan(one_epoch, state, numbers)
 
 
-@_compiled_once
-@_on_own_mesh
+@_compiled
 def epoch(
     config: Config, key: Array, state: TrainState, images: Images, labels: Any
 ) -> tuple[TrainState, Score]:
@@ -243,8 +225,7 @@ def epoch(
     return state, _quotients(jax.tree.map(jnp.mean, scores))
 
 
-@_compiled_once
-@_on_own_mesh
+@_compiled
 def step(
     config: Config, state: TrainState, images: Images, labels: Any, key: Array | None
 ) -> tuple[TrainState, Score]:
@@ -259,6 +240,7 @@ def one_step(
 ) -> tuple[TrainState, Score]:
     """One step on one batch; its score keeps the parts of each `Ratio`."""
     params, opt_state = state
+    images = jnp.asarray(images)
     labels = jax.tree.map(lambda y: sharded_like(jnp.asarray(y), images), labels)
     # In a shard_map: the axes over which the images vary but the params do not.
     shared = tuple(sorted(varying((images, labels)) - varying(params)))
@@ -277,7 +259,7 @@ def one_step(
                 "Expected all images of a batch on each device, since this optimizer clips the "
                 f"gradient of each image; got images that vary over {', '.join(shared)}."
             )
-        one_each = jax.tree.map(lambda a: jnp.asarray(a)[:, None], (images, labels))
+        one_each = jax.tree.map(lambda a: a[:, None], (images, labels))
         keys = None if key is None else jax.random.split(key, len(images))
         each = jax.vmap(gradient_of, in_axes=(None, 0, 0, 0))
         (costs, scores), gradient = each(_optimizers.trained(params), *one_each, keys)
@@ -290,15 +272,15 @@ def one_step(
     return TrainState(optax.apply_updates(params, updates), opt_state), score
 
 
-@_compiled_once
-@_on_own_mesh
+@_compiled
 def evaluate(config: Config, params: Any, images: Images, labels: Any) -> Score:
     """The score of any number of images, without a key."""
 
-    def of_tile(examples: tuple[Array, Any]) -> Score:
-        return scored(config.loss, params, *examples, None)[1]
+    def of_tile(examples: Any) -> Score:
+        images, labels = examples
+        return scored(config.loss, params, images, labels, None)[1]
 
-    def total(tiles: tuple[Array, Any]) -> Score:
+    def total(tiles: Any) -> Score:
         size = tiles[0].shape[1]
         return jax.tree.map(lambda a: size * a.sum(0), jax.lax.map(of_tile, tiles))
 
@@ -315,13 +297,13 @@ def scored(
 ) -> tuple[Array, Score]:
     """The cost as the loss returns it, and the score, in float32 or wider."""
     try:
-        result = loss(params, unit(images), labels, key)
+        result: Any = loss(params, unit(images), labels, key)
     except Exception as error:
         if key is None and not isinstance(loss, MeanCost):
             error.add_note("Without a key, as in evaluation, a loss gets key=None.")
         raise
-    pair = isinstance(result, tuple) and len(result) == 2
-    cost, metrics = result if pair else (result, {})
+    is_pair = isinstance(result, tuple) and len(cast(tuple[Any, ...], result)) == 2
+    cost, metrics = cast(tuple[Any, Any], result if is_pair else (result, {}))
     for part in (cost, *jax.tree.leaves(metrics)):
         if not jax.tree_util.all_leaves([part]) or jnp.shape(part):
             got = f"shape {jnp.shape(part)}" if hasattr(part, "shape") else type(part).__name__

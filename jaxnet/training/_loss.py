@@ -96,10 +96,10 @@ class MeanCost:
         self, params: Any, images: Images, labels: Any, key: Key[Array, ""] | None = None
     ) -> tuple[Float[Array, ""], dict[str, Any]]:
         """The mean cost of a batch, and its accuracy."""
-        x = unit(images)
+        x: Array = unit(images)
         if self.augment is not None and key is not None:
             keys = sharded_like(jax.random.split(key, len(x)), x)
-            x = jax.vmap(self.augment)(keys, x)
+            x = jnp.asarray(jax.vmap(self.augment)(keys, x))
         z = _logits(self.built(params), x, self.squash)
         labels, weights = self.split(labels, len(x))
         labels, w = jax.tree.map(lambda a: sharded_like(jnp.asarray(a), z), (labels, weights))

@@ -10,9 +10,8 @@ import pytest
 
 from jaxnet import Answers
 from jaxnet._util.files import FileError
-from jaxnet.batch import ENDINGS, Table, json_lines, write_answers
-from jaxnet.batch._tables import WRITERS
-from jaxnet.data import Numbered
+from jaxnet.batch._tables import ENDINGS, WRITERS, Table, json_lines, write_answers
+from jaxnet.data._rows import Numbered
 
 
 @pytest.fixture

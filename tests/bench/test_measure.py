@@ -14,7 +14,8 @@ import pytest
 import jaxnet
 from jaxnet import bench
 from jaxnet._util.files import FileError
-from jaxnet.bench import Limits, Work, roofline_limit, work_per_image
+from jaxnet.bench import Limits, Work
+from jaxnet.bench._measure import roofline_limit, work_per_image
 from jaxnet.cli.bench import command as measure_machine
 from jaxnet.inference import PRECISIONS
 from tests.subprocesses import refused, run

@@ -19,10 +19,11 @@ import jax
 import numpy as np
 
 import jaxnet
-from jaxnet.batch import ENDINGS
 from jaxnet.batch import _jobs as jobs
 from jaxnet.batch import _shards as shards
-from jaxnet.bench import measure_limits, roofline_limit, work_per_image
+from jaxnet.batch._tables import ENDINGS
+from jaxnet.bench import measure_limits
+from jaxnet.bench._measure import roofline_limit, work_per_image
 from jaxnet.data import load_mnist, open_inputs
 from jaxnet.inference import PRECISIONS
 from tests.benchmarks import readers

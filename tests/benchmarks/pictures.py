@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image
 
 import jaxnet
-from jaxnet import batch
+from jaxnet.batch._files import open_job, steps
+from jaxnet.batch._jobs import warm
 from jaxnet.data import load_mnist, open_inputs
 from tests.benchmarks.inference import seconds
 from tests.benchmarks.report import report
@@ -59,9 +60,9 @@ def main() -> None:
             files = [Path(folder, f"{k:05}{ending}") for k in range(n)]
             for file, image in zip(files, images[:n], strict=True):
                 make(image, rng).save(file, quality=88)
-            job = batch.open_job(*network, open_inputs([folder], several=True))
-            batch.warm(job)
-            ways = {"ours": lambda job=job: [*batch.steps(job)], "loop": lambda f=files: loop(f)}
+            job = open_job(*network, open_inputs([folder], several=True))
+            warm(job)
+            ways = {"ours": lambda job=job: [*steps(job)], "loop": lambda f=files: loop(f)}
             times = {way: [] for way in ways}
             for _ in range(ROUNDS):
                 for way, call in ways.items():

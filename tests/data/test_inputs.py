@@ -23,9 +23,10 @@ from PIL import Image
 
 import jaxnet
 from jaxnet._util.files import FileError
-from jaxnet.data import Numbered, expand, open_inputs, read_images, write_idx
+from jaxnet.data import open_inputs, read_images, write_idx
 from jaxnet.data._arrays import Layout, found, read_rows
-from jaxnet.data._rows import Rows, together
+from jaxnet.data._paths import expand
+from jaxnet.data._rows import Numbered, Rows, together
 
 pa = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")

@@ -15,7 +15,7 @@ from PIL import Image
 import jaxnet
 from jaxnet._util.files import FileError
 from jaxnet.data import as_mnist, read_image
-from jaxnet.data.pictures import decode
+from jaxnet.data.pictures._files import decode
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jaxnet.bench import Limits, Rate, Report, Work
-from jaxnet.plot import roofline
+from jaxnet.plot._roofline import roofline
 from tests.rendering import assert_tidy
 
 WORK = Work(bytes=784, operations=25_920)

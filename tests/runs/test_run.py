@@ -19,6 +19,7 @@ from jaxnet._util.files import FileError
 from jaxnet.data import write_idx
 from jaxnet.runs import Options, train
 from jaxnet.runs import _checkpoint as checkpoints
+from jaxnet.runs._record import save_run
 from tests.subprocesses import refused, run, run_here
 
 FEW = Options(epochs=4, batch_size=50, ensemble=2, augment="affine", optimizer="sgd", rate=0.5)
@@ -388,7 +389,7 @@ def test_diverging_members(tmp_path, digits):
                 arrays[name][0] = np.nan
     progress = last(train(FEW, *digits, path, resume=True))
     assert progress.best == 1
-    runs.save_run(progress, FEW, tmp_path / "n.safetensors", trained_on="few", identity={})
+    save_run(progress, FEW, tmp_path / "n.safetensors", trained_on="few", identity={})
     record = json.loads((tmp_path / "n.json").read_text())
     assert record["history"]["cost"][0][1:] == [None] * 3
     assert [p.name for p in (tmp_path / "n.members").iterdir()] == ["0001.safetensors"]

@@ -10,15 +10,15 @@ import optax
 import pytest
 
 import jaxnet
-from jaxnet import training
 from jaxnet.data.augment import affine
 from jaxnet.training import (
+    MeanCost,
     TrainState,
     cross_entropy,
     evaluate,
     evaluation_params,
     fit,
-    mean_cost,
+    loss,
     quadratic_cost,
     train_epoch,
     train_step,
@@ -80,7 +80,8 @@ def test_step_against_backpropagation_by_hand(digits):
     images, labels = (part[:20] for part in digits)
     optimizer = optax.sgd(0.5)
     state = start(optimizer)
-    after, score = train_step(state, images, labels, optimizer=optimizer, cost=quadratic_cost)
+    quadratic = MeanCost(quadratic_cost)
+    after, score = train_step(state, images, labels, optimizer=optimizer, loss=quadratic)
 
     pixels = np.asarray(images) / 255
     right = np.eye(10)[np.asarray(labels)]
@@ -137,7 +138,8 @@ def test_ensemble_members_train_as_if_alone(digits, adam):
     optimizer = adam
     states = [start(optimizer, key) for key in range(3)]
     ensemble = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
-    one = partial(train_epoch, optimizer=optimizer, batch_size=100, augment=affine)
+    augmented = MeanCost(augment=affine)
+    one = partial(train_epoch, optimizer=optimizer, batch_size=100, loss=augmented)
     together, _ = jax.vmap(one, in_axes=(None, 0, None, None))(
         jax.random.key(5), ensemble, images, labels
     )
@@ -148,14 +150,14 @@ def test_ensemble_members_train_as_if_alone(digits, adam):
 
 
 def test_epoch_compiles_once(digits, adam):
-    optimizer = adam
+    optimizer, augmented = adam, MeanCost(augment=affine)
     chex.clear_trace_counter()
 
     @jax.jit
     @chex.assert_max_traces(n=1)
     def run(key, state, images, labels):
         return train_epoch(
-            key, state, images, labels, optimizer=optimizer, batch_size=100, augment=affine
+            key, state, images, labels, optimizer=optimizer, batch_size=100, loss=augmented
         )
 
     state = start(optimizer)
@@ -164,22 +166,21 @@ def test_epoch_compiles_once(digits, adam):
         state, score = run(key, state, *digits)
         costs.append(float(score.cost))
     assert costs[-1] < costs[0] / 5
-    assert evaluate(state.params, *digits) > 0.95
+    assert evaluate(state.params, *digits).accuracy > 0.95
 
 
 def test_relu_with_quadratic_cost(digits, adam):
-    relu = {"squash": jax.nn.relu}
+    relu = MeanCost(quadratic_cost, squash="relu")
     learn = partial(
         fit,
         params=jaxnet.init(jax.random.key(0)),
         optimizer=optax.adam(0.003),
         epochs=40,
         batch_size=20,
-        cost=quadratic_cost,
-        **relu,
+        loss=relu,
     )
     state, history = jax.jit(learn)(jax.random.key(0), *digits)
-    assert evaluate(state.params, *digits, **relu) > 0.9
+    assert evaluate(state.params, *digits, loss=relu).accuracy > 0.9
     assert history.accuracy[-1] > 0.9
 
 
@@ -188,8 +189,8 @@ def test_mnist_accuracy_after_fifteen_epochs(mnist, adam):
     n_steps = 15 * 600
     optimizer = optax.adam(optax.cosine_decay_schedule(0.01, n_steps))
     learn = jax.jit(partial(fit, optimizer=optimizer, epochs=15, batch_size=100))
-    _, history = learn(jax.random.key(0), *mnist["train"], held_out=tuple(mnist["test"]))
-    assert history.held_out.accuracy[-1] > 0.94
+    _, history = learn(jax.random.key(0), *mnist["train"], validation=tuple(mnist["test"]))
+    assert history.validation.accuracy[-1] > 0.94
 
 
 @pytest.mark.full
@@ -197,8 +198,13 @@ def test_mnist_accuracy_after_fifteen_epochs(mnist, adam):
 def test_evaluate_counts_every_image(params, n):
     images = jax.random.uniform(jax.random.key(0), (n, 784))
     labels = jax.random.randint(jax.random.key(1), (n,), 0, 10)
-    expected = (matrix_form(params, images)[-1].argmax(1) == np.asarray(labels)).mean()
-    np.testing.assert_allclose(evaluate(params, images, labels), expected, atol=1e-6)
+    a = matrix_form(params, images)[-1]
+    score = evaluate(params, images, labels)
+    right = a.argmax(1) == np.asarray(labels)
+    np.testing.assert_allclose(score.accuracy, right.mean(), atol=1e-6)
+    odds = a / (1 - a)  # the exponential of the logits
+    costs = -np.log(odds[np.arange(n), labels] / odds.sum(1))
+    np.testing.assert_allclose(score.cost, costs.mean(), rtol=1e-5)
 
 
 @pytest.mark.parametrize("batch_size", [0, -1, 1001])
@@ -213,7 +219,8 @@ def test_bad_batch_size(digits, batch_size):
 def test_under_jax_checks(digits, adam):
     optimizer = adam
     with jax.checking_leaks(), jax.debug_nans(True), jax.debug_key_reuse(True):
-        run = jax.jit(partial(train_epoch, optimizer=optimizer, batch_size=500, augment=affine))
+        augmented = MeanCost(augment=affine)
+        run = jax.jit(partial(train_epoch, optimizer=optimizer, batch_size=500, loss=augmented))
         run(jax.random.key(0), start(optimizer), *digits)
 
 
@@ -232,14 +239,16 @@ def test_augment_gets_one_key_per_image(digits):
 
     run = partial(train_epoch, optimizer=optimizer, batch_size=100)
     plain, erased = (
-        run(jax.random.key(0), start(optimizer), images, labels, augment=augment)[1].cost
+        run(jax.random.key(0), start(optimizer), images, labels, loss=MeanCost(augment=augment))[
+            1
+        ].cost
         for augment in (None, erase)
     )
     empty = jnp.zeros_like(images)
     _, score = run(jax.random.key(0), start(optimizer), empty, labels)
     np.testing.assert_allclose(erased, score.cost, rtol=1e-6)
     assert abs(plain - erased) > 1e-3
-    run(jax.random.key(0), start(optimizer), images, labels, augment=note)
+    run(jax.random.key(0), start(optimizer), images, labels, loss=MeanCost(augment=note))
     jax.effects_barrier()
     assert len(seen) == len(set(seen)) == 1_000
 
@@ -250,9 +259,9 @@ def test_numpy_arrays(digits):
     state, _ = train_epoch(
         jax.random.key(0), start(optimizer), images, labels, optimizer=optimizer, batch_size=100
     )
-    assert 0 <= evaluate(state.params, images, labels) <= 1
+    assert 0 <= evaluate(state.params, images, labels).accuracy <= 1
     with jax.enable_x64(True):
-        assert 0 <= evaluate(state.params, images, labels) <= 1
+        assert 0 <= evaluate(state.params, images, labels).accuracy <= 1
 
 
 @pytest.mark.parametrize("dtype", [np.int64, bool])
@@ -272,7 +281,7 @@ def few(n, key=0):
 def test_fit_equals_its_epochs(digits, adam):
     """Held against a loop over `train_epoch`; sums in another order make the difference."""
     state, history = fit(
-        jax.random.key(3), *digits, adam, epochs=3, batch_size=100, held_out=few(200, key=1)
+        jax.random.key(3), *digits, adam, epochs=3, batch_size=100, validation=few(200, key=1)
     )
     key_init, key_epochs = jax.random.split(jax.random.key(3))
     params = jaxnet.init(key_init)
@@ -283,9 +292,8 @@ def test_fit_equals_its_epochs(digits, adam):
         np.testing.assert_allclose(history.cost[n], score.cost, rtol=1e-4)
         np.testing.assert_allclose(history.accuracy[n], score.accuracy, atol=2e-3)
     same(state.params, one.params, atol=1e-3)
-    np.testing.assert_allclose(
-        history.held_out.accuracy[-1], evaluate(state.params, *few(200, key=1)), atol=6e-3
-    )
+    unseen = evaluate(state.params, *few(200, key=1))
+    np.testing.assert_allclose(history.validation.accuracy[-1], unseen.accuracy, atol=6e-3)
 
 
 @pytest.mark.full
@@ -346,53 +354,32 @@ def test_optax_chains(optimizer):
     assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
 
 
-def test_sample_weights_as_repeats(digits):
-    """Twice the weight is the image given twice; no weight, an image not given."""
-    images, labels = (np.asarray(part[:60]) for part in digits)
-    optimizer = optax.sgd(0.5)
-    weights = np.repeat(np.float32([0, 1, 2]), 20)
-    state = start(optimizer)
-    weighed, score = train_step(state, images, labels, optimizer=optimizer, sample_weights=weights)
-    often = np.repeat(np.arange(60), weights.astype(int))
-    given, again = train_step(state, images[often], labels[often], optimizer=optimizer)
-    same(weighed.params, given.params, atol=1e-6)  # 60 images, either way
-    np.testing.assert_allclose(score.cost, again.cost, rtol=1e-5)
-    ones = train_step(
-        state, images, labels, optimizer=optimizer, sample_weights=np.ones(60, np.float32)
-    )
-    same(ones, train_step(state, images, labels, optimizer=optimizer))
-
-
-def test_sample_weights_follow_the_shuffle(digits):
-    """A network that nothing of weight shows a nine to does not learn to read nines."""
-    images, labels = digits
-    weights = (labels != 9).astype(jnp.float32)
-    run = partial(fit, optimizer=optax.sgd(2.0), epochs=30, batch_size=20)
-    state, _ = jax.jit(run)(jax.random.key(0), images, labels, sample_weights=weights)
-    nine = np.asarray(labels) == 9
-    assert evaluate(state.params, images[nine], labels[nine]) == 0
-    assert evaluate(state.params, images[~nine], labels[~nine]) > 0.9
-
-
 def test_soft_labels(digits):
     images, labels = digits
     optimizer, state = optax.sgd(0.5), start(optax.sgd(0.5))
     shares = jax.nn.one_hot(labels, 10)
     hard = train_step(state, images, labels, optimizer=optimizer)
     same(train_step(state, images, shares, optimizer=optimizer), hard, atol=1e-6)
-    assert evaluate(state.params, images, shares) == evaluate(state.params, images, labels)
+    of_shares, of_digits = (evaluate(state.params, images, y) for y in (shares, labels))
+    same(of_shares, of_digits, atol=1e-6)
+    assert of_shares.accuracy == of_digits.accuracy
 
 
 def test_optax_losses(digits):
+    params = start(optax.sgd(1)).params
     plain, focal = (
-        mean_cost(start(optax.sgd(1)).params, *digits, cost=cost)
+        MeanCost(cost)(params, *digits)[0]
         for cost in (
             optax.softmax_cross_entropy_with_integer_labels,
             lambda z, y: optax.sigmoid_focal_loss(z, jax.nn.one_hot(y, 10)).sum(),
         )
     )
-    np.testing.assert_allclose(plain, mean_cost(start(optax.sgd(1)).params, *digits), rtol=1e-6)
-    assert jnp.isfinite(focal)
+    np.testing.assert_allclose(plain, loss(params, *digits)[0], rtol=1e-6)
+    # Lin et al., "Focal loss for dense object detection", 2017, equation 4, gamma 2, no alpha.
+    p = matrix_form(params, np.asarray(digits[0]) / 255)[-1]
+    p = np.where(np.eye(10)[np.asarray(digits[1])], p, 1 - p)
+    expected = -((1 - p) ** 2 * np.log(p)).sum(1).mean()
+    np.testing.assert_allclose(focal, expected, rtol=1e-5)
 
 
 @pytest.mark.slow
@@ -402,7 +389,7 @@ def test_gradient_of_fit_by_learning_rate(digits):
 
     def last_cost(rate):
         state, _ = fit(jax.random.key(0), images, labels, optax.sgd(rate), epochs=2, batch_size=20)
-        return mean_cost(state.params, images, labels)
+        return loss(state.params, images, labels)[0]
 
     with jax.enable_x64(True):
         slope = jax.grad(last_cost)(0.3)
@@ -443,17 +430,15 @@ def test_uint8_until_the_step(digits):
 
 
 @pytest.mark.parametrize(
-    ("images", "labels", "weights", "said"),
+    ("images", "labels", "said"),
     [
-        ((10, 28, 28), 10, None, r"Expected images of shape \(n, 784\) .* got \(10, 28, 28\)"),
-        ((10, 784), 9, None, r"one label per image; got \(10, 784\) and \(9,\)"),
-        ((10, 784), 10, 9, r"one weight for each of the 10 images; got \(9,\)"),
+        ((10, 28, 28), 10, r"Expected images of shape \(n, 784\) .* got \(10, 28, 28\)"),
+        ((10, 784), 9, r"one label per image; got \(10, 784\) and \(9,\)"),
     ],
 )
-def test_mismatched_arrays(images, labels, weights, said):
-    weights = weights and np.ones(weights, np.float32)
+def test_mismatched_arrays(images, labels, said):
     arrays = np.zeros(images, np.uint8), np.zeros(labels, int)
-    run = partial(fit, optimizer=optax.sgd(1), epochs=1, batch_size=5, sample_weights=weights)
+    run = partial(fit, optimizer=optax.sgd(1), epochs=1, batch_size=5)
     with pytest.raises(ValueError, match=said):
         run(jax.random.key(0), *arrays)
 
@@ -463,17 +448,12 @@ def test_zero_epochs(digits):
         fit(jax.random.key(0), *digits, optax.sgd(1), epochs=0, batch_size=5)
 
 
-def test_sample_weights_in_a_column(digits):
-    params = start(optax.sgd(1)).params
-    with pytest.raises(ValueError, match=r"got \(1000, 1\)"):
-        mean_cost(params, *digits, sample_weights=np.ones((1000, 1), np.float32))
-
-
 @pytest.mark.full
 @pytest.mark.parametrize("optimizer", [optax.sgd(0.5, momentum=0.9), optax.lion(3e-3)])
 def test_continued_fit_is_bit_identical(digits, optimizer):
     """To the last bit: the optimizer's memory, the schedule and the shuffles go on."""
-    run = partial(fit, jax.random.key(3), *digits, optimizer, batch_size=50, augment=affine)
+    augmented = MeanCost(augment=affine)
+    run = partial(fit, jax.random.key(3), *digits, optimizer, batch_size=50, loss=augmented)
     ten, history = run(epochs=10)
     six, before = run(epochs=6)
     four, after = run(epochs=4, state=six, first_epoch=6)
@@ -519,15 +499,16 @@ def test_network_argument(digits):
         return jax.tree.map(lambda leaf: factor * leaf, params)
 
     run = partial(fit, jax.random.key(0), images, labels, optax.sgd(0.1), epochs=1)
-    state, history = run(batch_size=1_000, params=jnp.float32(1), network=scaled)
-    slope = jax.grad(mean_cost)(params, images, labels)
+    of_one_number = MeanCost(network=scaled)
+    state, history = run(batch_size=1_000, params=jnp.float32(1), loss=of_one_number)
+    slope, _ = jax.grad(loss, has_aux=True)(params, images, labels)
     by_hand = sum(
         (s * p).sum() for s, p in zip(*map(jax.tree.leaves, (slope, params)), strict=True)
     )
     np.testing.assert_allclose(state.params, 1 - 0.1 * by_hand, rtol=1e-5)
-    np.testing.assert_allclose(history.cost[0], mean_cost(params, images, labels), rtol=1e-5)
-    accuracy = evaluate(state.params, images, labels, network=scaled)
-    np.testing.assert_allclose(accuracy, evaluate(scaled(state.params), images, labels))
+    np.testing.assert_allclose(history.cost[0], loss(params, images, labels)[0], rtol=1e-5)
+    score = evaluate(state.params, images, labels, loss=of_one_number)
+    same(score, evaluate(scaled(state.params), images, labels), atol=1e-6)
 
 
 @pytest.mark.full
@@ -538,7 +519,8 @@ def test_bfloat16_with_float32_masters(digits):
         return jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), params)
 
     images, labels = digits[0].astype(jnp.bfloat16) / jnp.bfloat16(255), digits[1]
-    run = partial(fit, optimizer=optax.sgd(1.0), epochs=20, batch_size=20, network=halved)
+    in_half = MeanCost(network=halved)
+    run = partial(fit, optimizer=optax.sgd(1.0), epochs=20, batch_size=20, loss=in_half)
     state, history = jax.jit(run)(jax.random.key(0), images, labels)
     assert state.params[0].weights.dtype == jnp.float32
     assert history.cost.dtype == history.accuracy.dtype == jnp.float32
@@ -550,9 +532,10 @@ def test_accuracy_in_bfloat16():
     params = (jaxnet.Layer(jnp.eye(2, dtype=jnp.bfloat16), jnp.zeros(2, jnp.bfloat16)),)
     images = jnp.tile(jnp.array([[1, 0]], jnp.bfloat16), (1_000, 1))
     labels = (jnp.arange(1_000) < 3).astype(jnp.int32)
-    np.testing.assert_allclose(evaluate(params, images, labels), 0.997, atol=1e-6)
-    state = TrainState(params, ())
-    _, score = train_step(state, images, labels, optimizer=optax.set_to_zero())
+    np.testing.assert_allclose(evaluate(params, images, labels).accuracy, 0.997, atol=1e-6)
+    optimizer = optax.set_to_zero()
+    state = TrainState(params, optimizer.init(params))
+    _, score = train_step(state, images, labels, optimizer=optimizer)
     np.testing.assert_allclose(score.accuracy, 0.997, atol=1e-6)
     assert score.cost.dtype == jnp.float32
 
@@ -586,12 +569,12 @@ def test_evaluation_params_are_scored(digits, optimizer, start_of):
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         params = start_of(jaxnet.init(jax.random.key(1)))
         run = partial(fit, optimizer=optimizer, epochs=3, batch_size=20, params=params)
-        state, history = jax.jit(run)(jax.random.key(0), *digits, held_out=few(200, key=1))
+        state, history = jax.jit(run)(jax.random.key(0), *digits, validation=few(200, key=1))
         used = evaluation_params(state)
         trained = getattr(state.params, "fast", state.params)
         assert abs(used[0].weights - trained[0].weights).max() > 1e-4
         np.testing.assert_allclose(
-            history.held_out.cost[-1], mean_cost(used, *few(200, key=1)), rtol=1e-4
+            history.validation.cost[-1], loss(used, *few(200, key=1))[0], rtol=1e-4
         )
 
 
@@ -607,11 +590,13 @@ def test_per_image_clipping(digits):
         after, score = train_step(state, images, labels, optimizer=optimizer)
     total = jax.tree.map(jnp.zeros_like, params)
     for n in range(40):
-        slope = jax.grad(mean_cost)(params, images[n : n + 1], labels[n : n + 1])
+        slope, _ = jax.grad(loss, has_aux=True)(params, images[n : n + 1], labels[n : n + 1])
         shrink = min(1.0, 0.1 / float(optax.tree.norm(slope)))
         total = jax.tree.map(lambda t, s: t + shrink * s / 40, total, slope)  # noqa: B023
     same(after.params, jax.tree.map(jnp.subtract, params, total), atol=1e-6)
-    np.testing.assert_allclose(score.cost, mean_cost(params, images, labels), rtol=1e-5)
+    expected, metrics = loss(params, images, labels)
+    np.testing.assert_allclose(score.cost, expected, rtol=1e-5)
+    np.testing.assert_allclose(score.accuracy, metrics["accuracy"], atol=1e-6)
 
 
 def test_loops_outside_jit_compile_once(digits):
@@ -624,12 +609,17 @@ def test_loops_outside_jit_compile_once(digits):
     state = start(optimizer)
     for key in jax.random.split(jax.random.key(0), 3):
         state, _ = train_epoch(
-            key, state, *digits, optimizer=optimizer, batch_size=100, cost=counted
+            key, state, *digits, optimizer=optimizer, batch_size=100, loss=MeanCost(counted)
         )
     once = len(traces)
     for n in range(3):
         state, _ = train_epoch(
-            jax.random.key(n), state, *digits, optimizer=optimizer, batch_size=100, cost=counted
+            jax.random.key(n),
+            state,
+            *digits,
+            optimizer=optimizer,
+            batch_size=100,
+            loss=MeanCost(counted),
         )
     assert len(traces) == once <= 4  # scan traces its body a few times
 
@@ -638,8 +628,8 @@ def test_functions_that_hold_arrays(digits):
     """They have no hash, and no cache can hold them."""
     cost = jax.tree_util.Partial(lambda by, z, y: by * cross_entropy(z, y), jnp.float32(2))
     state = start(optax.sgd(0.1))
-    _, score = train_step(state, *digits, optimizer=optax.sgd(0.1), cost=cost)
-    np.testing.assert_allclose(score.cost, 2 * mean_cost(state.params, *digits), rtol=1e-6)
+    _, score = train_step(state, *digits, optimizer=optax.sgd(0.1), loss=MeanCost(cost))
+    np.testing.assert_allclose(score.cost, 2 * loss(state.params, *digits)[0], rtol=1e-6)
 
 
 @pytest.mark.full
@@ -674,7 +664,7 @@ WRONG_LABELS = {
     "negative": (lambda y: y.at[3].set(-1), "got -1 for image 3"),
     "a list": (
         lambda y: y.tolist(),
-        r"labels as a NumPy or JAX array; got list .* jax.numpy.asarray\(labels\)",
+        r"labels as a NumPy or JAX array, or a pytree .* got list .* jax.numpy.asarray\(labels\)",
     ),
     "too few": (lambda y: y[:-1], r"got \(1000, 784\) and \(999,\)"),
 }
@@ -685,36 +675,24 @@ WRONG_LABELS = {
 def test_bad_labels(digits, what, cost):
     spoil, says = WRONG_LABELS[what]
     images, labels = digits[0], spoil(digits[1])
-    state, optimizer = start(optax.sgd(0.1)), optax.sgd(0.1)
-    run = partial(fit, jax.random.key(0), optimizer=optimizer, epochs=1, batch_size=100, cost=cost)
+    state, optimizer, loss = start(optax.sgd(0.1)), optax.sgd(0.1), MeanCost(cost)
+    run = partial(fit, jax.random.key(0), optimizer=optimizer, epochs=1, batch_size=100, loss=loss)
     for call in (
         lambda: run(images, labels),
-        lambda: run(*digits, held_out=(images, labels)),
+        lambda: run(*digits, validation=(images, labels)),
         lambda: train_epoch(
-            jax.random.key(0), state, images, labels, optimizer=optimizer, batch_size=9, cost=cost
+            jax.random.key(0), state, images, labels, optimizer=optimizer, batch_size=9, loss=loss
         ),
-        lambda: training.score(state.params, images, labels, cost=cost),
+        lambda: evaluate(state.params, images, labels, loss=loss),
     ):
         with pytest.raises((TypeError, ValueError), match=says):
             call()
 
 
-def test_bad_held_out(digits):
-    with pytest.raises(TypeError, match=r"a pair, \(images, labels\); got"):
-        fit(jax.random.key(0), *digits, optax.sgd(1), epochs=1, batch_size=9, held_out=digits[0])
-
-
-@pytest.mark.full
-def test_single_output(digits):
-    """By a cost of one logit; accuracy is that of the threshold at one half."""
-    images, labels = digits[0], (digits[1] == 7).astype(jnp.float32)
-
-    def cost(z, y):
-        return optax.sigmoid_binary_cross_entropy(z[0], y.reshape(()))
-
-    params = jaxnet.init(jax.random.key(0), (784, 16, 1))
-    run = partial(fit, jax.random.key(0), images, optimizer=optax.sgd(2.0), epochs=30, cost=cost)
-    for y in (labels, labels[:, None]):
-        state, history = run(y, batch_size=20, params=params)
-        assert history.accuracy[-1] > 0.98
-        assert evaluate(state.params, images, y) > 0.98
+@pytest.mark.parametrize(
+    "wrong", [lambda x, y: x, lambda x, y: (x, y, y), lambda x, y: {1: x, 2: y}]
+)
+def test_bad_validation(digits, wrong):
+    run = partial(fit, jax.random.key(0), *digits, optax.sgd(1), epochs=1, batch_size=9)
+    with pytest.raises(TypeError, match=r"validation as a pair, \(images, labels\); got"):
+        run(validation=wrong(*digits))

@@ -8,15 +8,8 @@ cells, ruled and squared lines, dust. Each is brought into MNIST's form, with a 
 width. A small picture is taken at its word.
 """
 
-from jaxnet.data.pictures._decode import NAMES as NAMES
-from jaxnet.data.pictures._decode import SUFFIXES as SUFFIXES
-from jaxnet.data.pictures._decode import Room as Room
-from jaxnet.data.pictures._decode import TooLargeToShare as TooLargeToShare
-from jaxnet.data.pictures._decode import is_picture as is_picture
-from jaxnet.data.pictures._files import decode as decode
 from jaxnet.data.pictures._files import read_digits as read_digits
 from jaxnet.data.pictures._files import read_image as read_image
-from jaxnet.data.pictures._files import read_picture as read_picture
 from jaxnet.data.pictures._find import Digits as Digits
 from jaxnet.data.pictures._find import as_mnist as as_mnist
 from jaxnet.data.pictures._find import find_digits as find_digits

@@ -75,15 +75,7 @@ class Room:
 
 
 def is_picture(head: bytes) -> bool:
-    """Whether a file with this beginning is a picture of one of the `KINDS`.
-
-    Args:
-        head: its first 12 bytes.
-
-    Example:
-        >>> is_picture(b"GIF89a, and so on")
-        True
-    """
+    """Whether a file with this beginning is a picture of one of the `KINDS`."""
     return (
         head.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*"))
         or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
@@ -94,22 +86,7 @@ def is_picture(head: bytes) -> bool:
 
 
 def read_gray(file: BinaryIO, name: str, room: Room | None = None) -> tuple[Gray, float]:
-    """Reads a picture from an open file as gray.
-
-    Args:
-        file: at its beginning.
-        name: what to call it.
-        room: memory shared with other threads that read pictures; by default, there are none.
-
-    Returns:
-        Shape `(height, width)`, upright, at most `_SCALED` along a side, and the number of the
-        picture's pixels along one of these.
-
-    Raises:
-        FileError: not a picture, damaged, or unreasonably large.
-        TooLargeToShare: it takes so much memory that it wants to be decoded alone.
-        MemoryError, OSError: there is no room for it, or the system fails.
-    """
+    """Reads a picture from an open file as gray."""
     image = _opened(file, name)
     longest = max(image.size)
     n_bytes = _bytes_needed(image, file, name)
@@ -217,18 +194,7 @@ def _undecodable(error: Exception, name: str) -> Exception:
 
 
 def to_gray(picture: NDArray[Any]) -> Gray:
-    """Brightness; transparency is composited over the background that contrasts.
-
-    Args:
-        picture: shape `(height, width)` gray, `(height, width, 3)` color, or
-            `(height, width, 4)` with opacity; uint8 from 0 to 255, or floats from 0 to 1.
-
-    Returns:
-        Shape `(height, width)`.
-
-    Raises:
-        ValueError: another shape, type or range.
-    """
+    """Brightness; transparency is composited over the background that contrasts."""
     channels = picture.shape[2:]
     if picture.size == 0 or picture.ndim < 2 or channels not in ((), (3,), (4,)):
         raise ValueError(

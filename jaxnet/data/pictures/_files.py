@@ -71,61 +71,14 @@ def _read(path: str | os.PathLike[str], *, several: bool) -> Digits:
 
 
 def read_picture(path: str | os.PathLike[str]) -> tuple[NDArray[np.uint8], float]:
-    """Reads a picture as it is, in gray, to draw boxes of `Digits` into it.
-
-    Args:
-        path: as for `read_image`.
-
-    Returns:
-        From 0 (black) to 255 (white), shape `(height, width)`, upright and scaled down to at most
-        1,024 pixels along a side; and how many of the picture's pixels, in which boxes are, make
-        one of these.
-
-    Raises:
-        FileError: not a picture, damaged, or unreasonably large.
-        OSError: the file cannot be opened or read.
-
-    Example:
-        >>> import numpy, pathlib, tempfile, PIL.Image
-        >>> path = pathlib.Path(tempfile.mkdtemp(), "page.png")
-        >>> PIL.Image.fromarray(numpy.zeros((1200, 2000, 3), "uint8")).save(path)
-        >>> picture, scale = read_picture(path)
-        >>> picture.shape, scale
-        ((600, 1000), 2.0)
-    """
+    """Reads a picture as it is, in gray, to draw boxes of `Digits` into it."""
     with open_file(path) as file, warnings.catch_warnings(action="ignore"):
         return read_gray(file, os.fsdecode(path))
 
 
 def decode(file: BinaryIO, name: str, room: Room | None = None, *, several: bool = False) -> Digits:
-    """Reads the digits in a picture from an open file, or from `io.BytesIO`.
-
-    Pillow's warnings pass: to ignore them is a matter of the whole process, hence the caller's.
-
-    Args:
-        file: at its beginning, what `read_image` takes the path of.
-        name: what to call it.
-        room: memory shared with other threads that decode pictures; by default, there are none.
-        several: whether there may be more than one digit.
-
-    Returns:
-        At least one digit.
-
-    Raises:
-        FileError: not a picture, damaged, unreasonably large, nothing drawn on it, or more digits
-            than there may be.
-        TooLargeToShare: it takes so much memory that it wants to be decoded alone.
-        MemoryError, OSError: there is no room for it, or the system fails.
-
-    Example:
-        >>> import io, numpy, PIL.Image, jaxnet
-        >>> page = numpy.full((30, 20), 255, "uint8")
-        >>> page[6:24, 9:11] = 30
-        >>> file = io.BytesIO()
-        >>> PIL.Image.fromarray(page).save(file, "PNG")
-        >>> jaxnet.data.pictures.decode(file, "one.png").boxes
-        array([[ 9,  6, 11, 24]], dtype=int32)
-    """
+    """Reads the digits in a picture from an open file, or from `io.BytesIO`."""
+    # Pillow's warnings pass: to ignore them is a matter of the whole process, hence the caller's.
     gray, scale = read_gray(file, name, room)
     try:
         found = find(gray, several=several)

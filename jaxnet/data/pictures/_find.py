@@ -98,18 +98,7 @@ def find_digits(picture: NDArray[Any]) -> Digits:
 
 
 def find(gray: Gray, *, several: bool) -> Digits:
-    """Finds the digits in a picture.
-
-    Args:
-        gray: shape `(height, width)`.
-        several: find as many as there are, or else the only one.
-
-    Returns:
-        At least one digit.
-
-    Raises:
-        ValueError: nothing is drawn, or more than one digit where one is expected.
-    """
+    """Finds the digits in a picture."""
     height, width = gray.shape
     if min(gray.shape) < SMALL:
         if not several or width < WIDE * height or height < _LOWEST:
@@ -132,14 +121,7 @@ def _small(gray: Gray) -> Digits:
 
 
 def thumbnails(files: Sequence[tuple[str, int, int]]) -> dict[int, Digits]:
-    """The digits in those files that are small plain PNGs, such as MNIST's images one by one.
-
-    Args:
-        files: path, size and time of modification of each.
-
-    Returns:
-        What `find` finds in each, by its place; of others, nothing.
-    """
+    """The digits in those files that are small plain PNGs, such as MNIST's images one by one."""
     by_size: dict[tuple[int, ...], list[tuple[int, Gray]]] = {}
     for at, file in enumerate(files):
         if (gray := thumbnail(*file)) is not None:

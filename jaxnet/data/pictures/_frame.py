@@ -15,15 +15,7 @@ _DRAWN_AT = 100  # pixels of the longer side, to draw strokes thinner or thicker
 
 
 def framed(ink: NDArray[np.float32], *, with_pen: bool = True) -> NDArray[np.float32]:
-    """Brings one digit's ink into MNIST's form.
-
-    Args:
-        ink: shape `(height, width)`, from 0 (paper) to 1 (ink), with ink in it.
-        with_pen: also draw it with a pen of MNIST's width, if its own is thinner or thicker.
-
-    Returns:
-        Shape `(784,)`, from 0 to 1.
-    """
+    """Brings one digit's ink into MNIST's form."""
     ink = _cropped(_with_usual_pen(ink) if with_pen else ink)
     height, width = (max(1, round(20 * side / max(ink.shape))) for side in ink.shape)
     from PIL import Image
@@ -48,11 +40,9 @@ def _cropped(ink: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def pen_width(ink: NDArray[np.float32]) -> float:
-    """The mean width of the strokes, as a share of the longer side.
-
-    Across a stroke, the distance from its edge rises and falls evenly, so that its mean is a
-    quarter of the width.
-    """
+    """The mean width of the strokes, as a share of the longer side."""
+    # Across a stroke, the distance from its edge rises and falls evenly, so that its mean is a
+    # quarter of the width.
     cv2 = opencv()
     smooth = cv2.blur(ink, (3, 3))  # or each hole that noise leaves in a stroke were an edge
     inside = np.pad((smooth > 0.5).astype(np.uint8), 1)

@@ -24,15 +24,7 @@ def opencv() -> Any:
 
 
 def on_sheet(gray: Gray) -> tuple[Gray, int, int]:
-    """Cuts out the sheet of paper if it lies on a darker desk.
-
-    Args:
-        gray: the picture.
-
-    Returns:
-        The sheet, with what is outside of it covered in its own gray, and its left and top edge;
-        or the whole picture, 0 and 0.
-    """
+    """Cuts out the sheet of paper if it lies on a darker desk."""
     cv2 = opencv()
     small, factor = reduced(gray, _SHEET)
     smooth = cv2.morphologyEx(cv2.medianBlur(small, 5), cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8))
@@ -74,17 +66,9 @@ def is_light(gray: Gray) -> bool:
 
 
 def contrast(gray: Gray) -> Gray:
-    """How much of the light each pixel swallows that the paper around it reflects.
-
-    The paper is what remains when gaps narrower than a stroke are closed: the brightest pixel
-    around, but not beyond the edge of a shadow.
-
-    Args:
-        gray: dark ink on lighter paper.
-
-    Returns:
-        0 (paper) to 255 (black), of the same shape.
-    """
+    """How much of the light each pixel swallows that the paper around it reflects."""
+    # The paper is what remains when gaps narrower than a stroke are closed: the brightest pixel
+    # around, but not beyond the edge of a shadow.
     cv2 = opencv()
     side = max(round(_STROKE * min(gray.shape)) | 1, 3)
     smooth = cv2.medianBlur(gray, 3)

@@ -14,14 +14,7 @@ _LONG = 0.4  # of the picture's shorter side: a run of ink that may be a line
 
 
 def tilt(contrast: Gray, strength: float) -> NDArray[np.float64] | None:
-    """The rotation that makes ruled lines level or upright, as OpenCV's matrix of 2 × 3.
-
-    Args:
-        contrast, strength: of the ink, as from `_ground`.
-
-    Returns:
-        None if there are no lines, or if they are straight as they are.
-    """
+    """The rotation that makes ruled lines level or upright, as OpenCV's matrix of 2 × 3."""
     cv2 = opencv()
     height, width = contrast.shape
     mask = (contrast > 0.3 * strength).astype(np.uint8)

@@ -42,17 +42,7 @@ class Mark(NamedTuple):
 
 
 def marks_in(mask: Mask) -> tuple[NDArray[np.int32], list[list[Mark]]]:
-    """Finds what may be digits, in reading order.
-
-    Args:
-        mask: where there is ink.
-
-    Returns:
-        A number for each pixel of what is connected, and the lines of marks made of it.
-
-    Raises:
-        ValueError: there are too many.
-    """
+    """Finds what may be digits, in reading order."""
     _, parts, stats, _ = opencv().connectedComponentsWithStats(mask, connectivity=8)
     marks = [
         Mark(x, y, x + width, y + height, area, (part,))

@@ -21,18 +21,9 @@ _PLAIN = (b"IHDR", b"IDAT", b"IEND", b"tEXt", b"zTXt", b"tIME", b"pHYs", b"gAMA"
 
 
 def inked(grays: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Brings small pictures into MNIST's form; the ground is what the border shows.
-
-    A digit that fills 18 to 20 pixels of 28×28, with its center of mass in the middle, is in that
-    form already, and stays where it is.
-
-    Args:
-        grays: of the same size, shape `(n, height, width)`.
-
-    Returns:
-        Images, shape `(n, 784)`, and the boxes around the ink, `(n, 4)`; zeros where nothing stands
-        out from the ground.
-    """
+    """Brings small pictures into MNIST's form; the ground is what the border shows."""
+    # A digit that fills 18 to 20 pixels of 28×28, with its center of mass in the middle, is in that
+    # form already, and stays where it is.
     n, height, width = grays.shape
     edges = [grays[:, 0], grays[:, -1], grays[:, 1:-1, 0], grays[:, 1:-1, -1]]
     ground = np.median(np.concatenate(edges, 1), 1).astype(np.float32)

@@ -6,7 +6,6 @@ header names the squashing functions and holds the notes.
 
 import os
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -20,44 +19,17 @@ from jaxnet._util.tensors import to_bytes
 from jaxnet.formats._spec import Notes, Spec, in_words, with_notes
 from jaxnet.network import SQUASHES, Layer, Params
 
-TRAINED = Path(__file__).parents[1] / "_pretrained" / "network.safetensors"
-
 _DTYPES = {"F64", "F32", "F16", "BF16"}
 
 
 def save(
     path: str | os.PathLike[str],
     params: Params,
-    *,
-    squash: str = "sigmoid",
-    last_squash: str = "sigmoid",
+    squash: str,
+    last_squash: str,
     notes: Notes | None = None,
 ) -> None:
-    """Saves a network to a file, atomically.
-
-    Args:
-        path: where to write; usually ends in `.safetensors`.
-        params: the network.
-        squash: the hidden layers' activation function, a name in `SQUASHES`.
-        last_squash: the last layer's.
-        notes: anything worth recording: training data, method, accuracy. Numbers are saved as
-            their text, and `load` returns text.
-
-    Raises:
-        TypeError, ValueError: not one network of finite floating-point numbers, an unknown
-            squash, or a note that is neither text nor a number.
-        OSError: the file cannot be written.
-
-    Example:
-        >>> import jax, pathlib, tempfile, jaxnet
-        >>> path = pathlib.Path(tempfile.mkdtemp(), "random.safetensors")
-        >>> jaxnet.save(path, jaxnet.init(jax.random.key(0)), notes={"epochs": 0})
-        >>> params, spec = jaxnet.load(path)
-        >>> jaxnet.forward(params, jax.numpy.zeros(784), **spec.squashes).shape
-        (10,)
-        >>> spec.sizes, spec.squash, spec.notes
-        ((784, 16, 16, 10), 'sigmoid', {'epochs': '0'})
-    """
+    """Saves a network as `jaxnet.save` does."""
     tensors = {
         f"{n}.{name}": np.ascontiguousarray(array)
         for n, layer in enumerate(params)
@@ -72,27 +44,8 @@ def save(
         file.write(to_bytes(tensors, header))
 
 
-def load(path: str | os.PathLike[str] | None = None) -> tuple[Params, Spec]:
-    """Loads a network from a file that `save` wrote.
-
-    Args:
-        path: the file; by default, the trained network that comes with jaxnet.
-
-    Returns:
-        The network, in the precision it was saved in (float64 where JAX has it enabled,
-        else float32), and its spec.
-
-    Raises:
-        FileError: not safetensors, truncated, or not one network of finite numbers.
-        OSError: the file cannot be opened or read.
-
-    Example:
-        >>> import jaxnet
-        >>> params, spec = jaxnet.load()
-        >>> spec.sizes, spec.by_layer
-        ((784, 16, 16, 10), ('sigmoid', 'sigmoid', 'sigmoid'))
-    """
-    path = TRAINED if path is None else path
+def load(path: str | os.PathLike[str]) -> tuple[Params, Spec]:
+    """Loads what `save` wrote."""
     try:
         open_file(path).close()
         with safe_open(os.fspath(path), framework="numpy") as file:
