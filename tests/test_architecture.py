@@ -1,4 +1,4 @@
-"""Who may know whom: rooms form layers without a cycle, and know each other's faces only."""
+"""Who may know whom: rooms form layers without a cycle."""
 
 import ast
 import graphlib
@@ -70,14 +70,13 @@ def test_imports_from_lower_layers(room):
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_other_rooms_only_through_their_faces(path):
+def test_private_names_stay_in_their_files(path):
+    """A room may use another's file `_name.py`, but no name that begins with an underscore."""
     for module, names in imported(path):
-        room, *file = module.split(".")[1:] or [""]
-        if room in (room_of(path), "_util") or (path.parent == PACKAGE and path.stem == "__init__"):
-            continue
-        assert not any(part.startswith("_") for part in file), module
-        if module != "jaxnet":
-            assert not any(name.startswith("_") for name in names), (module, names)
+        for name in names:
+            own_room = module.split(".")[1:2] == [room_of(path)]
+            is_file = (PACKAGE.parent / module.replace(".", "/") / f"{name}.py").exists()
+            assert not name.startswith("_") or (own_room and is_file), (module, name)
 
 
 def test_no_name_hides_a_module():

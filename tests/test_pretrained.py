@@ -13,7 +13,7 @@ import jaxnet
 from jaxnet._pretrained import NAMES, path_of, pretrained
 from jaxnet._pretrained._finish import calibrate, in_terms_of_sigmoid
 from jaxnet.data.synthetic import COMPONENTS, sample_components, sample_with_components
-from jaxnet.formats.safetensors import TRAINED
+from jaxnet.formats._files import TRAINED
 from tests.oracles import digits_of, matrix_form
 
 

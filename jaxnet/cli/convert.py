@@ -44,11 +44,15 @@ def command(
     The formats are .safetensors (jaxnet's, PyTorch's or Flax's), .onnx, .pt, .pth, .bin and .keras;
     .ckpt (PyTorch Lightning's) and .h5 (Keras's) are only read.
     """
+    from jaxnet._util.arguments import check_choice
     from jaxnet._util.files import FileError, check_free
     from jaxnet.cli._terminal import printable
     from jaxnet.formats._files import check_ending, load, save
     from jaxnet.formats.torch import save_state_dict
 
+    for name, given in (("squash", squash), ("last_squash", last_squash)):
+        if given is not None:
+            check_choice(SQUASHES.split(", "), given, name)
     check_ending(network)
     check_ending(output, written=True)
     if pytorch and output.suffix.lower() != ".safetensors":

@@ -113,7 +113,7 @@ def check_labels(
     # In a caller's training loop, checks NumPy arrays only: an array on a device would block.
     if not isinstance(loss, MeanCost) or loss.cost not in (cross_entropy, quadratic_cost):
         return
-    labels, weights = loss.split(labels, len(images))
+    labels, weights = loss.split(labels, images.shape[0])
     if not isinstance(labels, np.ndarray if in_loop else np.ndarray | jax.Array):
         return
     if labels.ndim != 1 or not labels.size or not _is_known(labels) or not _is_known(weights):
@@ -124,7 +124,7 @@ def check_labels(
         check(network, jax.ShapeDtypeStruct(images.shape[1:], jnp.float32))
         last = max(network[-1][1].size, 2) - 1
     values, weights = jax.device_get((labels, weights))  # explicitly, for jax.transfer_guard
-    bad = ((values < 0) | (values > last)) & (weights > 0)
+    bad = ((values < 0) | (values > last)) & (weights != 0)
     if bad.any():
         at = int(bad.argmax())
         raise ValueError(

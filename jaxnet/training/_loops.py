@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 from functools import partial, wraps
 from typing import Any, NamedTuple, cast
 
@@ -183,10 +184,11 @@ def fit(
         key = jax.random.fold_in(key_epochs, n)
         state, score = epoch(config, key, state, images, labels)
         if validation is None:
-            return state, History(*score, None)
+            return state, History(score.cost, score.metrics, None)
         best = _optimizers.evaluated(state.params, state.opt_state)
         unseen = config._replace(sharding=config.validation_sharding)
-        return state, History(*score, evaluate(unseen, best, *validation))
+        unseen_score = evaluate(unseen, best, *validation)
+        return state, History(score.cost, score.metrics, unseen_score)
 
     if state is None:
         params = init(key_init) if params is None else params
@@ -212,11 +214,17 @@ def epoch(
     n_blocks = n_steps // per_block
     key_order, key_steps = jax.random.split(key)
     order = shuffled(key_order, n)[: n_steps * size]
+    augmented = None
+    if isinstance(config.loss, MeanCost) and config.loss.augment is not None:
+        # Augment many small batches at once, too.
+        augmented = jax.vmap(config.loss.augmented)
+        config = config._replace(loss=replace(config.loss, augment=None))
 
     def block(state: TrainState, part: tuple[Array, Array]) -> tuple[TrainState, Score]:
         k, i = part
         x, y = jax.tree.map(lambda a: take(a, i, config.sharding), (images, labels))
-        batches = x, y, jax.random.split(k, per_block)
+        keys = jax.random.split(k, per_block)
+        batches = (x if augmented is None else augmented(x, keys)), y, keys
         return jax.lax.scan(lambda state, batch: one_step(config, state, *batch), state, batches)
 
     blocks = jax.random.split(key_steps, n_blocks), order.reshape(n_blocks, per_block, size)
@@ -260,7 +268,7 @@ def one_step(
                 f"gradient of each image; got images that vary over {', '.join(shared)}."
             )
         one_each = jax.tree.map(lambda a: a[:, None], (images, labels))
-        keys = None if key is None else jax.random.split(key, len(images))
+        keys = None if key is None else jax.random.split(key, images.shape[0])
         each = jax.vmap(gradient_of, in_axes=(None, 0, 0, 0))
         (costs, scores), gradient = each(_optimizers.trained(params), *one_each, keys)
         value, score = jax.tree.map(lambda a: a.mean(0), (costs, scores))

@@ -5,6 +5,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any, NamedTuple
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, Num
@@ -96,15 +97,12 @@ class MeanCost:
         self, params: Any, images: Images, labels: Any, key: Key[Array, ""] | None = None
     ) -> tuple[Float[Array, ""], dict[str, Any]]:
         """The mean cost of a batch, and its accuracy."""
-        x: Array = unit(images)
-        if self.augment is not None and key is not None:
-            keys = sharded_like(jax.random.split(key, len(x)), x)
-            x = jnp.asarray(jax.vmap(self.augment)(keys, x))
+        x = self.augmented(images, key)
         z = _logits(self.built(params), x, self.squash)
-        labels, weights = self.split(labels, len(x))
+        labels, weights = self.split(labels, x.shape[0])
         labels, w = jax.tree.map(lambda a: sharded_like(jnp.asarray(a), z), (labels, weights))
         if self.weighted:  # an ignored image may have any label, such as -1
-            labels = jax.tree.map(lambda y: jax.vmap(_zero_unless)(w > 0, y), labels)
+            labels = jax.tree.map(lambda y: jax.vmap(_zero_unless)(w.astype(bool), y), labels)
         costs = _wide(jax.vmap(self.cost)(z, labels))
         if costs.ndim != 1:
             raise ValueError(
@@ -120,6 +118,14 @@ class MeanCost:
             metrics = {"accuracy": accuracy if self.weighted else accuracy.part}
         return (w * costs).mean(), metrics
 
+    def augmented(self, images: Images, key: Key[Array, ""] | None) -> Array:
+        """The images as floats, each transformed with a key of its own if there is one."""
+        x: Array = unit(images)
+        if self.augment is None or key is None:
+            return x
+        keys = sharded_like(jax.random.split(key, x.shape[0]), x)
+        return jnp.asarray(jax.vmap(self.augment)(keys, x))
+
     def built(self, params: Any) -> Params:
         """The network that `network` builds."""
         return params if self.network is None else self.network(params)
@@ -127,7 +133,8 @@ class MeanCost:
     def split(self, labels: Any, n: int) -> tuple[Any, Any]:
         """The labels and the weights of `n` images."""
         if not self.weighted:
-            return labels, np.ones(n, np.float32)
+            # NumPy's, whose values are known; traced if their number is symbolic.
+            return labels, (jnp if jax.export.is_symbolic_dim(n) else np).ones(n, np.float32)
         if not isinstance(labels, tuple | list) or len(labels) != 2:
             got = type(labels).__name__
             raise TypeError(f"Expected labels as a pair, (labels, weights); got {got} instead.")

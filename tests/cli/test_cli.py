@@ -12,11 +12,11 @@ import time
 import jax
 import numpy as np
 import pytest
-from jaxnet.formats.safetensors import TRAINED
 from PIL import Image
 
 import jaxnet
 from jaxnet.data import write_idx
+from jaxnet.formats._files import TRAINED
 from tests.subprocesses import refused, run, run_here, run_in_terminal
 
 

@@ -4,10 +4,10 @@ import jax
 import jax.export
 import numpy as np
 import pytest
-from jaxnet.formats.safetensors import TRAINED
 
 import jaxnet
 from jaxnet._util.files import FileError
+from jaxnet.formats._files import TRAINED
 from tests.oracles import matrix_form
 from tests.subprocesses import refused, run
 

@@ -14,7 +14,6 @@ import time
 
 import numpy as np
 import pytest
-from jaxnet.formats.safetensors import TRAINED
 from PIL import Image
 
 import jaxnet
@@ -23,6 +22,7 @@ from jaxnet._pretrained import NAMES
 from jaxnet._util.palette import PAIRS
 from jaxnet.batch._tables import ENDINGS
 from jaxnet.cli import _options, bench, classify, convert, draw, export, info, page, probe, train
+from jaxnet.formats._files import TRAINED
 from tests.subprocesses import refused, run, run_here
 
 MODULES = (bench, classify, convert, draw, export, info, page, probe, train)

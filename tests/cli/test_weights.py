@@ -8,7 +8,7 @@ import pytest
 import safetensors.numpy
 
 import jaxnet
-from jaxnet.formats import convert
+from jaxnet.formats._files import FORMATS
 from tests.subprocesses import refused, run
 
 torch = pytest.importorskip("torch")
@@ -31,10 +31,10 @@ def folder(tmp_path_factory):
     """One network in every format, made by its own package where jaxnet does not write it."""
     folder = tmp_path_factory.mktemp("networks")
     params = jaxnet.init(jax.random.key(0), (784, 8, 10))
-    network = jaxnet.formats.with_spec(params, "relu", "softmax")
-    for ending, form in convert.FORMATS.items():
+    for ending, form in FORMATS.items():
         if form.write:
-            convert.write(folder / f"digits{ending}", *network)
+            known = {"squash": "relu", "last_squash": "softmax"}
+            jaxnet.save(folder / f"digits{ending}", params, **known)
     state = {
         f"model.{name}.{kind}": torch.tensor(np.asarray(array))
         for name, layer in zip(("fc1", "out"), params, strict=True)
@@ -62,7 +62,7 @@ def digits_of(folder, weights):
 def test_every_format(folder):
     expected = digits_of(folder, "without ending")
     assert len({*expected}) > 2
-    for ending in convert.FORMATS:
+    for ending in FORMATS:
         name = f"digits{ending}"
         if ending in (".pt", ".pth", ".bin", ".ckpt"):
             process = run("classify", "images.npy", "--weights", name, cwd=folder)
@@ -87,10 +87,8 @@ def test_flax_arrays(folder):
 @pytest.mark.parametrize("name", ["digits.npz", "images.npy", "empty.bin.gz"])
 def test_other_files(folder, name):
     said = refused(run("info", name, cwd=folder))
-    endings = ", ".join(convert.FORMATS)
-    assert said == (
-        f"jaxnet: {name}: networks are read from {endings}, not this; see jaxnet convert --help.\n"
-    )
+    endings = ", ".join(FORMATS)
+    assert said == (f"jaxnet: {name}: networks are read from {endings}, not this.\n")
 
 
 @pytest.mark.parametrize("command", ["info", "export", "page", "draw", "probe", "bench"])

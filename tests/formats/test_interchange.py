@@ -13,7 +13,7 @@ import pytest
 import jaxnet
 from jaxnet import formats
 from jaxnet._util.files import FileError
-from jaxnet.formats import convert
+from jaxnet.formats._files import check_ending
 from jaxnet.formats._parts import in_a_row, squash_of
 from jaxnet.formats._squashes import FOREIGN, check_table
 from jaxnet.formats.torch import load_state_dict, save_state_dict
@@ -422,12 +422,12 @@ def test_state_dict_from_pytorch(tmp_path, ending, dtype, x):
     path = tmp_path / f"network.{ending}"
     save = safetensors_torch.save_file if ending == "safetensors" else torch.save
     save(model.state_dict(), path)
-    params, spec = convert.read(path, squash="sigmoid", last_squash="identity")
+    params, spec = jaxnet.load(path, squash="sigmoid", last_squash="identity")
     ours = forward(params, spec, jnp.asarray(x, params[0].weights.dtype))
     theirs = PACKAGES["torch"].run(model.float(), x)
     np.testing.assert_allclose(ours, theirs, atol=3e-2 if ours.dtype == jnp.bfloat16 else 1e-5)
     with pytest.raises(FileError, match=r"pass squash= and last_squash=, each one of sigmoid"):
-        convert.read(path, squash="sigmoid")
+        jaxnet.load(path, squash="sigmoid")
 
 
 @pytest.mark.parametrize(
@@ -456,7 +456,7 @@ def test_bad_state_dicts(tmp_path, change, says, ending):
     (safetensors_torch.save_file if ending == "safetensors" else torch.save)(state, path)
     if state:  # an empty file could be in either naming
         with pytest.raises(FileError, match=says):
-            convert.read(path, squash="relu", last_squash="relu")
+            jaxnet.load(path, squash="relu", last_squash="relu")
 
 
 class Mischief:
@@ -486,28 +486,28 @@ def test_no_code_is_run(tmp_path, monkeypatch):
 @pytest.mark.parametrize("keep", [0, 100, 0.5])
 def test_damaged_files(tmp_path, ending, keep):
     path = tmp_path / f"network.{ending}"
-    convert.write(path, *jaxnet.load())
+    jaxnet.save(path, jaxnet.pretrained())
     whole = path.read_bytes()
     path.write_bytes(whole[: int(len(whole) * keep) if isinstance(keep, float) else keep])
     with pytest.raises(FileError, match=rf"network\.{ending}: not a ") as raised:
-        convert.read(path, squash="relu", last_squash="relu")
+        jaxnet.load(path, squash="relu", last_squash="relu")
     assert len(str(raised.value).splitlines()) == 1
 
 
 def test_keras_file_round_trip(tmp_path, x):
     model = kerass()
     model.save(tmp_path / "theirs.keras")
-    params, spec = convert.read(tmp_path / "theirs.keras")
-    convert.write(tmp_path / "ours.keras", params, spec)
+    params, spec = jaxnet.load(tmp_path / "theirs.keras")
+    jaxnet.save(tmp_path / "ours.keras", params, **spec.squashes)
     again = keras.saving.load_model(tmp_path / "ours.keras")
     np.testing.assert_allclose(again(x), model(x), atol=1e-6)
     unsafe = keras.Sequential([keras.Input((20,)), K.Lambda(lambda z: z), K.Dense(5)])
     unsafe.save(tmp_path / "unsafe.keras")
     with pytest.raises(FileError, match=r"Expected dense layers, .* got Lambda"):
-        convert.read(tmp_path / "unsafe.keras")
+        jaxnet.load(tmp_path / "unsafe.keras")
     keras.Sequential([keras.Input((20, 1)), K.Conv1D(3, 3)]).save(tmp_path / "convolution.keras")
     with pytest.raises(FileError, match=r"convolution\.keras: Expected dense layers, .* Conv1D"):
-        convert.read(tmp_path / "convolution.keras")
+        jaxnet.load(tmp_path / "convolution.keras")
 
 
 def test_convert_round_trip(tmp_path):
@@ -517,16 +517,23 @@ def test_convert_round_trip(tmp_path):
     jaxnet.save(home, params, squash="tanh", last_squash="softmax", notes={"from": "home"})
     squashes = {"squash": "tanh", "last_squash": "softmax"}
     here, notes = home, {"from": "home"}
-    for n, (ending, options) in enumerate(
-        [
-            *((".onnx", {}), (".safetensors", {"pytorch": True}), (".safetensors", {})),
-            *((".keras", {}), (".pt", {}), (".onnx", {}), (".pth", {}), (".safetensors", {})),
-        ]
-    ):
+    endings = (
+        ".onnx",
+        ".safetensors",
+        ".safetensors",
+        ".keras",
+        ".pt",
+        ".onnx",
+        ".pth",
+        ".safetensors",
+    )
+    for n, ending in enumerate(endings):
+        write = save_state_dict if n == 1 else jaxnet.save
         there = tmp_path / f"{n}{ending}"
-        convert.write(there, *convert.read(here, **squashes), **options)
+        params, spec = jaxnet.load(here, **squashes)
+        write(there, params, **spec.squashes, notes=spec.notes)
         notes = {} if ending in (".keras", ".pt", ".pth") else notes
-        again, spec = convert.read(there, **squashes)
+        again, spec = jaxnet.load(there, **squashes)
         same(params, again)
         assert spec == ((20, 7, 5), "tanh", "softmax", notes)
         here = there
@@ -536,20 +543,22 @@ def test_contradicting_squash(tmp_path):
     path = tmp_path / "network.safetensors"
     jaxnet.save(path, jaxnet.init(jax.random.key(0), (20, 5)))
     with pytest.raises(FileError, match="the file says sigmoid, not relu"):
-        convert.read(path, last_squash="relu")
+        jaxnet.load(path, last_squash="relu")
 
 
 @pytest.mark.parametrize("name", ["network.npz", "network.stablehlo", "network"])
 def test_unknown_ending(tmp_path, name):
-    for attempt in (convert.read, convert.check_ending, convert.check_output):
-        with pytest.raises(FileError, match=r"between \.safetensors, \.onnx, \.pt, \.pth, \.bin,"):
-            attempt(tmp_path / name)
+    with pytest.raises(FileError, match=r"between \.safetensors, \.onnx, \.pt, \.pth, \.bin,"):
+        check_ending(tmp_path / name)
+    (tmp_path / name).write_bytes(b"no network")
+    with pytest.raises(FileError, match=r"read from \.safetensors, \.onnx, .*, not this"):
+        jaxnet.load(tmp_path / name)
 
 
 @pytest.mark.parametrize("name", ["network.h5", "network.ckpt"])
 def test_endings_that_are_only_read(tmp_path, name):
     with pytest.raises(FileError, match=r"only read; write one of \.safetensors, .*\.bin, \.keras"):
-        convert.write(tmp_path / name, *jaxnet.load())
+        jaxnet.save(tmp_path / name, jaxnet.pretrained())
 
 
 @pytest.mark.parametrize(

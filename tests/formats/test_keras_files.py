@@ -11,7 +11,7 @@ import pytest
 import jaxnet
 from jaxnet import formats
 from jaxnet._util.files import FileError
-from jaxnet.formats import _hdf5, convert
+from jaxnet.formats import _hdf5
 
 h5py = pytest.importorskip("h5py")
 with pytest.MonkeyPatch.context() as patch:
@@ -99,7 +99,7 @@ def test_front(tmp_path, ending, make, white, offset, kind):
 
     model = make(whole)
     theirs = np.asarray(model(X * white))
-    params, spec = convert.read(saved(model, tmp_path / f"m.{ending}"))
+    params, spec = jaxnet.load(saved(model, tmp_path / f"m.{ending}"))
     assert spec == ((784, 7, 6, 5), "relu", "softmax", {})
     np.testing.assert_allclose(forward(params, spec, X.reshape(9, 784)), theirs, atol=2e-5)
     live, _ = formats.from_keras(model)
@@ -116,7 +116,7 @@ def test_bytes_without_rescaling(tmp_path):
     """A model whose input is uint8 takes 0 to 255, whatever it does with them."""
     model = randomized(row(K.Flatten(), K.Dense(5), dtype="uint8"))
     images = (255 * X).astype(np.uint8)
-    params, spec = convert.read(saved(model, tmp_path / "m.keras"))
+    params, spec = jaxnet.load(saved(model, tmp_path / "m.keras"))
     ours = forward(params, spec, images.reshape(9, 784).astype(np.float32) / np.float32(255))
     a = images.reshape(9, 784).astype(np.float64)
     w, b = (np.asarray(a, np.float64) for a in model.get_weights())
@@ -127,7 +127,7 @@ def test_bytes_without_rescaling(tmp_path):
 def test_nested_and_named(tmp_path, ending):
     inner = keras.Sequential([K.Dense(7, "relu", name="dense_7"), K.Dense(6, "relu")], name="body")
     model = randomized(row(K.Flatten(), inner, K.Dense(5, "softmax", name="dense")))
-    params, spec = convert.read(saved(model, tmp_path / f"m.{ending}"))
+    params, spec = jaxnet.load(saved(model, tmp_path / f"m.{ending}"))
     assert spec.sizes == (784, 7, 6, 5)
     ours = forward(params, spec, X.reshape(9, 784))
     np.testing.assert_allclose(ours, dense_relu_softmax(model.get_weights(), X), atol=2e-5)
@@ -137,7 +137,7 @@ def test_nested_and_named(tmp_path, ending):
 @pytest.mark.parametrize("squash", ["sigmoid", "relu", "tanh", "elu", "silu", "softplus"])
 def test_every_squash(tmp_path, ending, squash):
     model = randomized(row(K.Dense(7, squash), K.Activation("linear"), K.Dense(5), shape=(20,)))
-    params, spec = convert.read(saved(model, tmp_path / f"m.{ending}"))
+    params, spec = jaxnet.load(saved(model, tmp_path / f"m.{ending}"))
     assert (spec.squash, spec.last_squash) == (squash, "identity")
     x = X.reshape(9, 784)[:, :20] * 6 - 3
     np.testing.assert_allclose(forward(params, spec, x), model(x), atol=1e-5)
@@ -147,7 +147,7 @@ def test_every_squash(tmp_path, ending, squash):
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_activation_layers(tmp_path, ending, layer):
     model = randomized(row(K.Dense(7), layer(), K.Dense(5), shape=(20,)))
-    params, spec = convert.read(saved(model, tmp_path / f"m.{ending}"))
+    params, spec = jaxnet.load(saved(model, tmp_path / f"m.{ending}"))
     x = X.reshape(9, 784)[:, :20] * 6 - 3
     np.testing.assert_allclose(forward(params, spec, x), model(x), atol=1e-5)
 
@@ -204,7 +204,7 @@ def two_outputs():
 def test_unsupported(tmp_path, ending, make, says):
     path = saved(make(), tmp_path / f"m.{ending}")
     with pytest.raises(FileError, match=says) as said:
-        convert.read(path)
+        jaxnet.load(path)
     assert str(path) in str(said.value)
     assert len(str(said.value).splitlines()) == 1
 
@@ -239,7 +239,7 @@ def test_as_keras_2_wrote_it(tmp_path):
             arrays[name] = [rng.normal(size=(n_in, n_out)), rng.normal(size=n_out)]
             for kind, array in zip(("kernel:0", "bias:0"), arrays[name], strict=True):
                 group[kind] = array.astype("f4")
-    params, spec = convert.read(tmp_path / "m.h5")
+    params, spec = jaxnet.load(tmp_path / "m.h5")
     assert spec == ((784, 7, 5), "silu", "softmax", {})
     for layer, name in zip(params, sizes, strict=True):
         np.testing.assert_array_equal(layer.weights, arrays[name][0].T.astype("f4"))
@@ -249,7 +249,7 @@ def test_as_keras_2_wrote_it(tmp_path):
 def test_weights_alone(tmp_path):
     row(K.Dense(5), shape=(20,)).save_weights(tmp_path / "m.weights.h5")
     with pytest.raises(FileError, match=r"its weights alone; save it whole, with model\.save"):
-        convert.read(tmp_path / "m.weights.h5")
+        jaxnet.load(tmp_path / "m.weights.h5")
 
 
 def archive(path, config, weights):
@@ -295,7 +295,7 @@ HUGE = (
 def test_what_a_configuration_declares_takes_no_memory(tmp_path, inputs, dense):
     """Only the arrays count, however the sizes are written."""
     path = archive(tmp_path / "m.keras", HUGE % (inputs, dense), with_weights(lambda _: None))
-    assert convert.read(path)[1].sizes == (20, 5)
+    assert jaxnet.load(path)[1].sizes == (20, 5)
 
 
 @pytest.mark.parametrize(
@@ -324,7 +324,7 @@ def test_hostile_weights(tmp_path, change, says):
     config = HUGE % ("{}", json.dumps(DENSE))
     path = archive(tmp_path / "m.keras", config, with_weights(change))
     with pytest.raises(FileError, match=says):
-        convert.read(path)
+        jaxnet.load(path)
 
 
 def test_the_same_array_many_times(tmp_path):
@@ -336,7 +336,7 @@ def test_the_same_array_many_times(tmp_path):
     config = HUGE % ("{}", ",".join([json.dumps(DENSE)] * 1000))
     path = archive(tmp_path / "m.keras", config, content.getvalue())
     with pytest.raises(FileError, match="too many for a network"):
-        convert.read(path)
+        jaxnet.load(path)
 
 
 def test_hdf5_as_h5py_reads_it(tmp_path):
@@ -379,7 +379,7 @@ def test_groups_in_a_circle(tmp_path):
         group = file.create_group("model_weights/dense")
         group["again"] = group
     with pytest.raises(FileError, match="with 0 arrays"):
-        convert.read(tmp_path / "m.h5")
+        jaxnet.load(tmp_path / "m.h5")
 
 
 @pytest.mark.parametrize(
@@ -405,5 +405,5 @@ def test_malformed_configurations(tmp_path, config, ending):
         with h5py.File(path, "w") as file:
             file.attrs["model_config"] = config
     with pytest.raises(FileError, match=r"m\.(keras|h5): ") as said:
-        convert.read(path)
+        jaxnet.load(path)
     assert len(str(said.value).splitlines()) == 1

@@ -11,7 +11,8 @@ import safetensors.numpy
 import jaxnet
 from jaxnet import formats
 from jaxnet._util.files import FileError
-from jaxnet.formats import convert, flax
+from jaxnet.formats import flax
+from jaxnet.formats._files import UnknownSquash
 from jaxnet.formats._order import in_order
 from jaxnet.formats.torch import load_state_dict
 from tests.oracles import float64
@@ -90,7 +91,7 @@ def test_fc1_fc2_out(tmp_path, model, x, ending, prefix):
         safetensors.numpy.save_file({k: v.numpy() for k, v in state.items()}, path)
     else:
         torch.save(state, path)
-    params, spec = convert.read(path, **SQUASHES)
+    params, spec = jaxnet.load(path, **SQUASHES)
     layers = layers_of(model, "fc1", "fc2", "out")
     same(params, layers)
     ours = jax.vmap(lambda x: jaxnet.forward(params, x, **spec.squashes))(x)
@@ -116,12 +117,12 @@ def test_order_as_declared(tmp_path):
     torch.manual_seed(0)
     square = Square()
     torch.save(square.state_dict(), tmp_path / "square.pt")
-    params, _ = convert.read(tmp_path / "square.pt", **SQUASHES)
+    params, _ = jaxnet.load(tmp_path / "square.pt", **SQUASHES)
     same(params, layers_of(square, "stem", "body", "head"))
     arrays = {name: array.numpy() for name, array in square.state_dict().items()}
     safetensors.numpy.save_file(arrays, tmp_path / "square.safetensors")
     with pytest.raises(FileError, match=r"square\.safetensors: .*fit together in several") as said:
-        convert.read(tmp_path / "square.safetensors", **SQUASHES)
+        jaxnet.load(tmp_path / "square.safetensors", **SQUASHES)
     assert "Number them, as in fc1, fc2, fc3." in str(said.value)
 
 
@@ -201,7 +202,7 @@ def test_wrapped(tmp_path, name, wrap):
     torch.manual_seed(1)
     model = Classifier()
     torch.save(wrap(model), tmp_path / name)
-    params, _ = convert.read(tmp_path / name, **SQUASHES)
+    params, _ = jaxnet.load(tmp_path / name, **SQUASHES)
     same(params, layers_of(model, "fc1", "fc2", "out"))
 
 
@@ -224,7 +225,7 @@ def test_bad_checkpoints(tmp_path, content, says):
     path = tmp_path / "network.ckpt"
     torch.save(content, path)
     with pytest.raises(FileError, match=says) as said:
-        convert.read(path, **SQUASHES)
+        jaxnet.load(path, **SQUASHES)
     assert len(str(said.value).splitlines()) == 1
 
 
@@ -253,12 +254,12 @@ def test_flax_arrays(tmp_path, x, sep, named):
     tree = {n: {"kernel": w.T, "bias": b} for n, (w, b) in zip(names, layers, strict=True)}
     path = tmp_path / "network.safetensors"
     safetensors.numpy.save_file(flat({"params": tree}, sep), path)
-    params, spec = convert.read(path, **SQUASHES)
+    params, spec = jaxnet.load(path, **SQUASHES)
     same(params, layers)
     ours = jax.vmap(lambda x: jaxnet.forward(params, x, **spec.squashes))(x)
     np.testing.assert_allclose(ours, relu_network(layers, x), atol=1e-4)
-    with pytest.raises(convert.UnknownSquash, match="arrays alone do not name"):
-        convert.read(path, squash="relu")
+    with pytest.raises(UnknownSquash, match="arrays alone do not name"):
+        jaxnet.load(path, squash="relu")
 
 
 def test_saved_by_flax(tmp_path, x):
@@ -276,7 +277,7 @@ def test_saved_by_flax(tmp_path, x):
         variables = Network().init(jax.random.key(0), x)
         theirs = Network().apply(variables, x)
     save_file(traverse.flatten_dict(variables, sep="."), tmp_path / "linen.safetensors")
-    params, spec = convert.read(tmp_path / "linen.safetensors", **SQUASHES)
+    params, spec = jaxnet.load(tmp_path / "linen.safetensors", **SQUASHES)
     ours = jax.vmap(lambda x: jaxnet.forward(params, x, **spec.squashes))(x)
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
 

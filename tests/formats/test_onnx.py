@@ -161,7 +161,7 @@ def test_metadata(params):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"squash": "sine"}, "squash: expected one of sigmoid, .* got 'sine'"),
+        ({"squash": "sine"}, "Expected a squash .* sigmoid, .* got 'sine'"),
         ({"image_dtype": np.int32}, "images in float32 or uint8; got int32"),
         ({"batch": 2**31}, "a batch of 1 to 2,147,483,647 images; got 2147483648"),
         ({"opset": 6}, r"an opset from 7 to \d+ for this network; got 6"),

@@ -12,7 +12,6 @@ import pytest
 
 import jaxnet
 from jaxnet._util.files import FileError
-from jaxnet.formats import convert
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -57,7 +56,7 @@ def theirs(path, x, n=0):
 
 
 def ours(path, x):
-    params, spec = convert.read(path)
+    params, spec = jaxnet.load(path)
     return np.asarray(jax.vmap(lambda x: jaxnet.forward(params, x, **spec.squashes))(x))
 
 
@@ -230,7 +229,7 @@ def test_squashes(tmp_path, nodes, name):
     head, tail = node("Gemm", ["x", "w0", "b0"], ["z"], transB=1), TAIL[1:]
     opset = 20 if name == "gelu" else 17
     path = graph_of([head, *nodes, *tail], tmp_path / "g.onnx", opset=opset)
-    assert convert.read(path)[1].squash == name
+    assert jaxnet.load(path)[1].squash == name
     np.testing.assert_allclose(ours(path, X), theirs(path, X), atol=1e-5)
 
 
@@ -301,7 +300,7 @@ GEMM = node("Gemm", ["x", "w0", "b0"], ["z"], transB=1)
 def test_refused(tmp_path, nodes, options, says):
     path = graph_of(nodes, tmp_path / "g.onnx", **options)
     with pytest.raises(FileError, match=says) as said:
-        convert.read(path)
+        jaxnet.load(path)
     assert str(path) in str(said.value)
     assert len(str(said.value).splitlines()) == 1
 
@@ -310,7 +309,7 @@ def test_arrays_in_another_file(tmp_path):
     model = onnx.load(graph_of(first(GEMM), tmp_path / "g.onnx"))
     onnx.save(model, tmp_path / "e.onnx", save_as_external_data=True, size_threshold=0)
     with pytest.raises(FileError, match=r"in the file itself; .* external_data=False"):
-        convert.read(tmp_path / "e.onnx")
+        jaxnet.load(tmp_path / "e.onnx")
 
 
 @pytest.mark.parametrize("node_of", ["Cast", "MatMul", "Concat"])
@@ -333,7 +332,7 @@ def test_small_files_stay_small(tmp_path, node_of):
     )
     (tmp_path / "g.onnx").write_bytes(onnx.helper.make_model(graph).SerializeToString())
     with pytest.raises(FileError, match=r"too many for a network|Concat of constants"):
-        convert.read(tmp_path / "g.onnx")
+        jaxnet.load(tmp_path / "g.onnx")
 
 
 @pytest.mark.parametrize("dynamo", [False, True])
@@ -368,7 +367,7 @@ def test_from_pytorch(tmp_path, dynamo, flatten):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(model, (torch.zeros(2, 1, 4, 5),), path, dynamo=dynamo, **options)
-    params, spec = convert.read(path)
+    params, spec = jaxnet.load(path)
     assert spec == ((20, 7, 6, 5), "silu", "softmax", {})
     with torch.no_grad():
         expected = model(torch.tensor(X.reshape(9, 1, 4, 5))).numpy()
@@ -401,7 +400,7 @@ def test_from_keras(tmp_path):
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert convert.read(path)[1] == ((20, 7, 6, 5), "tanh", "softmax", {})
+    assert jaxnet.load(path)[1] == ((20, 7, 6, 5), "tanh", "softmax", {})
     np.testing.assert_allclose(ours(path, X), np.load(tmp_path / "x.npy"), atol=1e-6)
 
 
@@ -421,7 +420,7 @@ def test_from_scikit_learn(tmp_path, n_classes, zipmap, activation):
     options = {id(model): {"zipmap": zipmap}}
     path = tmp_path / "g.onnx"
     path.write_bytes(skl2onnx.to_onnx(model, x[:1], options=options).SerializeToString())
-    params, spec = convert.read(path)
+    params, spec = jaxnet.load(path)
     hidden = "sigmoid" if activation == "logistic" else activation
     notes = {"classes": "3, 5, 8"} if n_classes == 3 else {}
     sizes = (20, 7, 6, 1 if n_classes == 2 else n_classes)
@@ -460,7 +459,7 @@ def test_as_scikit_learn_writes_it(tmp_path):
         outputs=("output_label", "output_probability"),
         domains=("ai.onnx.ml",),
     )
-    params, spec = convert.read(path)
+    params, spec = jaxnet.load(path)
     assert spec == ((20, 7, 5), "relu", "softmax", {"classes": "3, 5, 8, 9, 11"})
     digits = np.asarray(jaxnet.classify(params, X, **spec.squashes).digits)
     np.testing.assert_array_equal(ARRAYS["classes"][digits], theirs(path, X))

@@ -126,7 +126,11 @@ def test_truncated_bytes(tmp_path, params, keep):
     jaxnet.save(path, params)
     whole = path.read_bytes()
     path.write_bytes(whole[: int(len(whole) * keep) if isinstance(keep, float) else keep])
-    with pytest.raises(FileError, match="not a whole safetensors file"):
+    # Without its first nine bytes, nothing says what the file is meant to be.
+    says = (
+        "not a whole safetensors file" if len(path.read_bytes()) > 8 else "networks are read from"
+    )
+    with pytest.raises(FileError, match=says):
         jaxnet.load(path)
 
 
@@ -139,7 +143,7 @@ def test_bad_network_is_not_saved(tmp_path, params):
     for wrong in (broken, infinite, ensemble, ()):
         with pytest.raises(ValueError, match="Expected a network that can be loaded"):
             jaxnet.save(path, wrong)
-    with pytest.raises(ValueError, match="squash is 'sine'"):
+    with pytest.raises(ValueError, match="Expected a squash .* got 'sine'"):
         jaxnet.save(path, params, squash="sine")
     with pytest.raises(ValueError, match="names other than squash"):
         jaxnet.save(path, params, notes={"squash": "relu"})
@@ -214,13 +218,14 @@ def test_arbitrary_bytes(tmp_path, content):
 )
 def test_notes_of_numbers(tmp_path, params, note, text):
     """A number is saved as its text, in every format that has notes."""
-    from jaxnet.formats import convert, torch, with_spec
+    from jaxnet.formats import torch
+    from jaxnet.formats._parts import with_spec
 
     jaxnet.save(tmp_path / "a.safetensors", params, notes={"what": note})
     torch.save_state_dict(tmp_path / "b.safetensors", params, notes={"what": note})
     assert with_spec(params, "sigmoid", "sigmoid", {"what": note})[1].notes == {"what": text}
     for name in "ab":
-        assert convert.read(tmp_path / f"{name}.safetensors")[1].notes == {"what": text}
+        assert jaxnet.load(tmp_path / f"{name}.safetensors")[1].notes == {"what": text}
 
 
 @pytest.mark.parametrize("note", [[1, 2], None, b"bytes", np.ones(2), {"a": 1}, np.array("text")])

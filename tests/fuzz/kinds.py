@@ -13,7 +13,6 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +21,7 @@ import numpy as np
 import jaxnet
 from jaxnet import batch, data
 from jaxnet.data import open_inputs
+from jaxnet.formats.torch import save_state_dict
 from tests.fuzz import mutate
 
 
@@ -241,22 +241,21 @@ def png_chunks(chance, content):
 NETWORK = jaxnet.init(__import__("jax").random.key(0), (784, 3, 10))
 
 
-def saved(ending, **options):
+def saved(ending, write=jaxnet.save):
     def seeds():
-        network = jaxnet.formats.with_spec(NETWORK, "relu", "sigmoid", {"made": "here"})
-        write = partial(jaxnet.formats.convert.write, params=network[0], spec=network[1])
-        return [written(lambda path: write(path, **options), ending=ending)]
+        known = {"squash": "relu", "last_squash": "sigmoid", "notes": {"made": "here"}}
+        return [written(lambda path: write(path, NETWORK, **known), ending=ending)]
 
     return seeds
 
 
 def converted(path):
-    return jaxnet.formats.convert.read(path, squash="relu", last_squash="sigmoid")
+    return jaxnet.load(path, squash="relu", last_squash="sigmoid")
 
 
 def foreign(path):
     """Without a squash, which those files name themselves."""
-    return jaxnet.formats.convert.read(path)
+    return jaxnet.load(path)
 
 
 def safetensors_header(chance, content):
@@ -514,7 +513,7 @@ KINDS = {
         ".safetensors", saved(".safetensors"), (jaxnet.load, converted), (safetensors_header,)
     ),
     "pytorch": Kind(
-        ".safetensors", saved(".safetensors", pytorch=True), (converted,), (safetensors_header,)
+        ".safetensors", saved(".safetensors", save_state_dict), (converted,), (safetensors_header,)
     ),
     "torch": Kind(".pt", saved(".pt"), (converted,), (zip_member,)),
     "keras": Kind(".keras", saved(".keras"), (converted,), (zip_member,)),

@@ -1,6 +1,7 @@
 """The loss: costs, weights, metrics and labels of every kind, against NumPy in float64."""
 
 from functools import partial
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +26,7 @@ from jaxnet.training import (
     train_epoch,
     train_step,
 )
+from tests.laws import quick
 from tests.oracles import backpropagation, float64, matrix_form
 
 SIZES = (6, 5, 4)
@@ -35,14 +37,15 @@ KEY = jax.random.key(0)
 
 @pytest.fixture(scope="module")
 def params():
-    """A random network of 6, 5 and 4 neurons, whose biases are not zero."""
-    rng = np.random.default_rng(0)
-    return tuple(
-        jaxnet.Layer(
-            jnp.float32(rng.normal(size=(n_out, n_in))), jnp.float32(rng.normal(size=n_out))
-        )
-        for n_in, n_out in zip(SIZES, SIZES[1:], strict=False)
-    )
+    """A random network of 6, 5 and 4 neurons that answers with each digit now and then."""
+    rng, layers = np.random.default_rng(0), []
+    for n_in, n_out in pairwise(SIZES):
+        w = rng.normal(scale=3, size=(n_out, n_in))
+        layers.append(jaxnet.Layer(jnp.float32(w), jnp.float32(-w.sum(1) / 2)))
+    images, _ = draw(1_000)
+    shares = np.bincount(logits(layers, images).argmax(1), minlength=4) / 1_000
+    assert shares.min() > 0.05
+    return tuple(layers)
 
 
 def draw(n, seed=1):
@@ -77,21 +80,37 @@ def close(got, expected, atol=1e-5):
     np.testing.assert_allclose(got, expected, atol=atol, rtol=0)
 
 
-def scores(loss, params, images, labels, batch_size=10):
-    """The score of the same network by each function that returns one, as `(name, score)`."""
+def scores(loss, params, images, labels, batch_size=10, how=quick):
+    """The score of one network by each function that returns one, by name.
+
+    All are compiled as one program, or each compiles itself.
+    """
     images, labels = jax.tree.map(jnp.asarray, (images, labels))
-    run = {"optimizer": STILL, "loss": loss}
-    state = state_of(params, STILL)
-    yield "train_step", train_step(state, images, labels, KEY, **run)[1]
-    run["batch_size"] = batch_size
-    yield "train_epoch", train_epoch(KEY, state, images, labels, **run)[1]
-    unseen = images, labels
-    _, history = fit(KEY, images, labels, **run, params=params, epochs=2, validation=unseen)
-    for n in range(2):
-        of_epoch = jax.tree.map(lambda a: a[n], history)  # noqa: B023
-        yield "fit", Score(of_epoch.cost, of_epoch.metrics)
-        yield "validation", of_epoch.validation
-    yield "evaluate", evaluate(params, images, labels, loss=loss)
+
+    def run(params, images, labels):
+        options, state = {"optimizer": STILL, "loss": loss}, state_of(params, STILL)
+        _, step = train_step(state, images, labels, KEY, **options)
+        options["batch_size"] = batch_size
+        _, epoch = train_epoch(KEY, state, images, labels, **options)
+        _, history = fit(
+            KEY, images, labels, **options, params=params, epochs=2, validation=(images, labels)
+        )
+        first, second = (jax.tree.map(lambda a: a[n], history) for n in range(2))  # noqa: B023
+        return {
+            "train_step": step,
+            "train_epoch": epoch,
+            "fit": Score(first.cost, first.metrics),
+            "fit, second epoch": Score(second.cost, second.metrics),
+            "validation": first.validation,
+            "validation, second epoch": second.validation,
+            "evaluate": evaluate(params, images, labels, loss=loss),
+        }
+
+    return how(run)(params, images, labels).items()
+
+
+def eagerly(f):
+    return f
 
 
 # Costs and squashes.
@@ -199,7 +218,7 @@ def test_labels_of_an_own_cost_are_its_own(params):
     some = np.where(np.arange(20) < 8, -1, labels)
     ignoring = MeanCost(lambda z, y: jnp.where(y < 0, 0.0, cross_entropy(z, jnp.maximum(y, 0))))
     expected = costs(params, images, labels)[8:].sum() / 20
-    for name, score in scores(ignoring, params, images, some):
+    for name, score in scores(ignoring, params, images, some, how=eagerly):
         close(score.cost, expected)
         assert np.isnan(score.accuracy), name
 
@@ -264,7 +283,7 @@ def test_accuracy_of_shares(params):
 def test_single_output(form):
     """Binary cross-entropy; the answer is whether the sigmoid exceeds one half."""
     rng = np.random.default_rng(3)
-    params = (jaxnet.Layer(jnp.float32(rng.normal(size=(1, 6))), jnp.zeros(1)),)
+    params = (jaxnet.Layer(jnp.float32([[1, -1, 1, -1, 1, -1]]), jnp.zeros(1)),)
     images = rng.random((40, 6), "f")
     labels = rng.integers(2, size=40, dtype=np.int32)
     given = labels if form == "digits" else labels[:, None].astype("f")
@@ -277,7 +296,7 @@ def test_single_output(form):
     for _, score in scores(MeanCost(quadratic_cost), params, images, labels):
         close(score.cost, ((p - labels) ** 2).mean())
         close(score.accuracy, ((p > 0.5) == labels).mean())
-    with pytest.raises(ValueError, match="from 0 to 1, .* got 2 for image 0"):
+    with pytest.raises(ValueError, match=r"from 0 to 1, .* got 2 for image 0"):
         evaluate(params, images, labels + 2)
 
 
@@ -300,6 +319,7 @@ def test_weighted_step_by_hand(params):
     images, labels = draw(30)
     weights = np.random.default_rng(2).uniform(0, 3, 30).astype("f")
     loss = MeanCost(quadratic_cost, weighted=True)
+    weights[:3] *= -1  # to be unlearned
     state, score = train_step(state_of(params), images, (labels, weights), optimizer=SGD, loss=loss)
     rights = np.eye(4)[labels]
     gradients = [backpropagation(params, x, y) for x, y in zip(images, rights, strict=True)]
@@ -535,22 +555,22 @@ def test_scores_of_evaluate_are_means_of_images():
 
 @pytest.mark.parametrize(("n", "batch_size"), [(40, 4), (40, 1), (1_500, 15), (3_000, 3_000)])
 def test_ratio_is_exact_over_batches(params, n, batch_size):
-    """The precision of threes. Some batches have no three, and none has as many as another."""
+    """The precision of twos: batches differ in how many they have, and some have none."""
     images, labels = draw(n)
 
     def loss(params, images, labels, key):
         cost, metrics = training.loss(params, images, labels)
         z = jax.vmap(jaxnet.logits, in_axes=(None, 0))(params, images)
-        says, is_three = z.argmax(1) == 3, labels == 3
-        precision = Ratio((says & is_three).mean(), says.mean())
-        return cost, {**metrics, "of threes": {"precision": precision}}
+        says, is_two = z.argmax(1) == 2, labels == 2
+        precision = Ratio((says & is_two).mean(), says.mean())
+        return cost, {**metrics, "of twos": {"precision": precision}}
 
-    says = logits(params, images).argmax(1) == 3
+    says = logits(params, images).argmax(1) == 2
     assert 0 < says.mean() < 1
-    expected = (labels[says] == 3).mean()
+    expected = (labels[says] == 2).mean()
     assert 0 < expected < 1
     for _, score in scores(loss, params, images, labels, batch_size):
-        close(score.metrics["of threes"]["precision"], expected)
+        close(score.metrics["of twos"]["precision"], expected)
         close(score.accuracy, right(params, images, labels).mean())
 
 
@@ -567,6 +587,10 @@ def test_ratio_is_exact_over_batches(params, n, batch_size):
         (lambda w: None, "NoneType"),
         (lambda w: (None, {}), "NoneType"),
     ],
+    ids=[
+        *("vector", "matrix", "metric", "deep metric", "dict", "list", "three", "nothing"),
+        "no cost",
+    ],
 )
 def test_loss_must_return_scalars(returned, got):
     images, labels = draw(10)
@@ -575,7 +599,7 @@ def test_loss_must_return_scalars(returned, got):
         return returned(params)
 
     params = jnp.float32(1)
-    says = rf"Expected loss to return a scalar, or \(scalar, metrics\) .*; got {got} instead\.$"
+    says = rf"Expected loss to return a scalar, or \(scalar, metrics\) .*; got {got} instead\."
     for call in (
         lambda: fit(KEY, images, labels, SGD, params=params, epochs=1, batch_size=5, loss=loss),
         lambda: train_epoch(
@@ -653,11 +677,11 @@ def test_penalty_in_an_own_loss(params):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("optimizer", [optax.adam(0.01), optax.lbfgs()], ids=["adam", "lbfgs"])
+@pytest.mark.parametrize("optimizer", [optax.adam(0.05), optax.lbfgs()], ids=["adam", "lbfgs"])
 def test_penalty_smooths_the_weights(optimizer):
     """L-BFGS also searches along a line, on which the cost includes the penalty."""
     images, labels = draw(400)
-    run = {"optimizer": optimizer, "epochs": 6, "batch_size": 100}
+    run = {"optimizer": optimizer, "epochs": 10, "batch_size": 100}
     start = jaxnet.init(jax.random.key(1), SIZES)
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         rough, smooth = (
@@ -704,7 +728,7 @@ def test_evaluation_leaves_augmentation_out(params):
         costs(params, black, labels).mean()
     )
     for name, score in scores(loss, params, images, labels):
-        seen = images if name in ("validation", "evaluate") else black
+        seen = images if name == "evaluate" or "validation" in name else black
         close(score.cost, costs(params, seen, labels).mean())
         close(score.accuracy, right(params, seen, labels).mean())
     close(loss(params, images, labels)[0], costs(params, images, labels).mean())
@@ -742,7 +766,7 @@ def test_loss_that_needs_a_key(params):
         lambda: evaluate(params, images, labels, loss=dropout),
         lambda: train_step(state_of(params), images, labels, optimizer=SGD, loss=dropout),
     ):
-        with pytest.raises(Exception, match="") as error:
+        with pytest.raises((TypeError, ValueError)) as error:  # JAX's own, of a key that is None
             call()
         assert "Without a key, as in evaluation, a loss gets key=None." in error.value.__notes__
 
@@ -869,12 +893,12 @@ def test_floats_outside_the_range(kind, low):
     """One pixel of 255 among 3,000 images, or of -1, is enough."""
     params = jaxnet.init(KEY, SIZES)
     images, labels = draw(3_000)
-    fine = RANGES[kind](images)
+    fine = RANGES[kind](images.copy())  # JAX may share NumPy's memory
     images[2_998, 5] = -1 if low else 255
     images = RANGES[kind](images)
     params = jax.tree.map(lambda a: a.astype(fine.dtype), params) if "float16" in kind else params
     says = r"from 0 \(black\) to 1 .* got {}, in images 0 to 2999.*MeanCost\(check_range=False\)"
-    says = says.format("-1 to 0.*" if low else "0.* to 255")
+    says = says.format("-1 to .*" if low else ".* to 255")
     run = partial(fit, KEY, optimizer=STILL, params=params, epochs=1, batch_size=1_000)
     anything = MeanCost(check_range=False)
 

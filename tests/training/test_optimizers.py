@@ -11,7 +11,7 @@ import pytest
 from optax import contrib
 
 import jaxnet
-from jaxnet.training import evaluation_params, fit, mean_cost
+from jaxnet.training import evaluation_params, fit, loss
 from tests.laws import quick
 
 ADAM, SGD = optax.adam(0.01), optax.sgd(0.1)
@@ -108,11 +108,13 @@ def test_three_steps(make, digits):
         optimizer = make(0.01) if needs else make()
     params = plain(jaxnet.init(jax.random.key(1), (100, 5, 10)))
     start = optax.LookaheadParams.init_synced(params) if name == "lookahead" else params
-    run = partial(fit, optimizer=optimizer, epochs=1, batch_size=20, params=start, held_out=digits)
+    run = partial(fit, optimizer=optimizer, epochs=1, batch_size=20, params=start)
+    run = partial(run, validation=digits)
     state, history = quick(run)(jax.random.key(0), *digits)
     assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
     assert np.isfinite(history.cost).all()
-    assert np.isfinite(history.held_out.cost).all()
+    assert np.isfinite(history.validation.cost).all()
     network = evaluation_params(state)
     assert jax.tree.structure(network) == jax.tree.structure(params)
-    np.testing.assert_allclose(mean_cost(network, *digits), history.held_out.cost[-1], rtol=1e-5)
+    expected, _ = loss(network, *digits)
+    np.testing.assert_allclose(expected, history.validation.cost[-1], rtol=1e-5)
