@@ -8,6 +8,7 @@ Source: Madry and others, "Towards deep learning models resistant to adversarial
 
 import sys
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,7 @@ from jax import Array
 from matplotlib.figure import Figure
 
 import jaxnet
-from jaxnet.training import TrainState, cross_entropy, evaluate, train_step
+from jaxnet.training import cross_entropy, evaluate, fit, loss
 
 output = sys.argv[1] if len(sys.argv) > 1 else "adversarial.png"
 MOST = 0.1  # largest change of a pixel; black is 0, white is 1
@@ -41,31 +42,28 @@ def attack(params: jaxnet.Params, x: Array, y: Array, most: float | Array = MOST
 attack_all = jax.jit(jax.vmap(attack, in_axes=(None, 0, 0, None)))
 
 
-# %% The defense: train on attacks against the network as it is at each step.
-@partial(jax.jit, static_argnames="attacked")
-def learn(*, attacked: bool) -> jaxnet.Params:
-    """Returns the network after ten epochs of Adam."""
-    optimizer, start = optax.adam(0.01), jaxnet.init(key_start)
+# %% The defense: a loss that attacks the network as it is at each step.
+def under_attack(params: jaxnet.Params, x: Array, y: Array, key: Array | None) -> Any:
+    """The loss on attacked images; the attack itself is not differentiated."""
+    attacked = attack_all(jax.lax.stop_gradient(params), x, y, MOST)
+    return loss(params, attacked, y, key)
 
-    def step(state: TrainState, n: Array) -> tuple[TrainState, None]:
-        x, y = (jax.lax.dynamic_slice_in_dim(a, 100 * (n % 30), 100) for a in (images, labels))
-        x = attack_all(state.params, x, y, MOST) if attacked else x
-        return train_step(state, x, y, optimizer=optimizer)[0], None
 
-    return jax.lax.scan(step, TrainState(start, optimizer.init(start)), jnp.arange(300))[0].params
+learn = partial(fit, optimizer=optax.adam(0.01), epochs=10, batch_size=100)
 
 
 # %% Accuracy as the attack grows, and what the attack looks like.
 figure = Figure(figsize=(9, 3.4), layout="constrained")
 curve, *pictures = figure.subplots(1, 3, width_ratios=(2, 1, 1))
 reach = np.linspace(0, 0.2, 5)
-for attacked, name, color, ax in (
-    (False, "undefended", "#c1440e", pictures[0]),
-    (True, "defended", "#1b6ca8", pictures[1]),
+for minimized, name, color, ax in (
+    (loss, "undefended", "#c1440e", pictures[0]),
+    (under_attack, "defended", "#1b6ca8", pictures[1]),
 ):
-    params = learn(attacked=attacked)
+    state, _ = learn(key_start, images[:3_000], labels[:3_000], loss=minimized)
+    params = state.params
     seen = [attack_all(params, unseen, shown, most) for most in reach]
-    shares = [float(evaluate(params, x, shown)) for x in seen]
+    shares = [float(evaluate(params, x, shown).accuracy) for x in seen]
     print(f"{name}: accuracy {shares[0]:.0%}, under attack by {MOST} {shares[2]:.0%}")
     curve.plot(reach, 100 * np.array(shares), color=color, linewidth=2, label=name)
     ax.imshow(np.asarray(seen[2][1]).reshape(28, 28), cmap="gray", vmin=0, vmax=1)

@@ -26,11 +26,11 @@ optimizer = optax.multi_transform({"biases": biases, "weights": optax.set_to_zer
 # %% Ten epochs.
 state, history = fit(
     key_fit, images[:5_000], labels[:5_000], optimizer,
-    params=params, epochs=10, batch_size=100, held_out=unseen,
+    params=params, epochs=10, batch_size=100, validation=unseen,
 )  # fmt: skip
-assert history.held_out is not None
-print(f"pretrained: accuracy {evaluate(params, *unseen):.1%} on gray paper")
-print("after each epoch:", *(f"{share:.1%}" for share in history.held_out.accuracy))
+assert history.validation is not None
+print(f"pretrained: accuracy {evaluate(params, *unseen).accuracy:.1%} on gray paper")
+print("after each epoch:", *(f"{share:.1%}" for share in history.validation.accuracy))
 
 # %% The weights are bit-identical.
 now: jaxnet.Params = state.params

@@ -10,7 +10,7 @@ import jax
 from jax import Array
 
 import jaxnet
-from jaxnet.training import mean_cost
+from jaxnet.training import loss
 
 key_start, key_images = jax.random.split(jax.random.key(0))
 start = jaxnet.init(key_start)
@@ -23,11 +23,11 @@ def cost_after(rate: Array | float, *, recompute: bool) -> Array:
     """Returns the cost of the network after 20 steps at this rate."""
 
     def step(params: jaxnet.Params, batch: tuple[Array, Array]) -> tuple[jaxnet.Params, None]:
-        slope = jax.grad(mean_cost)(params, *batch)
+        slope, _ = jax.grad(loss, has_aux=True)(params, *batch)
         return jax.tree.map(lambda p, g: p - rate * g, params, slope), None
 
     params, _ = jax.lax.scan(jax.checkpoint(step) if recompute else step, start, batches)
-    return mean_cost(params, images, labels)
+    return loss(params, images, labels)[0]
 
 
 # %% The gradient is the same either way, but the memory is not.

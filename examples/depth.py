@@ -12,7 +12,7 @@ import optax
 from matplotlib.figure import Figure
 
 import jaxnet
-from jaxnet.training import fit
+from jaxnet.training import MeanCost, fit
 
 DEPTHS, SEEDS = (1, 2, 4, 8), 4
 output = sys.argv[1] if len(sys.argv) > 1 else "depth.png"
@@ -25,12 +25,13 @@ unseen = jaxnet.data.synthetic.sample(key_unseen, 2_000)
 def accuracies(depth: int, squash: jaxnet.network.Squash) -> np.ndarray:
     """Returns the validation accuracy of networks of this depth, one per initialization."""
     starts = partial(jaxnet.init, sizes=(784, *[16] * depth, 10))
-    learn = partial(fit, optimizer=optax.adam(0.003), epochs=10, batch_size=50, squash=squash)
+    learn = partial(fit, optimizer=optax.adam(0.003), epochs=10, batch_size=50)
 
     def run(params: jaxnet.Params) -> jax.Array:
-        _, history = learn(key_fit, images, labels, params=params, held_out=unseen)
-        assert history.held_out is not None
-        return history.held_out.accuracy[-1]
+        loss = MeanCost(squash=squash)
+        _, history = learn(key_fit, images, labels, params=params, validation=unseen, loss=loss)
+        assert history.validation is not None
+        return history.validation.accuracy[-1]
 
     ensemble = jax.vmap(starts)(jax.random.split(key_starts, SEEDS))
     return np.asarray(jax.jit(jax.vmap(run))(ensemble))
@@ -39,8 +40,8 @@ def accuracies(depth: int, squash: jaxnet.network.Squash) -> np.ndarray:
 figure = Figure(figsize=(7, 4), layout="constrained")
 ax = figure.subplots()
 for name, squash, color in (
-    ("ReLU", jax.nn.relu, "#c1440e"),
-    ("sigmoid", jax.nn.sigmoid, "#1b6ca8"),
+    ("ReLU", "relu", "#c1440e"),
+    ("sigmoid", "sigmoid", "#1b6ca8"),
 ):
     shares = np.array([accuracies(depth, squash) for depth in DEPTHS])
     print(name, *(f"{depth}: {share:.1%}" for depth, share in zip(DEPTHS, shares.mean(1))))  # noqa: B905

@@ -15,6 +15,7 @@ from jax import Array
 import jaxnet
 from jaxnet import Layer, Params, plot
 from jaxnet.design import Edges, edge_layer
+from jaxnet.training import MeanCost
 
 output = sys.argv[1] if len(sys.argv) > 1 else "edges.png"
 key_start, key_rest, key_digits, key_fit, key_new = jax.random.split(jax.random.key(0), 5)
@@ -35,7 +36,7 @@ def network(learned: tuple[Array, tuple[Layer, ...]]) -> Params:
 _, *rest = jaxnet.init(key_rest)
 start = jax.random.uniform(key_start, (7, 16), minval=-1.0), tuple(rest)
 
-# %% Learning: the places of the edges move until they tell the digits apart.
+# %% Learning: the places of the edges move until the digits can be told apart.
 images, labels = jaxnet.data.synthetic.sample(key_digits, 20_000)
 state, history = jaxnet.fit(
     key_fit,
@@ -45,13 +46,13 @@ state, history = jaxnet.fit(
     epochs=40,
     batch_size=200,
     params=start,
-    network=network,
+    loss=MeanCost(network=network),
 )
 params = network(state.params)
 n_learned = sum(leaf.size for leaf in jax.tree.leaves(start))
 print(f"{n_learned} numbers learned instead of {jaxnet.count(params):,}")
-accuracy = jaxnet.evaluate(params, *jaxnet.data.synthetic.sample(key_new, 5_000))
-print(f"accuracy on new digits: {accuracy:.1%}")
+score = jaxnet.evaluate(params, *jaxnet.data.synthetic.sample(key_new, 5_000))
+print(f"accuracy on new digits: {score.accuracy:.1%}")
 
 # %% Are they edges? Asked of the weights alone, by a fit of all edges there are.
 fit = jax.vmap(jaxnet.analysis.edge_fit)

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 import jaxnet
 from jaxnet import design, plot
-from jaxnet.training import fit, quadratic_cost
+from jaxnet.training import MeanCost, fit, quadratic_cost
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "guide")
 folder.mkdir(exist_ok=True)
@@ -112,9 +112,8 @@ cost, slope = jax.value_and_grad(lambda p: quadratic_cost(jaxnet.logits(p, x), 3
 print(f"12. learning: a cost of {cost:.2f}, and a gradient of {jaxnet.count(slope):,} numbers")
 
 # %% Learning. Follow the gradient downhill, batch after batch.
-learn = jax.jit(
-    partial(fit, optimizer=optax.adam(0.01), epochs=20, batch_size=100, cost=quadratic_cost)
-)
+options = {"epochs": 20, "batch_size": 100, "loss": MeanCost(quadratic_cost)}
+learn = jax.jit(partial(fit, optimizer=optax.adam(0.01), **options))
 state, history = learn(jax.random.key(4), images, labels, params=untrained)
 print(f"    after 20 epochs on {len(images):,} images, {history.cost[-1]:.2f}")
 keep("12-learning", plot.learning_curves(history))

@@ -10,7 +10,7 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 
 import jaxnet
-from jaxnet.training import mean_cost
+from jaxnet.training import loss
 
 key_start, key_images = jax.random.split(jax.random.key(0))
 images, labels = jaxnet.data.synthetic.sample(key_images, 1_000)
@@ -22,7 +22,7 @@ print("the vector:", start.shape)
 
 def cost(vector: Array) -> Array:
     """Returns the mean cost plus a small weight decay, which makes a minimum exist."""
-    return mean_cost(as_network(vector), images, labels) + 1e-5 * (vector**2).sum()
+    return loss(as_network(vector), images, labels)[0] + 1e-5 * (vector**2).sum()
 
 
 # %% Both start from the same network.

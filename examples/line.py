@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 import jaxnet
 from jaxnet.analysis import interpolate, match_neurons
-from jaxnet.training import fit, mean_cost
+from jaxnet.training import evaluate, fit
 
 output = sys.argv[1] if len(sys.argv) > 1 else "line.png"
 SIZES = (784, 128, 10)  # the wider a layer, the lower the barrier
@@ -27,14 +27,14 @@ states, _ = jax.jit(jax.vmap(lambda p: learn(key_fit, images, labels, params=p))
 one, other = (jax.tree.map(lambda leaf, n=n: leaf[n], states.params) for n in range(2))
 
 n = 25
-over = jax.jit(jax.vmap(mean_cost, in_axes=(0, None, None)))
+over = jax.jit(jax.vmap(evaluate, in_axes=(0, None, None)))
 figure = Figure(figsize=(7, 4), layout="constrained")
 ax = figure.subplots()
 for name, end, color in (
     ("as trained", other, "#c1440e"),
     ("neurons matched", match_neurons(other, like=one), "#1b6ca8"),
 ):
-    costs = np.asarray(over(interpolate(one, end, n), images, labels))
+    costs = np.asarray(over(interpolate(one, end, n), images, labels).cost)
     print(f"{name}: cost {costs[0]:.4f} and {costs[-1]:.4f} at the ends, {costs.max():.4f} between")
     ax.plot(np.linspace(0, 1, n), costs, color=color, linewidth=2, label=name)
 ax.set(xlabel="fraction of the way", ylabel="mean cost")

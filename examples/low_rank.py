@@ -14,7 +14,7 @@ import optax
 from jax import Array
 
 import jaxnet
-from jaxnet.training import evaluate, fit
+from jaxnet.training import MeanCost, evaluate, fit
 
 key_images, key_deltas, key_fit = jax.random.split(jax.random.key(0), 3)
 params = jaxnet.pretrained()
@@ -42,11 +42,15 @@ def adapted(deltas: Deltas) -> jaxnet.Params:
 
 
 # %% `fit` trains the deltas; `adapted` turns them into a network.
-learn = partial(fit, optimizer=optax.adam(0.01), epochs=10, batch_size=100, network=adapted)
+learn = partial(fit, optimizer=optax.adam(0.01), epochs=10, batch_size=100)
+adapting = MeanCost(network=adapted)
 
-print(f"without deltas: accuracy {evaluate(params, *unseen):.1%} on mirrored digits")
+print(f"without deltas: accuracy {evaluate(params, *unseen).accuracy:.1%} on mirrored digits")
 for rank in (1, 4):
-    deltas = learn(key_fit, mirrored[:5_000], labels[:5_000], params=no_deltas(rank))[0].params
+    state, _ = learn(
+        key_fit, mirrored[:5_000], labels[:5_000], params=no_deltas(rank), loss=adapting
+    )
+    deltas = state.params
     size = sum(leaf.size for leaf in jax.tree.leaves(deltas))
-    accuracy = evaluate(adapted(deltas), *unseen)
+    accuracy = evaluate(deltas, *unseen, loss=adapting).accuracy
     print(f"with deltas of rank {rank}, {size:,} numbers: accuracy {accuracy:.1%}")

@@ -39,7 +39,7 @@ row = jax.make_mesh((4,), ("images",), devices=jax.devices("cpu"))
 sharded = jax.device_put((images, labels), NamedSharding(row, P("images")))
 there, here = jax.jit(train)(start, *sharded), jax.jit(train)(start, images, labels)
 print("images on each device:", *(len(shard.data) for shard in sharded[0].addressable_shards))
-print(f"one network: accuracy {evaluate(there, *sharded):.1%}")
+print(f"one network: accuracy {evaluate(there, *sharded).accuracy:.1%}")
 print(f"differs from training on one device by {largest_difference(there, here)} at most")
 
 # %% Four networks: two per row of devices, whose two devices share each batch.
@@ -51,7 +51,7 @@ there = jax.jit(over_networks)(ensemble, *halves)
 here = jax.jit(over_networks)(starts, images, labels)
 shards = there[0].weights.addressable_shards
 print("networks on each device:", *(len(shard.data) for shard in shards))
-accuracies = jax.vmap(evaluate, in_axes=(0, None, None))(there, *halves)
+accuracies = jax.vmap(evaluate, in_axes=(0, None, None))(there, *halves).accuracy
 print(
     "accuracies",
     *(f"{accuracy:.1%}" for accuracy in accuracies),

@@ -9,7 +9,7 @@ import optax
 from jax import Array
 
 import jaxnet
-from jaxnet.training import Score, TrainState, score, train_epoch, train_step
+from jaxnet.training import Score, TrainState, evaluate, loss, train_epoch, train_step
 
 key_init, key_images, key_epochs = jax.random.split(jax.random.key(0), 3)
 images, labels = jaxnet.data.synthetic.sample(key_images, 3_000)
@@ -25,7 +25,7 @@ def gradient_norms(state: TrainState) -> Array:
     """Returns the norm of each batch's gradient in one epoch."""
 
     def step(state: TrainState, batch: tuple[Array, Array]) -> tuple[TrainState, Array]:
-        gradient = jax.grad(jaxnet.training.mean_cost)(state.params, *batch)
+        gradient, _ = jax.grad(loss, has_aux=True)(state.params, *batch)
         state, _ = train_step(state, *batch, optimizer=optimizer)
         return state, optax.tree.norm(gradient)
 
@@ -46,9 +46,9 @@ def train_while_improving(state: TrainState) -> tuple[TrainState, Array, Array]:
         new, _ = train_epoch(
             jax.random.fold_in(key_epochs, n), state, *seen, optimizer=optimizer, batch_size=100
         )
-        return new, state, cost, score(new.params, *unseen).cost, n + 1
+        return new, state, cost, evaluate(new.params, *unseen).cost, n + 1
 
-    carry = state, state, jnp.float32(jnp.inf), score(state.params, *unseen).cost, jnp.int32(0)
+    carry = state, state, jnp.float32(jnp.inf), evaluate(state.params, *unseen).cost, jnp.int32(0)
     carry = jax.lax.while_loop(lambda c: c[3] < c[2], epoch, carry)
     return carry[1], carry[4] - 1, carry[2]
 

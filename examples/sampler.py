@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 
 import jaxnet
 from jaxnet.analysis import vote
-from jaxnet.training import evaluate, mean_cost
+from jaxnet.training import evaluate, loss
 
 output = sys.argv[1] if len(sys.argv) > 1 else "sampler.png"
 key_start, key_images, key_steps = jax.random.split(jax.random.key(0), 3)
@@ -32,7 +32,7 @@ known, unseen, shown = images[:300], images[300:], labels[300:]
 def log_density(params: jaxnet.Params) -> Array:
     """Returns the log density up to a constant; the prior is standard normal."""
     prior = sum(norm.logpdf(leaf).sum() for leaf in jax.tree.leaves(params))
-    return prior - len(known) * mean_cost(params, known, labels[:300])
+    return prior - len(known) * loss(params, known, labels[:300])[0]
 
 
 # %% Hamiltonian Monte Carlo: a push, then twenty short steps, again and again.
@@ -57,7 +57,7 @@ print(
 )
 
 # %% The sampled networks, one by one and as an ensemble, and where they disagree.
-accuracies = jax.vmap(evaluate, in_axes=(0, None, None))(ensemble, unseen, shown)
+accuracies = jax.vmap(evaluate, in_axes=(0, None, None))(ensemble, unseen, shown).accuracy
 result = jax.vmap(vote, in_axes=(None, 0))(ensemble, unseen)
 right = result.digit == shown
 print(f"accuracy of one network {accuracies.mean():.1%}, of all together {right.mean():.1%}")

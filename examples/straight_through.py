@@ -16,7 +16,7 @@ import optax
 from jax import Array
 
 import jaxnet
-from jaxnet.training import evaluate, fit
+from jaxnet.training import MeanCost, evaluate, fit
 
 key_fit, key_images = jax.random.split(jax.random.key(0))
 images, labels = jaxnet.data.synthetic.sample(key_images, 4_000)
@@ -50,6 +50,7 @@ for name, change in {
     "quantized, true gradient": sign,
     "quantized, straight-through gradient": straight_sign,
 }.items():
-    state, _ = learn(key_fit, images[:3_000], labels[:3_000], network=partial(quantized, change))
-    accuracy = evaluate(quantized(sign, state.params), images[3_000:], labels[3_000:])
-    print(f"{name}: accuracy {accuracy:.1%}")
+    loss = MeanCost(network=partial(quantized, change))
+    state, _ = learn(key_fit, images[:3_000], labels[:3_000], loss=loss)
+    score = evaluate(quantized(sign, state.params), images[3_000:], labels[3_000:])
+    print(f"{name}: accuracy {score.accuracy:.1%}")

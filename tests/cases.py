@@ -21,9 +21,7 @@ SIZES = (6, 5, 4)
 SIDE = 4  # of the images for augmentation
 PURE = (jaxnet.network, training, analysis, shuffle, synthetic, augment, design)
 ON_THE_HOST = {
-    *("network.count", "network.check", "analysis.check_neuron"),  # look at shapes only
-    "analysis.answering_output",  # an int, for the host
-    *("training.check_examples", "training.check_known_labels", "training.evaluation_params"),
+    *("network.count", "training.evaluation_params"),  # look at shapes only
     *("analysis.maximizing_images", "analysis.match_neurons", "analysis.shard_members"),
     "analysis.probe",  # a report for the host; its parts are pure
     "design.handmade",
@@ -133,6 +131,10 @@ def gradients_by_hand(params, images, labels):
     return stacked(*(backpropagation(params, x, y) for x, y in zip(images, rights, strict=True)))
 
 
+def fade(key, x):
+    return x * jax.random.uniform(key, dtype=x.dtype)
+
+
 sgd = optax.sgd(0.1)
 
 
@@ -159,39 +161,45 @@ CASES = {
         partial(jaxnet.forward, squash=jnp.tanh, last_squash=jax.nn.softmax), one_image
     ),
     "network.logits": Case(jaxnet.logits, one_image, logits),
-    "network.batch_logits": Case(
-        jaxnet.network.batch_logits, lambda rng: (network(rng), rng.random((3, SIZES[0]))), logits
-    ),
-    "network.propagate": Case(
-        lambda params, x: jaxnet.network.propagate(params, x, jax.nn.sigmoid), one_image
-    ),
-    "network.weighted_sums": Case(
-        jaxnet.network.weighted_sums,
-        lambda rng: (network(rng)[0], rng.random(SIZES[0])),
-        lambda layer, a: layer.weights @ a + layer.biases,
-    ),
     "network.activations": Case(jaxnet.activations, one_image, matrix_form),
     "network.predict": Case(
         jaxnet.predict, one_image, lambda p, x: matrix_form(p, x)[-1].argmax(), smooth=False
     ),
     "training.quadratic_cost": Case(training.quadratic_cost, labeled_scores, quadratic_cost),
     "training.cross_entropy": Case(training.cross_entropy, labeled_scores, cross_entropy),
-    "training.mean_cost": Case(training.mean_cost, batch, mean_cost),
     "training.train_step": Case(stepped, batch, slow=True),
     "training.train_epoch": Case(with_key(epoch), run, smooth=False, slow=True),
     "training.fit": Case(with_key(fitted), run, smooth=False, slow=True),
-    "network.predicted": Case(jaxnet.network.predicted, scores(4), np.argmax, smooth=False),
-    "network.predicted, one output": Case(
-        jaxnet.network.predicted, scores(1), lambda z: int(z[0] > 0), smooth=False
+    "training.loss": Case(lambda *arguments: training.loss(*arguments)[0], batch, mean_cost),
+    "training.MeanCost": Case(
+        lambda *arguments: training.MeanCost(training.quadratic_cost)(*arguments)[0],
+        batch,
+        lambda params, images, labels: np.mean(
+            [*map(quadratic_cost, (logits(params, x) for x in images), labels)]
+        ),
     ),
-    "training.smoothness": Case(training.smoothness, square_network),
-    "training.sparsity": Case(training.sparsity, square_network, lambda p: abs(p[0].weights).sum()),
-    "training.locality": Case(training.locality, square_network),
-    "training.score": Case(training.score, batch, smooth=False),
+    "training.MeanCost, weighted, tanh": Case(
+        lambda params, images, labels, weights: training.MeanCost(weighted=True, squash="tanh")(
+            params, images, (labels, weights)
+        )[0],
+        lambda rng: (*batch(rng), rng.random(3)),
+    ),
+    "training.MeanCost, augmented": Case(
+        with_key(
+            lambda bits, params, images, labels: training.MeanCost(augment=fade)(
+                params, images, labels, bits
+            )[0]
+        ),
+        lambda rng: (key(rng), *batch(rng)),
+        **VALUES_ONLY,
+    ),
     "training.evaluate": Case(training.evaluate, batch, smooth=False),
-    "training.unit": Case(training.unit, lambda rng: (rng.random(5),), lambda x: x),
     "analysis.per_example_gradients": Case(
-        partial(analysis.per_example_gradients, batch_size=2, cost=training.quadratic_cost),
+        partial(
+            analysis.per_example_gradients,
+            batch_size=2,
+            loss=training.MeanCost(training.quadratic_cost),
+        ),
         batch,
         gradients_by_hand,
         slow=True,

@@ -330,13 +330,13 @@ def test_early_stopping():
     options = {"epochs": 200, "learning_rate": 0.03, "random_state": 3}
     early = {"early_stopping": True, "validation_fraction": 0.25, "n_iter_no_change": 7}
     classifier = NetworkClassifier((32,), **options, **early).fit(x, y)
-    costs = np.asarray(classifier.history_.held_out.cost)
+    costs = np.asarray(classifier.history_.validation.cost)
     assert len(costs) == len(classifier.history_.cost) == costs.argmin() + 8 < 200
     seed = np.random.RandomState(3).randint(2**31)
     x_in, x_out, y_in, y_out = train_test_split(x, y, test_size=0.25, random_state=seed, stratify=y)
     got = log_loss(y_out, classifier.predict_proba(x_out))
     assert got == pytest.approx(costs.min(), abs=1e-5)
-    accuracies = classifier.history_.held_out.accuracy
+    accuracies = classifier.history_.validation.accuracy
     assert classifier.score(x_out, y_out) == pytest.approx(float(accuracies[costs.argmin()]))
     overfit = NetworkClassifier((32,), **options).fit(x_in, y_in)
     assert log_loss(y_out, overfit.predict_proba(x_out)) > 1.2 * got
@@ -348,7 +348,7 @@ def test_early_stopping_that_never_stops(iris):
     x, _, y, _ = iris
     options = {"epochs": 20, "random_state": 0, "early_stopping": True}
     classifier = NetworkClassifier(n_iter_no_change=20, **options).fit(x, y)
-    assert classifier.history_.held_out.cost.shape == (20,)
+    assert classifier.history_.validation.cost.shape == (20,)
 
 
 def test_log_probabilities(iris):

@@ -44,10 +44,10 @@ def test_accuracy(mnist, name, least):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_held_out_accuracy(mnist, name):
+def test_validation_accuracy(mnist, name):
     images, labels = (part[-5_000:] for part in mnist["train"])
     accuracy = (jaxnet.classify(pretrained(name), images).digits == labels).mean()
-    said = float(jaxnet.load(path_of(name))[1].notes["held-out accuracy"].removesuffix(" %"))
+    said = float(jaxnet.load(path_of(name))[1].notes["validation accuracy"].removesuffix(" %"))
     # Calibration may, by rounding, turn one image in 5,000.
     assert abs(100 * accuracy - said) <= 0.021
 

@@ -127,8 +127,9 @@ def test_export_training_with_any_batch_size(params, images):
         return training.train_step(state, images, labels, optimizer=sgd)
 
     for f, first in (
-        (training.mean_cost, params),
-        (jax.grad(training.mean_cost), params),
+        (training.loss, params),
+        (training.evaluate, params),
+        (jax.grad(training.loss, has_aux=True), params),
         (step, training.TrainState(params, sgd.init(params))),
     ):
         again = exported(f, first, *some)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import jaxnet
 import numpy as np
 import optax
-from jaxnet.training import TrainState, fit, mean_cost, train_step
+from jaxnet.training import MeanCost, TrainState, fit, loss, train_step
 
 params = jaxnet.init(jax.random.key(0))
 images, labels = jaxnet.data.synthetic.sample(jax.random.key(1), 10)
@@ -41,7 +41,7 @@ other = jaxnet.init(jax.random.key(2), (784, 100, 10), dtype=jnp.bfloat16)
 
 trained, history = fit(
     jax.random.key(3), images, labels, optax.adam(0.01), epochs=2, batch_size=5,
-    squash=jnp.tanh, cost=jaxnet.training.quadratic_cost, augment=augment.affine,
+    loss=MeanCost(jaxnet.training.quadratic_cost, squash=jnp.tanh, augment=augment.affine),
 )
 state, score = train_step(state, images, labels, optimizer=sgd)
 print(history.cost[-1], score.accuracy, trained.params[0].weights.shape)
@@ -51,7 +51,17 @@ def absolute(z: jax.Array, y: jax.Array) -> jax.Array:
     return abs(z - jax.nn.one_hot(y, 10)).sum()
 
 
-cost: jax.Array = mean_cost(params, images, labels, cost=absolute)
+cost: jax.Array = MeanCost(absolute)(params, images, labels)[0]
+
+
+def own(params: jaxnet.Params, images: jax.Array, labels: jax.Array, key: jax.Array | None):
+    cost, metrics = loss(params, images, labels, key)
+    return cost + abs(params[0].weights).sum(), {**metrics, "margin": cost}
+
+
+history = fit(
+    jax.random.key(3), images, labels, optax.adam(0.01), epochs=2, batch_size=5, loss=own
+)[1]
 jaxnet.save("mine.safetensors", params, notes={"trained on": "nothing"})
 loaded, spec = jaxnet.load("mine.safetensors")
 print(jaxnet.forward(loaded, x, **spec.squashes), spec.sizes)
@@ -60,7 +70,8 @@ classifier = NetworkClassifier((16,), squash="relu", random_state=0)
 WRONG = {
     "unknown keyword": "jaxnet.forward(parameters=params, x=x)",
     "positional squash": "jaxnet.forward(params, x, jax.nn.relu)",
-    "squash as a string": "jaxnet.forward(params, x, squash='relu')",
+    "squash as a number": "jaxnet.forward(params, x, squash=1)",
+    "misspelled module": "print(jaxnet.trainig)",
     "params of floats": "jaxnet.forward([0.5, 0.5], x)",
     "params of dictionaries": "jaxnet.forward([{'weights': x}], x)",
     "params and image swapped": "jaxnet.forward(x, params)",
@@ -89,19 +100,20 @@ WRONG = {
     ),
     "params instead of a state": "train_step(params, images, labels, optimizer=sgd)",
     "optimizer as a string": "train_step(state, images, labels, optimizer='adam')",
-    "no labels": "mean_cost(params, images)",
-    "cost as a string": "mean_cost(params, images, labels, cost='cross-entropy')",
-    "cost with one argument": "mean_cost(params, images, labels, cost=lambda z: z.sum())",
-    "cost that returns a string": "mean_cost(params, images, labels, cost=lambda z, y: 'low')",
-    "augmentation without a key": (
-        "fit(jax.random.key(0), x, x, sgd, epochs=1, batch_size=1, augment=lambda x: x)"
+    "no labels": "loss(params, images)",
+    "cost as a string": "MeanCost('cross-entropy')",
+    "cost with one argument": "MeanCost(lambda z: z.sum())",
+    "cost that returns a string": "MeanCost(lambda z, y: 'low')",
+    "augmentation without a key": "MeanCost(augment=lambda x: x)",
+    "loss with two arguments": (
+        "fit(jax.random.key(0), x, x, sgd, epochs=1, batch_size=1, loss=lambda p, x: x.sum())"
     ),
 }
 
 
 @pytest.mark.full
 def test_pyright_on_correct_and_wrong_programs(tmp_path):
-    used = "print(jax, jnp, jaxnet, np, optax, TrainState, fit, mean_cost, train_step)\n"
+    used = "print(jax, jnp, jaxnet, np, optax, MeanCost, TrainState, fit, loss, train_step)\n"
     wrong = "".join(f"{line}  # {name}\n" for name, line in WRONG.items())
     programs = {"correct": PREAMBLE + used + CORRECT, "wrong": PREAMBLE + used + wrong}
     for name, program in programs.items():

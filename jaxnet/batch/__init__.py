@@ -23,7 +23,7 @@ decides how long it takes.
 | *a disk of 3 GB/s* | 3.8 million | 4 minutes | 3 days |
 | `jaxnet.classify` from the host's memory, one H200 | 21 million | 48 seconds | 13 hours |
 | *a bus of 64 GB/s, into a GPU* | 82 million | 12 seconds | 3.4 hours |
-| images in an H200's memory, `jaxnet.inference.gpu` | 3.1 billion | 0.3 seconds | 5 minutes |
+| images in an H200's memory, `examples/gpu_kernel.py` | 3.1 billion | 0.3 seconds | 5 minutes |
 
 The rates on two cores (a shared Xeon with AVX-512 VNNI) were measured by `python -m
 tests.benchmarks inference`, those of pictures (a shared EPYC) by `python -m tests.benchmarks

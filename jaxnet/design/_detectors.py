@@ -136,7 +136,7 @@ def edge_layer(edges: Edges, *, side: int = 28) -> Layer:
     """A layer of edge detectors: neuron `n` is a `threshold` on the weighted sum of an `edge`.
 
     Differentiable in every number of `edges`: the places of the edges can be learned, as in
-    `jaxnet.fit(..., params=edges, network=lambda edges: (edge_layer(edges), ...))`.
+    `jaxnet.fit(..., params=edges, loss=MeanCost(network=lambda edges: (edge_layer(edges), ...)))`.
 
     Args:
         edges: their places and sizes; may be traced.

@@ -1,11 +1,9 @@
 """Plots of a probe: each neuron with its best edge or drawing, and what it tells."""
 
-import itertools
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from jaxnet import analysis
 from jaxnet._util import palette
@@ -13,7 +11,7 @@ from jaxnet.data.synthetic import COMPONENTS
 from jaxnet.design import Edges, edge_layer
 from jaxnet.network import Params, Squash
 from jaxnet.plot import _canvas
-from jaxnet.plot._canvas import BACKGROUND, FAINT, LINE, TEXT, Axes, Figure, Sheet
+from jaxnet.plot._canvas import FAINT, TEXT, Axes, Figure, Sheet
 
 _ACROSS, _MOST = 8, 32  # neurons in a row, and of a layer
 _COLORS = ("#5ab4ff", "#ff8a4c", "#c9a0ff")  # distinguishable with any color vision
@@ -93,30 +91,6 @@ def probe(
         below += f"\n{sum(shown)} of {hidden} neurons"
     title = f"{report.summary()[:-1]}\n{100 * report.accuracy:.1f} % classified correctly"
     _canvas.caption(figure, title.replace("; layer", ";\nlayer"), below)
-    return _canvas.whole(figure)
-
-
-def readability(
-    sweeps: Mapping[str, tuple[ArrayLike, ArrayLike, ArrayLike]],
-    *,
-    figure: Sheet | None = None,
-) -> Figure:
-    """Plots accuracy against how much of the weights an edge explains, for sweeps of penalties."""
-    figure = _canvas.sheet(figure, 8.4, 5.6)
-    ax = _canvas.ruled(figure.subplots())
-    for (name, (strengths, accuracy, explained)), mark, color in zip(
-        sweeps.items(), itertools.cycle("os^Dv"), itertools.cycle(_COLORS)
-    ):
-        x, y = np.asarray(explained, float), 100 * np.asarray(accuracy, float)
-        ax.plot(x, y, marker=mark, color=color, label=name, linewidth=1.2, markersize=6)
-        for at, strength in zip(zip(x, y, strict=True), np.asarray(strengths, float), strict=True):
-            ax.annotate(
-                f"{strength:.3g}", at, (4, 4), textcoords="offset points", color=FAINT, fontsize=8
-            )
-    ax.set(xlabel="mean R² of the best-fitting edges", ylabel="classified correctly, %")
-    ax.grid(color=LINE, linewidth=0.5)
-    ax.legend(facecolor=BACKGROUND, edgecolor=LINE, labelcolor=TEXT)
-    _canvas.caption(figure, "Accuracy and readability", "beside each point: the penalty's strength")
     return _canvas.whole(figure)
 
 

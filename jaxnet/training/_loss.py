@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key, Num
 
 from jaxnet._util.pixels import unit
-from jaxnet._util.sharding import sharded_like, whole_last_axis
+from jaxnet._util.sharding import lacks_mesh, on_mesh_of, sharded_like, whole_last_axis
 from jaxnet.network import Image, Layer, Params, Squash, as_function, check, predicted, propagate
 from jaxnet.training._costs import Cost, cross_entropy, has_output
 
@@ -97,6 +97,13 @@ class MeanCost:
         self, params: Any, images: Images, labels: Any, key: Key[Array, ""] | None = None
     ) -> tuple[Float[Array, ""], dict[str, Any]]:
         """The mean cost of a batch, and its accuracy."""
+        if lacks_mesh(params, images, labels):  # of Explicit axes, on which `sharded_like` needs one
+
+            def on_mesh(*args: Any) -> Any:
+                with on_mesh_of(args):
+                    return self(*args)
+
+            return jax.jit(on_mesh)(params, images, labels, key)
         x = self.augmented(images, key)
         z = _logits(self.built(params), x, self.squash)
         labels, weights = self.split(labels, x.shape[0])

@@ -12,7 +12,7 @@ from scipy.special import log_softmax, softmax
 
 import jaxnet
 from jaxnet.analysis import influence, per_example_gradients
-from jaxnet.training import mean_cost, quadratic_cost
+from jaxnet.training import MeanCost, loss, quadratic_cost
 from tests.oracles import backpropagation, float64, matrix_form
 
 SIZES = (4, 3, 2)
@@ -41,7 +41,7 @@ def close(got, expected, atol=1e-6):
 @pytest.mark.full
 def test_quadratic_cost_by_backpropagation(tiny):
     params, images, labels = tiny
-    got = per_example_gradients(params, images, labels, cost=quadratic_cost)
+    got = per_example_gradients(params, images, labels, loss=MeanCost(quadratic_cost))
     got = jax.tree.map(np.asarray, got)
     for n, (x, y) in enumerate(zip(images, labels, strict=True)):
         expected = backpropagation(params, x, np.eye(2)[y])
@@ -88,7 +88,7 @@ def test_cross_entropy_by_finite_differences(tiny):
 
 
 def test_mean_is_the_gradient_of_the_mean_cost(tiny):
-    whole = jax.jit(jax.grad(mean_cost))(*tiny)
+    whole, _ = jax.jit(jax.grad(loss, has_aux=True))(*tiny)
     close(jax.tree.map(lambda leaf: np.mean(leaf, 0), gradients(*tiny)), whole)
 
 
@@ -110,7 +110,7 @@ def test_keep_gets_one_whole_gradient(tiny):
 def test_uint8_relu_and_one_hot_labels(tiny):
     params, images, labels = tiny
     pixels = (255 * images).astype(np.uint8)
-    relu = partial(gradients, squash=jax.nn.relu)
+    relu = partial(gradients, loss=MeanCost(squash="relu"))
     got = relu(params, pixels, np.eye(2, dtype="f")[labels])
     close(got, relu(params, pixels / np.float32(255), labels))
     assert np.abs(rows(got) - rows(gradients(params, pixels, labels))).max() > 1e-3

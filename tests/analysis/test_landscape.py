@@ -15,7 +15,7 @@ from jaxnet.analysis import (
     match_neurons,
     top_hessian_eigenvalue,
 )
-from jaxnet.training import cross_entropy, mean_cost
+from jaxnet.training import MeanCost, cross_entropy, evaluate, loss
 from tests.oracles import float64, matrix_form
 
 SIZES = (4, 3, 2)
@@ -23,6 +23,10 @@ DEEP = (5, 8, 7, 6, 3)
 
 product = jax.jit(hessian_vector_product, static_argnames=("cost", "squash"))
 top_eigenvalue = jax.jit(top_hessian_eigenvalue, static_argnames=("n_iterations", "cost", "squash"))
+
+
+def mean_cost(params, images, labels):
+    return loss(params, images, labels)[0]
 
 
 def draw(seed, sizes, dtype=np.float32):
@@ -151,7 +155,9 @@ def test_top_eigenvalue_can_be_negative(tiny, hessian):
         return -cross_entropy(z, y)
 
     values, vectors = np.linalg.eigh(-hessian)
-    value, direction = top_eigenvalue(jax.random.key(0), *tiny, n_iterations=200, cost=gain)
+    value, direction = top_eigenvalue(
+        jax.random.key(0), *tiny, n_iterations=200, loss=MeanCost(gain)
+    )
     assert value < 0
     close(value, values[0], atol=1e-5)
     close(np.abs(flat(direction) @ vectors[:, 0]), 1.0, atol=1e-5)
@@ -209,8 +215,8 @@ def test_interpolation_of_two_and_in_float64():
 def test_cost_along_an_interpolation(tiny):
     one, images, labels = tiny
     other = draw(1, SIZES)
-    over = jax.jit(jax.vmap(mean_cost, in_axes=(0, None, None)))
-    costs = over(interpolate(one, other, 9), images, labels)
+    over = jax.jit(jax.vmap(evaluate, in_axes=(0, None, None)))
+    costs = over(interpolate(one, other, 9), images, labels).cost
     for n in range(9):
         between = [
             (w + n / 8 * (w2 - w), b + n / 8 * (b2 - b))

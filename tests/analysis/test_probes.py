@@ -104,7 +104,7 @@ def test_summary(digits, params, says):
     params = params()
     report = probe(jax.random.key(2), params, *digits)
     assert re.search(says, report.summary())
-    assert report.accuracy == jaxnet.evaluate(params, *digits)
+    assert report.accuracy == jaxnet.evaluate(params, *digits).accuracy
     assert [layer.shape for layer in report.silence] == [(16,), (16,), (10,)]
 
 

@@ -143,7 +143,7 @@ def test_bad_network_is_not_saved(tmp_path, params):
     for wrong in (broken, infinite, ensemble, ()):
         with pytest.raises(ValueError, match="Expected a network that can be loaded"):
             jaxnet.save(path, wrong)
-    with pytest.raises(ValueError, match="Expected a squash .* got 'sine'"):
+    with pytest.raises(ValueError, match=r"Expected a squash .* got 'sine'"):
         jaxnet.save(path, params, squash="sine")
     with pytest.raises(ValueError, match="names other than squash"):
         jaxnet.save(path, params, notes={"squash": "relu"})

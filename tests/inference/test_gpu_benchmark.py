@@ -52,7 +52,7 @@ def test_benchmark_on_cpu(tmp_path):
     assert {line["device"] for line in lines} == {"cpu"}
     checks = [line for line in lines if line["name"].startswith("agreement")]
     figures = [line for line in lines if line not in checks]
-    assert len(checks) == len([line for line in figures if "device memory" in line["name"]]) == 7
+    assert len(checks) == len([line for line in figures if "device memory" in line["name"]]) == 8
     assert all(line["holds"] and line["same_digits"] > 0.99 for line in checks)
     assert all(line["peer"] > 0 and np.isfinite(line["ours"]) for line in figures)
     assert len(table.splitlines()) == 1 + len(figures)

@@ -89,7 +89,7 @@ def test_learning_curves():
     np.testing.assert_array_equal(other.lines[-1].get_ydata(), [0.75, 0.375])  # without a zero
     assert [t.get_text() for t in other.get_legend().get_texts()] == [
         "images learned from",
-        "images held out",
+        "validation images",
     ]
     assert left.get_yscale() == other.get_yscale() == "log"
 

@@ -89,28 +89,28 @@ def test_interrupted_epoch_is_repeated(tmp_path, digits):
 @pytest.mark.full
 def test_single_run_equals_fit(tmp_path, digits):
     """Other keys and another order, but the same learning: both read nearly all of them."""
-    options = Options(epochs=20, batch_size=20, held_out=0)
+    options = Options(epochs=20, batch_size=20, validation=0)
     progress = last(train(options, *digits, tmp_path / "run"))
-    assert progress.history.held_out is None
+    assert progress.history.validation is None
     assert progress.history.accuracy[-1, 0] > 0.95
     member = jax.tree.map(lambda leaf: leaf[0], progress.params)
     assert jaxnet.training.evaluate(member, *digits) > 0.95
 
 
 @pytest.mark.full
-def test_held_out_images_are_not_trained_on(tmp_path, digits):
+def test_validation_images_are_not_trained_on(tmp_path, digits):
     """Their labels decide what is scored, and nothing of what is learned."""
     images, labels = digits
-    options = FEW._replace(epochs=1, held_out=0.5)
+    options = FEW._replace(epochs=1, validation=0.5)
     a = last(train(options, images, labels, tmp_path / "a"))
     key = jax.random.split(jax.random.key(options.seed), 3)[0]
-    held_out = np.asarray(jaxnet._util.shuffle.shuffled(key, 600))[:300]
+    unseen = np.asarray(jaxnet._util.shuffle.shuffled(key, 600))[:300]
     other = labels.copy()
-    other[held_out] = (other[held_out] + 1) % 10
+    other[unseen] = (other[unseen] + 1) % 10
     b = last(train(options, images, other, tmp_path / "b"))
     same_bits(a.params, b.params)
     same_bits(a.history.cost, b.history.cost)
-    assert (a.history.held_out.accuracy != b.history.held_out.accuracy).all()
+    assert (a.history.validation.accuracy != b.history.validation.accuracy).all()
 
 
 def test_best_member():
@@ -121,7 +121,7 @@ def test_best_member():
     )
     assert runs.Progress((), history, 0.0).best == 2
     assert runs.Progress((), history._replace(cost=np.full((1, 3), np.nan)), 0.0).best == 0
-    assert runs.Progress((), history._replace(held_out=None), 0.0).best == 0
+    assert runs.Progress((), history._replace(validation=None), 0.0).best == 0
 
 
 @pytest.mark.slow
@@ -243,7 +243,7 @@ def test_checkpoint_round_trip(tmp_path):
         (["drawn", "--rate", "0"], "--rate: expected a positive number"),
         (["drawn", "--rate", "nan"], "--rate: expected a positive number"),
         (["drawn", "--epochs", "0"], "--epochs: expected at least 1"),
-        (["drawn", "--held-out", "1"], "--held-out: expected a fraction"),
+        (["drawn", "--validation", "1"], "--validation: expected a fraction"),
         (["drawn", "--batch-size", "30000"], "--batch-size: expected 1 to 18,000"),
         (["drawn", "--seed", "-1"], "--seed: expected a number from 0"),
         (["drawn", "--output", "a.npz"], "saved as .safetensors"),
@@ -273,7 +273,7 @@ def test_command_output_files(folder, tmp_path):
     record = json.loads((tmp_path / "n.json").read_text())
     assert record["options"]["epochs"] == 3
     assert record["versions"]["jax"] == jax.__version__
-    assert np.shape(record["history"]["held_out"]) == (2, 3)
+    assert np.shape(record["history"]["validation_accuracy"]) == (2, 3)
     params, spec = jaxnet.load(tmp_path / "n.safetensors")
     assert spec.notes["trained on"] == "600 images of images.gz but 10%"
     best, _ = jaxnet.load(tmp_path / "n.members" / f"{record['best']:04}.safetensors")
@@ -396,10 +396,10 @@ def test_diverging_members(tmp_path, digits):
 
 
 @pytest.mark.full
-def test_smallest_held_out_set(tmp_path, digits):
-    options = FEW._replace(held_out=1e-9, epochs=1, batch_size=599)
+def test_smallest_validation_set(tmp_path, digits):
+    options = FEW._replace(validation=1e-9, epochs=1, batch_size=599)
     progress = last(train(options, *digits, tmp_path / "run"))
-    assert set(progress.history.held_out.accuracy.ravel().tolist()) <= {0.0, 1.0}
+    assert set(progress.history.validation.accuracy.ravel().tolist()) <= {0.0, 1.0}
 
 
 def test_flipped_bit_in_a_checkpoint(tmp_path, digits):
