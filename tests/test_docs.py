@@ -318,9 +318,11 @@ def test_examples(path, tmp_path):
         "dropout.py": r"plain: .* lost 8\d\.\d%\ndropout: accuracy 99\..* lost (89|9\d)\.\d%",
         "mixup.py": r"plain: .* right, [67]\d% where wrong\nmixup: .* right, [45]\d% where wrong",
         "adversarial_batches.py": r"plain: .* attack [56]\d%\nadversarial: .* attack 9\d%",
-        "sparse_activations.py": r"0\.0: .* 1\d\.\d of 32 .*\n(.*\n)*.* 1\.0: accuracy 99.* [4-7]\.\d of",
+        "sparse_activations.py": r" 0\.0: .* 1\d\.\d of 32 .*\n(.*\n)*"
+        r".* 1\.0: accuracy 99.* [4-7]\.\d of",
         "teacher.py": r"alone: accuracy 9[67]\..*\nwith the teacher: accuracy 99\.",
-        "pytree_labels.py": r"epoch 1: .* recall [345]\d.*\n.*\nepoch 20: accuracy 99.* recall 99\.",
+        "pytree_labels.py": r"epoch 1: .* recall [345]\d.*\n"
+        r"(.*\n)*epoch 20: accuracy 99.* recall 99\.",
         "federated.py": r"differs .* by \de-0[78] at most\n.*\nthe average: accuracy 9[89]\.",
         "gpu_kernel.py": r"the same digits: 100%\nactivations differ by \de-06 at most",
         "guide.py": r"the answer: 3\n(.*\n)*7\. counting: (13,002) dials, \2 (.*\n)*"

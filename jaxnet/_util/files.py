@@ -60,7 +60,7 @@ def exists_already(path: Path) -> FileError:
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str], *, patience: float = 5) -> Generator[BinaryIO]:
+def replacing(path: str | os.PathLike[str], *, patience: int | float = 5) -> Generator[BinaryIO]:
     """Opens a temporary file that replaces `path` once it is completely written."""
     # If writing is interrupted (an exception, a full disk, a killed process), `path` keeps its old
     # content. One process at a time writes to a path; others wait for `patience` seconds at most.
@@ -109,7 +109,7 @@ def _beside(path: Path, ending: str) -> Path:
     return path.with_name(f".jaxnet-{sha256(os.fsencode(path.name)).hexdigest()[:16]}.{ending}")
 
 
-def _begin(entered: ExitStack, partial: Path, path: Path, patience: float) -> BinaryIO:
+def _begin(entered: ExitStack, partial: Path, path: Path, patience: int | float) -> BinaryIO:
     """Creates the temporary file, for one process; replaces one that a killed process left."""
     until = time.monotonic() + patience
     while True:

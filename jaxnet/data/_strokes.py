@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 Stroke = list[tuple[int, int]]
+Range = tuple[int | float, int | float]
 
 
 class Way(NamedTuple):
@@ -24,7 +25,7 @@ class Way(NamedTuple):
 
 
 # What differs from hand to hand, the least and the most of it.
-HAND: dict[str, tuple[float, float]] = {
+HAND: dict[str, Range] = {
     "way": (0, 1),  # of writing the digit, as a share of those there are
     "pen": (2.0, 3.6),  # pixels
     "size": (0.9, 1.0),  # of MNIST's

@@ -230,7 +230,7 @@ def _component(hand: Mapping[str, Array], component: ArrayLike) -> Array:
     return _ink(x + 14 + right, y + 14 + down, hand["pen"])
 
 
-def _uniform(key: Key[Array, ""], ranges: Mapping[str, tuple[float, float]]) -> dict[str, Array]:
+def _uniform(key: Key[Array, ""], ranges: Mapping[str, _strokes.Range]) -> dict[str, Array]:
     """Draws a number from each range."""
     low, high = np.array([*ranges.values()], np.float32).T
     numbers = jax.random.uniform(key, low.shape, jnp.float32, low, high)

@@ -333,7 +333,7 @@ def _along_across(
     width: ArrayLike,
     side: int,
     *,
-    widths: tuple[float, float],
+    widths: tuple[int | float, int | float],
 ) -> tuple[Array, Array]:
     """Each pixel's distance from a center along and across an angle, in half lengths and widths."""
     # Raises ValueError if a Python number is out of bounds; traced values are not checked.

@@ -11,7 +11,8 @@ from jaxtyping import Array, Float
 from jaxnet.design._detectors import Neuron, edge, layer, most_of, region, threshold
 from jaxnet.network import Params
 
-Place = tuple[float, float, float, float, float]
+Number = int | float
+Place = tuple[Number, Number, Number, Number, Number]
 
 
 class Detector(NamedTuple):

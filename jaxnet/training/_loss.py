@@ -97,7 +97,9 @@ class MeanCost:
         self, params: Any, images: Images, labels: Any, key: Key[Array, ""] | None = None
     ) -> tuple[Float[Array, ""], dict[str, Any]]:
         """The mean cost of a batch, and its accuracy."""
-        if lacks_mesh(params, images, labels):  # of Explicit axes, on which `sharded_like` needs one
+        if lacks_mesh(
+            params, images, labels
+        ):  # of Explicit axes, on which `sharded_like` needs one
 
             def on_mesh(*args: Any) -> Any:
                 with on_mesh_of(args):

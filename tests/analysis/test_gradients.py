@@ -19,8 +19,8 @@ SIZES = (4, 3, 2)
 N, N_INPUTS, N_OUTPUTS = 200, 4, 3  # of the convex model
 DAMPING = 0.01
 
-gradients = jax.jit(per_example_gradients, static_argnames=("batch_size", "keep", "cost", "squash"))
-compiled = jax.jit(influence, static_argnames=("cost", "squash"))
+gradients = jax.jit(per_example_gradients, static_argnames=("batch_size", "keep", "loss"))
+compiled = jax.jit(influence, static_argnames="loss")
 
 
 @pytest.fixture(scope="module")

@@ -21,8 +21,8 @@ from tests.oracles import float64, matrix_form
 SIZES = (4, 3, 2)
 DEEP = (5, 8, 7, 6, 3)
 
-product = jax.jit(hessian_vector_product, static_argnames=("cost", "squash"))
-top_eigenvalue = jax.jit(top_hessian_eigenvalue, static_argnames=("n_iterations", "cost", "squash"))
+product = jax.jit(hessian_vector_product, static_argnames="loss")
+top_eigenvalue = jax.jit(top_hessian_eigenvalue, static_argnames=("n_iterations", "loss"))
 
 
 def mean_cost(params, images, labels):

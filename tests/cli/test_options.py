@@ -45,7 +45,6 @@ def help_of(module, option):
         (train, "optimizer", runs.OPTIMIZERS),
         (train, "schedule", runs.SCHEDULES),
         (train, "augment", runs.AUGMENTS),
-        (train, "penalty", runs.PENALTIES),
         (draw, "colors", PAIRS),
         (draw, "what", draw.PLOTS),
         (classify, "weights", NAMES),
@@ -67,8 +66,7 @@ def test_defaults_of_training():
         given = parameters[name].default
         if name == "sizes":
             value = "-".join(map(str, value))
-        assert given == value or (name == "strength" and given is None), name
-    assert f"{defaults['strength']:g}" in help_of(train, "strength")
+        assert given == value, name
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -191,7 +189,6 @@ def test_nothing_is_exported_over_a_file(digits, command):
         ),
         (["classify", "digits.npy", "--output", "-", "--json"], "--json: is for a job that does"),
         (["classify", "digits.npy", "--output", "-", "--format", "xls"], "not .xls"),
-        (["train", "drawn", "--strength", "1"], "--strength: has no effect without --penalty"),
         (["draw", "weights", "--quiet"], "--quiet: is for --output only"),
         (["draw", "image", "--colors", "safe"], "--colors: image does not take this option"),
         (["page", "--output", "-", "--open"], "--open: is for a page in a file only"),

@@ -237,18 +237,16 @@ def test_augment_gets_one_key_per_image(digits):
         jax.debug.callback(lambda data: seen.append(tuple(data.tolist())), jax.random.key_data(key))
         return x
 
-    run = partial(train_epoch, optimizer=optimizer, batch_size=100)
+    run = partial(train_epoch, jax.random.key(0), start(optimizer), optimizer=optimizer)
+    run = partial(run, batch_size=100)
     plain, erased = (
-        run(jax.random.key(0), start(optimizer), images, labels, loss=MeanCost(augment=augment))[
-            1
-        ].cost
-        for augment in (None, erase)
+        run(images, labels, loss=MeanCost(augment=augment))[1].cost for augment in (None, erase)
     )
     empty = jnp.zeros_like(images)
-    _, score = run(jax.random.key(0), start(optimizer), empty, labels)
+    _, score = run(empty, labels)
     np.testing.assert_allclose(erased, score.cost, rtol=1e-6)
     assert abs(plain - erased) > 1e-3
-    run(jax.random.key(0), start(optimizer), images, labels, loss=MeanCost(augment=note))
+    run(images, labels, loss=MeanCost(augment=note))
     jax.effects_barrier()
     assert len(seen) == len(set(seen)) == 1_000
 
@@ -607,20 +605,12 @@ def test_loops_outside_jit_compile_once(digits):
         return cross_entropy(z, y)
 
     state = start(optimizer)
+    run = partial(train_epoch, optimizer=optimizer, batch_size=100)
     for key in jax.random.split(jax.random.key(0), 3):
-        state, _ = train_epoch(
-            key, state, *digits, optimizer=optimizer, batch_size=100, loss=MeanCost(counted)
-        )
+        state, _ = run(key, state, *digits, loss=MeanCost(counted))
     once = len(traces)
     for n in range(3):
-        state, _ = train_epoch(
-            jax.random.key(n),
-            state,
-            *digits,
-            optimizer=optimizer,
-            batch_size=100,
-            loss=MeanCost(counted),
-        )
+        state, _ = run(jax.random.key(n), state, *digits, loss=MeanCost(counted))
     assert len(traces) == once <= 4  # scan traces its body a few times
 
 

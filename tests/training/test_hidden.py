@@ -230,6 +230,8 @@ BAD_OPTIMIZERS = {
     "not called": (optax.adam, "optax.adam.*got the function adam, not called"),
     "None": (None, "got None instead"),
     "a rate": (0.1, "got 0.1 instead"),
+    "a name": ("adam", "got 'adam' instead"),
+    "a list": ([SGD], r"got \[Gradient"),
     "lookahead": (
         optax.lookahead(optax.sgd(0.1), 5, 0.5),
         r"params=optax.LookaheadParams.init_synced\(params\).* got a plain tuple",
@@ -272,18 +274,33 @@ def test_float8(params, dtype):
             with pytest.raises(TypeError, match="Expected params of 16 bits or more; got float8"):
                 call()
 
+    def own(params, images, labels, key):
+        return (params.astype(jnp.float32) ** 2).sum()
+
+    state = state_of(small[0].biases)
+    with pytest.raises(TypeError, match="Expected params of 16 bits or more; got float8"):
+        train_step(state, images, labels, optimizer=SGD, loss=own)
+
+
+BENT = {
+    "one row": lambda a: a[:1],
+    "an ensemble of one": lambda a: a[None],
+    "scalars": lambda a: a.sum(),
+    "bfloat16": lambda a: a.astype(jnp.bfloat16),
+}
+
 
 @pytest.mark.parametrize("jit", [False, True], ids=["eager", "jit"])
 @pytest.mark.parametrize(
     "optimizer", [optax.sgd(0.1, momentum=0.9), optax.adam(0.1)], ids=["momentum", "adam"]
 )
-def test_moments_of_other_shapes(params, optimizer, jit):
-    """They would broadcast: one row of moments for all neurons."""
+@pytest.mark.parametrize("how", BENT)
+def test_moments_of_other_params(params, optimizer, how, jit):
+    """Nearly all of them would broadcast: one row of moments for all neurons, for example."""
     images, labels = draw(20)
-    first_rows = jax.tree.map(lambda a: a[:1], params)
     wrap = jax.jit if jit else lambda f: f
     with jax.numpy_dtype_promotion("standard"):
-        state = TrainState(params, optimizer.init(first_rows))
+        state = TrainState(params, optimizer.init(jax.tree.map(BENT[how], params)))
         for call in (
             lambda s: fit(KEY, images, labels, optimizer, state=s, epochs=1, batch_size=5),
             lambda s: train_epoch(KEY, s, images, labels, optimizer=optimizer, batch_size=5),
@@ -292,6 +309,30 @@ def test_moments_of_other_shapes(params, optimizer, jit):
             with pytest.raises(ValueError, match="Expected a state of this optimizer for these"):
                 wrap(call)(state)
             wrap(call)(state_of(params, optimizer))
+
+
+@pytest.mark.parametrize(
+    "first_epoch", [-1, 2**32, 1.0, True, np.array([1]), jnp.int32(-1)], ids=repr
+)
+def test_first_epoch(params, first_epoch):
+    images, labels = draw(20)
+    run = partial(fit, KEY, images, labels, SGD, params=params, epochs=1, batch_size=5)
+    with pytest.raises(ValueError, match="first_epoch as a non-negative integer; got "):
+        run(first_epoch=first_epoch)
+
+
+@pytest.mark.parametrize(
+    "first_epoch", [3, np.int64(3), np.uint8(3), np.array(3), jnp.int32(3), jnp.uint32(3)], ids=repr
+)
+def test_first_epoch_as_any_integer(params, first_epoch):
+    images, labels = draw(20)
+    run = partial(fit, KEY, images, labels, SGD, params=params, batch_size=5)
+    expected = run(epochs=1, first_epoch=jax.device_put(np.uint32(3)))
+    jax.tree.map(np.testing.assert_array_equal, run(epochs=1, first_epoch=first_epoch), expected)
+    traced = jax.jit(lambda n: run(epochs=1, first_epoch=n))(first_epoch)
+    jax.tree.map(np.testing.assert_array_equal, traced[0].params, expected[0].params)
+    another, _ = run(epochs=1, first_epoch=4)
+    assert not np.array_equal(another.params[0].weights, expected[0].params[0].weights)
 
 
 # What is known while tracing.
@@ -396,6 +437,12 @@ def test_evaluate_exports(params, weighted):
         np.testing.assert_allclose(
             score.accuracy, (weights * right).sum() / weights.sum(), rtol=1e-5
         )
+
+
+def test_evaluate_of_no_images(params):
+    score = evaluate(params, np.zeros((0, 6), "f"), np.zeros(0, int))
+    assert np.isnan(score.cost)
+    assert np.isnan(score.accuracy)
 
 
 def test_symbolic_number_of_images(params):

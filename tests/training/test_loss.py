@@ -300,6 +300,7 @@ def test_single_output(form):
         evaluate(params, images, labels + 2)
 
 
+@pytest.mark.full
 def test_learning_with_a_single_output():
     images, labels = jaxnet.data.synthetic.sample(KEY, 1_000)
     params = jaxnet.init(KEY, (784, 16, 1))
@@ -418,6 +419,7 @@ def test_ignored_images_may_have_any_label(params, cost, label):
         run((unlabeled, np.ones(40, "f")))
 
 
+@pytest.mark.full
 def test_ignored_digit_is_not_learned():
     """A network for which no nine has any weight does not learn nines."""
     images, labels = jaxnet.data.synthetic.sample(KEY, 1_000)

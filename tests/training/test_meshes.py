@@ -18,7 +18,6 @@ from jax.sharding import PartitionSpec as P
 
 import jaxnet
 from jaxnet import analysis
-from jaxnet._util.shuffle import shuffled
 from jaxnet.analysis import shard_members, vote
 from jaxnet.data.augment import affine
 from jaxnet.data.synthetic import draw
@@ -245,42 +244,3 @@ def test_manual_axes_per_example_gradients(params, digits):
     data = [a[:64] for a in digits]
     divided = jax.shard_map(f, mesh=MANUAL, in_specs=(P(), P("i"), P("i")), out_specs=P("i"))
     alike(quick(divided)(params, *data), f(params, *data))
-
-
-@pytest.mark.parametrize("marked", [True, False])
-def test_federated_averaging(marked, params, digits):
-    """Marked as varying, params take steps of their own on each device, to be averaged."""
-    images, labels = (a[:256] for a in digits)
-
-    def alone(params, images, labels):
-        state = TrainState(params, SGD.init(params))
-        run = {"optimizer": SGD, "batch_size": 16}
-        state, score = train_epoch(jax.random.key(0), state, images, labels, **run)
-        return state.params, score
-
-    def round_of_all(params, images, labels):
-        if marked:
-            params = jax.lax.pcast(params, "i", to="varying")
-        return jax.lax.pmean(alone(params, images, labels), "i")
-
-    specs = (P(), P("i"), P("i"))
-    divided = jax.shard_map(round_of_all, mesh=MANUAL, in_specs=specs, out_specs=P())
-    got, score = quick(divided)(params, images, labels)
-    quarters = [(images[n : n + 64], labels[n : n + 64]) for n in range(0, 256, 64)]
-    each = [alone(params, *quarter) for quarter in quarters]
-    average, scores = jax.tree.map(lambda *leaves: np.mean(leaves, 0), *each)
-    if marked:
-        alike((got, score), (average, scores))
-        return
-    # A common step on all devices' batches: here, 64 images that come from the four quarters. Each
-    # device shuffles its own quarter by the same key, so together they are these rows of each.
-    order = np.asarray(shuffled(jax.random.split(jax.random.key(0))[0], 64)).reshape(4, 16)
-    state = TrainState(params, SGD.init(params))
-    costs = []
-    for rows in order:
-        batch = [np.concatenate([q[rows] for q in part]) for part in zip(*quarters, strict=True)]
-        state, one = train_step(state, *batch, optimizer=SGD)
-        costs.append(one.cost)
-    alike((got, score.cost), (state.params, np.mean(costs)))
-    apart = abs(np.asarray(got[0].weights) - average[0].weights).max()
-    assert apart > 1e-3  # it is not what averaging gives
