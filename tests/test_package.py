@@ -139,7 +139,7 @@ def test_types_reach_a_users_checker(tmp_path):
         "jaxnet.forward(jax.numpy.zeros(784), params)\n"
         "jaxnet.forward(params, jax.numpy.zeros(784), activation=jax.nn.relu)\n"
         "params[0].bias\n"
-        "jaxnet.save('file', params, squash=jax.nn.relu)\n"
+        "jaxnet.save('file', params, squash=0.5)\n"
     )
     pyright = [sys.executable, "-m", "pyright", "--pythonpath", sys.executable]
     run(*pyright, tmp_path / "right.py")

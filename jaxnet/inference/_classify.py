@@ -171,7 +171,6 @@ def classifier(
     pool = ThreadPoolExecutor(cores() + 1 if on_cpu else min(cores(), _IN_FLIGHT))
     size = n_devices * _share_of(batch_size, n_devices, on_cpu=on_cpu)
     copies: dict[tuple[int, int], NDArray[Any]] = {}  # by thread and number of images
-    float_type = np.result_type(np.float32, params[0][0].dtype)
 
     def one_chunk(images: Images, size: int, copied: bool, start: int, stop: int) -> Answers:
         # Pad a short chunk with its neighbors and discard their answers; fall back to black images,
@@ -203,7 +202,7 @@ def classifier(
         """Copies floats, however they lie in memory, to where they stay in the cache."""
         key = threading.get_ident(), size
         if key not in copies:
-            copies[key] = aligned(size, chunk.shape[1], float_type)
+            copies[key] = aligned(size, chunk.shape[1], _float_type(params))
         with np.errstate(over="ignore", invalid="ignore"):  # the range says so
             copies[key][: len(chunk)] = chunk
         return copies[key]
@@ -216,7 +215,7 @@ def classifier(
         if is_uint8 not in layers:
             layers[is_uint8] = _layers(params, precision, mesh, is_uint8, on_cpu=on_cpu)
         size = max(size, n_devices * _share_of(len(images), n_devices, on_cpu=on_cpu))
-        whole = len(images) >= size and lies_well(images, float_type)
+        whole = len(images) >= size and lies_well(images, _float_type(params))
         copied = on_cpu and not mesh and not is_uint8 and not whole
         each = min(size, TILE) if copied else size
         starts = _starts(images, each)
@@ -241,6 +240,11 @@ def _layers(
     chosen = isinstance(w, jax.Array) and w.committed and len(w.devices()) == 1
     place = NamedSharding(mesh, P()) if mesh else w.device if chosen else None
     return jax.device_put((first, tuple(rest)), place)
+
+
+def _float_type(params: Params) -> Any:
+    """The type that floats are computed in, as far as NumPy has it."""
+    return np.result_type(np.float32, params[0][0].dtype)
 
 
 def _share_of(n: int, n_devices: int, *, on_cpu: bool) -> int:

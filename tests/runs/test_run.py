@@ -116,8 +116,8 @@ def test_validation_images_are_not_trained_on(tmp_path, digits):
 def test_best_member():
     history = jaxnet.training.History(
         np.array([[0.1, np.nan, 0.3]]),
-        np.ones((1, 3)),
-        jaxnet.training.Score(np.ones((1, 3)), np.array([[0.7, 0.9, 0.8]])),
+        {"accuracy": np.ones((1, 3))},
+        jaxnet.training.Score(np.ones((1, 3)), {"accuracy": np.array([[0.7, 0.9, 0.8]])}),
     )
     assert runs.Progress((), history, 0.0).best == 2
     assert runs.Progress((), history._replace(cost=np.full((1, 3), np.nan)), 0.0).best == 0
