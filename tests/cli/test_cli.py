@@ -170,7 +170,7 @@ def test_version():
         (["classify", "images.gz", "--labels", "two.npy"], "two.npy: 2 labels for 40 images"),
         (
             ["classify", "images.gz", "--weights", "images.gz"],
-            r"images\.gz: networks are read from .* convert",
+            r"images\.gz: networks are read from .*, not this",
         ),
         (["classify", "images.gz", "--weights", "small"], r"shape \(4,\) .* got float32\[784\]"),
         (["classify", "images.gz", "--output", "a.xlsx"], "a.xlsx: answers are written as .csv, "),
@@ -203,7 +203,7 @@ def test_version():
         (["classify", "nothing*.png"], r"nothing\*\.png: no file has this name"),
         (
             ["info", "text.png"],
-            r"text\.png: networks are read from .* not this; see jaxnet convert",
+            r"text\.png: networks are read from .* not this",
         ),
         (["info", "nothing"], "nothing"),
     ],

@@ -123,7 +123,7 @@ def test_weights_of_other_sizes(command, tmp_path):
         (["weights", "--colors", "loud"], "one of video, safe; got 'loud'"),
         (
             ["weights", "--weights", "images.gz"],
-            r"networks are read from \.safetensors, .* convert",
+            r"networks are read from \.safetensors, .* not this",
         ),
         (["activations", "--weights", "small"], r"shape \(4,\)"),
         (["confusion", "images.gz", "--output", "a.png"], "needs images and their labels"),

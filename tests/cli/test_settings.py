@@ -102,7 +102,8 @@ def same(text):
 @pytest.mark.parametrize("width", [30, 40, 80, 200])
 def test_learning_curves_fit(width):
     rows = np.linspace(1, 0.1, 60)[:, None]
-    progress = Progress((), History(rows, 1 - rows, Score(rows, 1 - rows)), 12.0)
+    score = Score(rows, {"accuracy": 1 - rows})
+    progress = Progress((), History(*score, score), 12.0)
     console = Console(width=width, color_system=None)
     with console.capture() as captured:
         console.print(_terminal.Learning(progress, 60))

@@ -81,14 +81,16 @@ def test_few_misread(drawn, n):
 def test_learning_curves():
     cost = np.array([[2.0, 4.0, 9.0], [1.0, 2.0, np.nan]])
     right = np.array([[0.5, 0.25, 0], [0.75, 0.5, 1]])
-    history = jaxnet.training.History(cost, right, jaxnet.training.Score(2 * cost, right))
+    metrics = {"accuracy": right}
+    score = jaxnet.training.Score(2 * cost, metrics)
+    history = jaxnet.training.History(cost, metrics, score)
     left, other = results.learning_curves(history).axes
     np.testing.assert_array_equal(left.lines[3].get_ydata(), [4, 1.5])  # the medians
     np.testing.assert_array_equal(left.lines[0].get_ydata(), [2, 1])
     np.testing.assert_array_equal(left.lines[-1].get_ydata(), [8, 3])
     np.testing.assert_array_equal(other.lines[-1].get_ydata(), [0.75, 0.375])  # without a zero
     assert [t.get_text() for t in other.get_legend().get_texts()] == [
-        "images learned from",
+        "training images",
         "validation images",
     ]
     assert left.get_yscale() == other.get_yscale() == "log"
