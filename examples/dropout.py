@@ -1,7 +1,7 @@
 """Dropout on the pixels, written as a loss: does it help where a scan has lost some?
 
 A loss is a function of the params, a batch and a key. The key is None in evaluation, where nothing
-is random. Compares a network trained plainly with one that never sees half of the pixels.
+is random. Compares a network trained plainly with one trained on a random half of the pixels.
 
 Source: Srivastava and others, "Dropout: a simple way to prevent neural networks from overfitting",
 2014.
@@ -14,11 +14,11 @@ import optax
 from jax import Array
 
 import jaxnet
-from jaxnet.training import fit, loss
+from jaxnet.training import evaluate, fit, loss
 
 key_images, key_unseen, key_fit, key_holes = jax.random.split(jax.random.key(0), 4)
 images, labels = jaxnet.data.synthetic.sample(key_images, 5_000)
-unseen, shown = jaxnet.data.synthetic.sample(key_unseen, 5_000)
+unseen, unseen_labels = jaxnet.data.synthetic.sample(key_unseen, 5_000)
 
 
 # %% The loss: drop pixels, and brighten the others so that the sums stay as large.
@@ -35,5 +35,5 @@ for name, minimized in (("plain", loss), ("dropout", with_dropout)):
     state, _ = fit(
         key_fit, images, labels, optax.adam(0.01), epochs=10, batch_size=100, loss=minimized
     )
-    whole, torn = (jaxnet.evaluate(state.params, x, shown).accuracy for x in (unseen, holes))
+    whole, torn = (evaluate(state.params, x, unseen_labels).accuracy for x in (unseen, holes))
     print(f"{name}: accuracy {whole:.1%}, with 75% of the pixels lost {torn:.1%}")

@@ -53,14 +53,6 @@ def one_image(rng):
     return network(rng), rng.random(SIZES[0])
 
 
-def square_network(rng):
-    return (network(rng, (9, 3, 2)),)
-
-
-def scores(n):
-    return lambda rng: (rng.normal(size=n),)
-
-
 def labeled_scores(rng):
     return rng.normal(size=4), rng.integers(4, dtype=np.int32)
 
@@ -68,6 +60,10 @@ def labeled_scores(rng):
 def batch(rng, n=3):
     labels = rng.integers(SIZES[-1], size=n, dtype=np.int32)
     return network(rng), rng.random((n, SIZES[0])), labels
+
+
+def weighted_batch(rng):
+    return *batch(rng), rng.random(3)
 
 
 def neuron(rng):
@@ -122,8 +118,19 @@ def cross_entropy(z, y):
     return -log_softmax(z)[y]
 
 
-def mean_cost(params, images, labels):
-    return np.mean([*map(cross_entropy, (logits(params, x) for x in images), labels)])
+def logits_by_relu(params, x):
+    (w1, b1), (w2, b2) = params
+    return w2 @ np.maximum(w1 @ x + b1, 0) + b2
+
+
+def loss(params, images, labels, weights=None, *, cost=cross_entropy, logits=logits):
+    """The mean cost and the accuracy; with weights, the accuracy's two parts."""
+    z = [logits(params, x) for x in images]
+    costs, right = np.array([*map(cost, z, labels)]), np.argmax(z, 1) == labels
+    if weights is None:
+        return costs.mean(), {"accuracy": right.mean()}
+    w = np.asarray(weights)
+    return (w * costs).mean(), {"accuracy": ((w * right).mean(), w.mean())}
 
 
 def gradients_by_hand(params, images, labels):
@@ -170,25 +177,25 @@ CASES = {
     "training.train_step": Case(stepped, batch, slow=True),
     "training.train_epoch": Case(with_key(epoch), run, smooth=False, slow=True),
     "training.fit": Case(with_key(fitted), run, smooth=False, slow=True),
-    "training.loss": Case(lambda *arguments: training.loss(*arguments)[0], batch, mean_cost),
-    "training.MeanCost": Case(
-        lambda *arguments: training.MeanCost(training.quadratic_cost)(*arguments)[0],
-        batch,
-        lambda params, images, labels: np.mean(
-            [*map(quadratic_cost, (logits(params, x) for x in images), labels)]
-        ),
+    "training.loss": Case(training.loss, batch, loss),
+    "training.loss, quadratic": Case(
+        training.MeanCost(training.quadratic_cost), batch, partial(loss, cost=quadratic_cost)
     ),
-    "training.MeanCost, weighted, tanh": Case(
-        lambda params, images, labels, weights: training.MeanCost(weighted=True, squash="tanh")(
+    "training.loss, relu": Case(
+        training.MeanCost(squash="relu"), batch, partial(loss, logits=logits_by_relu)
+    ),
+    "training.loss, weighted": Case(
+        lambda params, images, labels, weights: training.MeanCost(weighted=True)(
             params, images, (labels, weights)
-        )[0],
-        lambda rng: (*batch(rng), rng.random(3)),
+        ),
+        weighted_batch,
+        loss,
     ),
-    "training.MeanCost, augmented": Case(
+    "training.loss, augmented": Case(
         with_key(
             lambda bits, params, images, labels: training.MeanCost(augment=fade)(
                 params, images, labels, bits
-            )[0]
+            )
         ),
         lambda rng: (key(rng), *batch(rng)),
         **VALUES_ONLY,

@@ -26,7 +26,8 @@ def test_table_is_complete():
         f"{module.__name__.rpartition('.')[2]}.{name}"
         for module in PURE
         for name, thing in vars(module).items()
-        if not name.startswith("_")
+        if name in getattr(module, "__all__", vars(module))
+        and not name.startswith("_")
         and not inspect.isclass(thing)
         and getattr(thing, "__module__", "").startswith(module.__name__)
         and callable(thing)

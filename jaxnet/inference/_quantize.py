@@ -154,6 +154,7 @@ def in_bytes(rows: Any, biases: Any, n_parts: int) -> Bytes:
         left = (left - parts[-1]) * STEPS
     weights = xp.concatenate(parts).astype(xp.int8).T
     # Half floats hold no such sums, and NaN is no byte.
-    dtype = xp.promote_types(biases.dtype, xp.float32)
-    scales = xp.where(xp.isfinite(most), scales, xp.nan)[:, 0]
+    dtype = np.promote_types(biases.dtype, np.float32)
+    # XLA's maximum on a CPU passes over NaN, so each weight is looked at.
+    scales = xp.where(xp.isfinite(rows).all(1), scales[:, 0], xp.nan)
     return Bytes(weights, (scales / 255).astype(dtype), biases)

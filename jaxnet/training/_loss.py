@@ -5,7 +5,6 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any, NamedTuple
 
 import jax
-import jax.export
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, Num
@@ -139,11 +138,11 @@ class MeanCost:
         """The network that `network` builds."""
         return params if self.network is None else self.network(params)
 
-    def split(self, labels: Any, n: int) -> tuple[Any, Any]:
+    def split(self, labels: Any, n: Any) -> tuple[Any, Any]:
         """The labels and the weights of `n` images."""
         if not self.weighted:
             # NumPy's, whose values are known; traced if their number is symbolic.
-            return labels, (jnp if jax.export.is_symbolic_dim(n) else np).ones(n, np.float32)
+            return labels, (np if isinstance(n, int) else jnp).ones(n, np.float32)
         if not isinstance(labels, tuple | list) or len(labels) != 2:
             got = type(labels).__name__
             raise TypeError(f"Expected labels as a pair, (labels, weights); got {got} instead.")

@@ -116,6 +116,26 @@ def test_uint8_relu_and_one_hot_labels(tiny):
     assert np.abs(rows(got) - rows(gradients(params, pixels, labels))).max() > 1e-3
 
 
+def test_own_loss_gets_one_image_and_its_label(tiny):
+    """Labels as a tree of digits and weights, and a penalty, whose gradient each image has."""
+    params, images, labels = tiny
+    weights = np.linspace(0, 2, 11, dtype="f")
+    seen = []
+
+    def own(params, images, labels, key):
+        seen.append((images.shape, labels["digit"].shape, labels["weight"].shape, key))
+        cost = labels["weight"].mean() * loss(params, images, labels["digit"])[0]
+        return cost + 0.5 * optax.tree.norm(params, squared=True), {"anything": 1}
+
+    got = rows(gradients(params, images, {"digit": labels, "weight": weights}, loss=own))
+    alone = weights[:, None] * rows(gradients(*tiny))
+    flat = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(params)])
+    close(got, alone + flat[None])
+    assert {*seen} == {((1, 4), (1,), (1,), None)}
+    weighted = gradients(params, images, (labels, weights), loss=MeanCost(weighted=True))
+    close(rows(weighted), alone)
+
+
 @pytest.mark.full
 def test_memory_without_keeping_gradients():
     def scratch(n):
@@ -284,5 +304,6 @@ def test_influence_under_vmap(tiny):
 def test_influence_with_other_costs_and_squashes(tiny):
     _, images, labels = tiny
     got = compiled(*tiny, images[0], labels[0])
-    for other in ({"squash": jax.nn.relu}, {"cost": quadratic_cost}):
-        assert np.abs(compiled(*tiny, images[0], labels[0], **other) - got).max() > 1e-3
+    for other in ({"squash": "relu"}, {"cost": quadratic_cost}):
+        changed = compiled(*tiny, images[0], labels[0], loss=MeanCost(**other))
+        assert np.abs(changed - got).max() > 1e-3

@@ -119,6 +119,18 @@ def test_products_are_symmetric_and_linear(tiny):
     close(flat(product(params, both, *data)), 2 * flat(hu) - 3 * flat(hv), atol=1e-5)
 
 
+def test_products_of_an_own_loss(tiny, hessian):
+    """A penalty of half the squared weights adds the direction itself to the product."""
+
+    def decayed(params, images, labels, key):
+        penalty = 0.5 * sum((leaf**2).sum() for leaf in jax.tree.leaves(params))
+        return loss(params, images, labels, key)[0] + 3 * penalty, {"penalty": penalty}
+
+    v = draw(1, SIZES)
+    got = product(tiny[0], v, *tiny[1:], loss=decayed)
+    close(flat(got), hessian @ flat(v) + 3 * flat(v), atol=1e-5)
+
+
 @pytest.mark.full
 def test_products_at_full_size_with_uint8():
     """Against a difference of two gradients in float32, which is only approximate."""
