@@ -62,4 +62,6 @@ def is_within(images: NDArray[Any]) -> bool:
 
 @jax.jit
 def _extremes(images: Array) -> tuple[Array, Array]:
-    return images.min(initial=0), images.max(initial=0)
+    # XLA's extremes on a CPU may pass over NaN.
+    nan = jnp.where(jnp.isnan(images).any(), jnp.nan, 0).astype(images.dtype)
+    return images.min(initial=0) + nan, images.max(initial=0) + nan

@@ -48,7 +48,8 @@ def classify_chunk(
 
     def classify_all(first: Floats | Bytes, rest: Params, images: Array) -> tuple[Array, Array]:
         n, pixels = images.shape
-        if tile is None or jax.export.is_symbolic_dim(n) or n <= tile:
+        sharded = any(jax.typeof(images).sharding.spec)  # over Explicit axes, so it has no tiles
+        if tile is None or sharded or jax.export.is_symbolic_dim(n) or n <= tile:
             return classify_tile(first, rest, images)
         whole = n - n % tile
         tiles = images[:whole].reshape(-1, tile, pixels)

@@ -1,4 +1,4 @@
-"""A million images in bytes, from NumPy to digits; one at a time; ten million; on several devices.
+"""A million images in bytes: from NumPy, from files, on the device; one at a time; ten million.
 
 The peers of `readers` have their best batch size and number of threads, found before in a shorter
 run over the same images. Then all take turns. Beside them is what the machine could do at most,
@@ -21,11 +21,12 @@ import numpy as np
 import jaxnet
 from jaxnet.batch import _jobs as jobs
 from jaxnet.batch import _shards as shards
+from jaxnet.batch._files import open_job
 from jaxnet.batch._tables import ENDINGS
 from jaxnet.bench import measure_limits
 from jaxnet.bench._measure import roofline_limit, work_per_image
 from jaxnet.data import load_mnist, open_inputs
-from jaxnet.inference import PRECISIONS
+from jaxnet.inference import PRECISIONS, classify_on_device
 from tests.benchmarks import readers
 from tests.benchmarks.readers import in_batches
 from tests.benchmarks.report import report
@@ -99,6 +100,48 @@ def million(params):
         show(f"a million, {name}", rates[name], most / 1e6, peer_name=f"the machine's {limit}")
 
 
+def on_device(params):
+    """Bytes that are on the device already, to digits and ten activations there."""
+    some = load_mnist("train").images
+    images = jax.device_put(np.tile(some, (-(-N_TRIED // len(some)), 1))[:N_TRIED])
+
+    @jax.jit
+    def plain(params, images):
+        x = images.astype(np.float32) / 255
+        z = jax.vmap(jaxnet.logits, in_axes=(None, 0))(params, x)
+        return z.argmax(1), jax.nn.sigmoid(z)
+
+    @jax.jit
+    def plain_forward(params, images):
+        x = images.astype(np.float32) / 255
+        a = jax.vmap(jaxnet.forward, in_axes=(None, 0))(params, x)
+        return a.argmax(1), a
+
+    programs = {
+        "classify_on_device": jax.jit(classify_on_device),
+        "jit(vmap(forward))": plain_forward,
+        "jit(vmap(logits))": plain,
+    }
+    calls = {
+        name: partial(lambda program: jax.block_until_ready(program(params, images)), program)
+        for name, program in programs.items()
+    }
+    digits, activations = calls["classify_on_device"]()  # and all compile
+    for name, call in calls.items():
+        given = call()
+        assert (given[0] == digits).mean() > 0.9999, name
+        assert abs(given[1] - activations).max() < 1e-4, name
+    times, order = {name: [] for name in calls}, random.Random(0)
+    for _ in range(ROUNDS):
+        for name in order.sample([*calls], len(calls)):
+            calls[name]()
+            times[name].append(seconds(calls[name]))
+    rates = {name: N_TRIED / statistics.median(spent) / 1e6 for name, spent in times.items()}
+    ours = rates.pop("classify_on_device")
+    for name, rate in rates.items():
+        report("on the device", ours, rate, "million images/s", peer_name=name, rounds=ROUNDS)
+
+
 def one_at_a_time(params):
     """From an image in NumPy to its digit in Python."""
     images = load_mnist("test").images
@@ -167,7 +210,7 @@ def from_files(params):
         folder = Path(name)
         np.save(folder / "many.npy", images)
         inputs = open_inputs([folder / "many.npy"])
-        job = jaxnet.batch.open_job(*jaxnet.load(), inputs, brightest=True)
+        job = open_job(*jaxnet.load(), inputs, brightest=True)
         jobs.warm(job)
         for ending in ENDINGS:
             options = {"ending": ending, "size": N // 2, "resume": False}
@@ -183,6 +226,7 @@ def from_files(params):
 def main() -> None:
     params = jaxnet.pretrained()
     million(params)
+    on_device(params)
     from_files(params)
     one_at_a_time(params)
     memory()

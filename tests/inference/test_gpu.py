@@ -1,4 +1,4 @@
-"""The example's GPU kernel, interpreted where there is no GPU: against float64."""
+"""The example's GPU kernel against float64; interpreted where there is no GPU."""
 
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -23,24 +23,45 @@ def classify(params, images):
     return gpu_kernel.classify(params, images, interpret=jax.default_backend() != "gpu")
 
 
-@pytest.mark.full
-@pytest.mark.parametrize("n", [1, 127, 129, 300])
-def test_numbers_of_images(params, n):
+def some(n):
     images = np.random.default_rng(0).integers(0, 256, (n, 784), np.uint8)
+    images[:1], images[1:2] = 0, 255  # as dark and as bright as can be
+    return images
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("n", [1, 127, 128, 129, 300])
+def test_numbers_of_images(params, n):
+    images = some(n)
     expected = matrix_form(params, images / 255)[-1]
     digits, activations = classify(params, images)
+    assert activations.shape == (n, 10)
     np.testing.assert_allclose(activations, expected, atol=2e-6)
     np.testing.assert_array_equal(digits, digits_of(expected))
 
 
 @pytest.mark.full
-def test_all_outputs_dark(params):
-    """The padding beside the ten outputs never wins."""
+def test_dark_outputs_beat_the_padding(params):
     *hidden, (w, b) = params
     dark = (*hidden, jaxnet.Layer(w, b - 100))
-    images = np.random.default_rng(0).integers(0, 256, (20, 784), np.uint8)
-    digits, _ = classify(dark, images)
-    np.testing.assert_array_equal(digits, classify(params, images)[0])
+    np.testing.assert_array_equal(classify(dark, some(20))[0], classify(params, some(20))[0])
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_weights_not_finite(params, wrong):
+    w = np.array(params[0].weights)
+    w[3, 400] = wrong
+    assert np.isnan(classify((params[0]._replace(weights=w), *params[1:]), some(5))[1]).all()
+
+
+@pytest.mark.full
+def test_neurons_without_weights_and_with_an_outlier(params):
+    w = np.array(params[0].weights)
+    w[2], w[3, 400] = 0, 1e4 * abs(w[3]).max()
+    odd = (params[0]._replace(weights=w), *params[1:])
+    expected = matrix_form(odd, some(20) / 255)[-1]
+    np.testing.assert_allclose(classify(odd, some(20))[1], expected, atol=2e-6)
 
 
 def test_lowers_for_a_gpu(params):

@@ -37,7 +37,7 @@ def on_accelerator(monkeypatch):
 
 @pytest.mark.full
 def test_benchmark_on_cpu(tmp_path):
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     process = subprocess.run(
         [sys.executable, "-m", "tests.benchmarks", "gpu"],
         env={**os.environ, "JAX_PLATFORMS": "cpu", "JAXNET_DATA": str(tmp_path)},
