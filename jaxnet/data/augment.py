@@ -24,10 +24,10 @@ def affine(
     key: Key[Array, ""],
     x: Image,
     *,
-    turn: float = TURN,
-    stretch: float = STRETCH,
-    slant: float = SLANT,
-    shift: float = SHIFT,
+    turn: ArrayLike = TURN,
+    stretch: ArrayLike = STRETCH,
+    slant: ArrayLike = SLANT,
+    shift: ArrayLike = SHIFT,
 ) -> Image:
     """Rotates, scales, shears and shifts an image by random amounts.
 
@@ -52,7 +52,11 @@ def affine(
 
 
 def elastic(
-    key: Key[Array, ""], x: Image, *, strength: float = STRENGTH, smoothness: float = SMOOTHNESS
+    key: Key[Array, ""],
+    x: Image,
+    *,
+    strength: ArrayLike = STRENGTH,
+    smoothness: int | float = SMOOTHNESS,
 ) -> Image:
     """Applies a random elastic deformation.
 
@@ -111,7 +115,12 @@ def _moved(x: Image, moves: Float[Array, "2 pixels"]) -> Image:
 
 
 def _affine_moves(
-    key: Key[Array, ""], x: Image, turn: float, stretch: float, slant: float, shift: float
+    key: Key[Array, ""],
+    x: Image,
+    turn: ArrayLike,
+    stretch: ArrayLike,
+    slant: ArrayLike,
+    shift: ArrayLike,
 ) -> Float[Array, "2 pixels"]:
     side = math.isqrt(x.size)
     most = jnp.array([turn, stretch, stretch, slant, shift, shift], x.dtype)
@@ -125,7 +134,7 @@ def _affine_moves(
 
 
 def _elastic_moves(
-    key: Key[Array, ""], x: Image, strength: float, smoothness: float
+    key: Key[Array, ""], x: Image, strength: ArrayLike, smoothness: int | float
 ) -> Float[Array, "2 pixels"]:
     side = math.isqrt(x.size)
     place = jnp.arange(side, dtype=x.dtype)
