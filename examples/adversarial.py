@@ -23,9 +23,9 @@ from jaxnet.training import cross_entropy, evaluate, fit, loss
 output = sys.argv[1] if len(sys.argv) > 1 else "adversarial.png"
 MOST = 0.1  # largest change of a pixel; black is 0, white is 1
 
-key_start, key_images = jax.random.split(jax.random.key(0))
+key_start, key_images, key_fit = jax.random.split(jax.random.key(0), 3)
 images, labels = jaxnet.data.synthetic.sample(key_images, 3_500)
-unseen, shown = images[3_000:], labels[3_000:]
+unseen, unseen_labels = images[3_000:], labels[3_000:]
 
 
 # %% The attack: five steps along the sign of the gradient, clipped to the allowed change.
@@ -49,7 +49,8 @@ def under_attack(params: jaxnet.Params, x: Array, y: Array, key: Array | None) -
     return loss(params, attacked, y, key)
 
 
-learn = partial(fit, optimizer=optax.adam(0.01), epochs=10, batch_size=100)
+start = jaxnet.init(key_start)
+learn = partial(fit, optimizer=optax.adam(0.01), epochs=20, batch_size=100, params=start)
 
 
 # %% Accuracy as the attack grows, and what the attack looks like.
@@ -60,15 +61,15 @@ for minimized, name, color, ax in (
     (loss, "undefended", "#c1440e", pictures[0]),
     (under_attack, "defended", "#1b6ca8", pictures[1]),
 ):
-    state, _ = learn(key_start, images[:3_000], labels[:3_000], loss=minimized)
+    state, _ = learn(key_fit, images[:3_000], labels[:3_000], loss=minimized)
     params = state.params
-    seen = [attack_all(params, unseen, shown, most) for most in reach]
-    shares = [float(evaluate(params, x, shown).accuracy) for x in seen]
+    seen = [attack_all(params, unseen, unseen_labels, most) for most in reach]
+    shares = [float(evaluate(params, x, unseen_labels).accuracy) for x in seen]
     print(f"{name}: accuracy {shares[0]:.0%}, under attack by {MOST} {shares[2]:.0%}")
     curve.plot(reach, 100 * np.array(shares), color=color, linewidth=2, label=name)
     ax.imshow(np.asarray(seen[2][1]).reshape(28, 28), cmap="gray", vmin=0, vmax=1)
     predicted = jaxnet.predict(params, seen[2][1])
-    ax.set(title=f"{name}:\na {shown[1]}, classified as {predicted}", xticks=[], yticks=[])
+    ax.set(title=f"{name}:\na {unseen_labels[1]}, classified as {predicted}", xticks=[], yticks=[])
 curve.set(xlabel="largest change of a pixel", ylabel="accuracy (%)", ylim=(0, 102))
 curve.set_xticks(reach)
 curve.legend(frameon=False)

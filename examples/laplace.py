@@ -26,7 +26,7 @@ from jaxnet.training import fit
 output = sys.argv[1] if len(sys.argv) > 1 else "laplace.png"
 key_fit, key_images, key_odd = jax.random.split(jax.random.key(0), 3)
 images, labels = jaxnet.data.synthetic.sample(key_images, 800)
-known, unseen, shown = images[:600], images[600:], labels[600:]
+known, unseen, unseen_labels = images[:600], images[600:], labels[600:]
 
 # %% A network trained on 600 digits, as one vector.
 learn = partial(fit, optimizer=optax.adamw(0.01, weight_decay=0.01), epochs=100, batch_size=100)
@@ -64,7 +64,7 @@ keys = jax.random.split(key_odd, len(unseen))
 bend = jax.jit(jax.vmap(lambda key, x, amount: augment.both(key, x, amount=amount), (0, 0, None)))
 ask = jax.jit(partial(jax.lax.map, answers, batch_size=50))
 asked = [ask(bend(keys, unseen, amount)) for amount in amounts]
-accuracy = np.array([(own.argmax(1) == shown).mean() for own, _ in asked])
+accuracy = np.array([(own.argmax(1) == unseen_labels).mean() for own, _ in asked])
 alone, laplace = (np.array([p.max(1).mean() for p in ps]) for ps in zip(*asked, strict=True))
 for name, confidence in (("the network alone", alone), ("with the Laplace approximation", laplace)):
     print(f"{name}: {np.abs(confidence - accuracy).mean():.0%} between confidence and accuracy")

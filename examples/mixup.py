@@ -1,7 +1,7 @@
 """Mixup, written as a loss: train on blends of two images, with blends of their labels.
 
-A network trained plainly on few images is overconfident where it is wrong. One that learned from
-blends is not, since no blend has a certain answer. Compares the confidence of both.
+A network trained plainly on few images is overconfident where it is wrong. One trained on blends
+is much less so, since no blend has a certain answer. Compares the confidence of both.
 
 Source: Zhang and others, "mixup: beyond empirical risk minimization", 2017.
 """
@@ -17,7 +17,7 @@ from jaxnet.training import fit, loss
 
 key_images, key_unseen, key_fit = jax.random.split(jax.random.key(0), 3)
 images, labels = jaxnet.data.synthetic.sample(key_images, 500)
-unseen, shown = jaxnet.data.synthetic.sample(key_unseen, 5_000)
+unseen, unseen_labels = jaxnet.data.synthetic.sample(key_unseen, 5_000)
 
 
 # %% The loss: each image is blended with another one of the batch.
@@ -33,13 +33,13 @@ def mixup(params: jaxnet.Params, x: Array, y: Array, key: Array | None) -> Any:
     return loss(params, blended, share * right + (1 - share) * right[order])
 
 
-# %% How sure both are of their right and of their wrong answers.
+# %% The confidence of both, in right answers and in wrong ones.
 for name, minimized in (("plain", loss), ("mixup", mixup)):
     state, _ = fit(
         key_fit, images, labels, optax.adam(0.01), epochs=150, batch_size=50, loss=minimized
     )
     z = jax.vmap(jaxnet.logits, in_axes=(None, 0))(state.params, unseen)
-    sure, right = jax.nn.softmax(z).max(1), z.argmax(1) == shown
+    sure, right = jax.nn.softmax(z).max(1), z.argmax(1) == unseen_labels
     print(
         f"{name}: accuracy {right.mean():.1%}, confidence {sure[right].mean():.0%} where right, "
         f"{sure[~right].mean():.0%} where wrong"

@@ -17,7 +17,7 @@ from jaxnet.training import Ratio, fit
 
 key_images, key_unseen, key_start, key_fit = jax.random.split(jax.random.key(0), 4)
 images, digits, parts = sample_with_components(key_images, 5_000)
-unseen, shown, has = sample_with_components(key_unseen, 5_000)
+unseen, unseen_digits, unseen_parts = sample_with_components(key_unseen, 5_000)
 start = jaxnet.init(key_start, (784, 32, 26))
 
 
@@ -41,7 +41,7 @@ def both(params: jaxnet.Params, x: Array, y: dict[str, Array], key: Array | None
 state, history = fit(
     key_fit, images, {"digit": digits, "parts": parts}, optax.adam(0.01), epochs=20,
     batch_size=100, params=start, loss=both,
-    validation=(unseen, {"digit": shown, "parts": has}),
+    validation=(unseen, {"digit": unseen_digits, "parts": unseen_parts}),
 )  # fmt: skip
 assert history.validation is not None
 for epoch in (0, 4, 19):

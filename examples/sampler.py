@@ -25,7 +25,7 @@ from jaxnet.training import evaluate, loss
 output = sys.argv[1] if len(sys.argv) > 1 else "sampler.png"
 key_start, key_images, key_steps = jax.random.split(jax.random.key(0), 3)
 images, labels = jaxnet.data.synthetic.sample(key_images, 800)
-known, unseen, shown = images[:300], images[300:], labels[300:]
+known, unseen, unseen_labels = images[:300], images[300:], labels[300:]
 
 
 # %% The log posterior: how well a network explains the labels, and a normal prior.
@@ -57,9 +57,9 @@ print(
 )
 
 # %% The sampled networks, one by one and as an ensemble, and where they disagree.
-accuracies = jax.vmap(evaluate, in_axes=(0, None, None))(ensemble, unseen, shown).accuracy
+accuracies = jax.vmap(evaluate, in_axes=(0, None, None))(ensemble, unseen, unseen_labels).accuracy
 result = jax.vmap(vote, in_axes=(None, 0))(ensemble, unseen)
-right = result.digit == shown
+right = result.digit == unseen_labels
 print(f"accuracy of one network {accuracies.mean():.1%}, of all together {right.mean():.1%}")
 print(
     f"disagreement {result.disagreement[right].mean():.2f} where the ensemble is right, "

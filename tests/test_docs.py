@@ -241,9 +241,9 @@ def test_site(tmp_path):
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 LONG = """
-    adversarial biases_only checkpoint cluster control_flow depth ensemble find_a_three gallery
-    guide in_equinox in_flax laplace lbfgs line low_rank mesh own_loop sampler straight_through
-    tangent_kernel
+    adversarial adversarial_training biases_only checkpoint cluster control_flow depth ensemble
+    federated find_a_three gallery guide in_equinox in_flax laplace lbfgs line low_rank mesh mixup
+    own_loop readable sampler sparse_activations straight_through tangent_kernel teacher
 """
 LONG = [f"{name}.py" for name in LONG.split()]  # the others run every time
 
@@ -297,12 +297,13 @@ def test_examples(path, tmp_path):
         r".* by \de-0[67] at most\nnetworks on .*: 2 2 2 2\naccuracies .* differ .* \de-0[67]",
         "own_loop.py": r"gradient norms: 0\..*\nstopped after \d+ epochs, .* of 0\.0.*\n"
         r"epoch 0: cost 1\..*\nepoch 1: .*\nepoch 2: cost 0\.0.* 9\d\.\d%",
-        "straight_through.py": r"after training: accuracy [78].*\ntrue gradient: accuracy ..?\..%\n"
+        "straight_through.py": r"after training: accuracy [78].*\n"
+        r".* true gradient: accuracy [12]\d\.\d%\n"
         r".*through gradient: accuracy (9[89]|100)\.",
         "find_a_three.py": r"any image: classified as 3, activation 0\.9\d,.*\n"
         r"little ink: classified as 3, activation 0\.9\d,.*\n"
         r"one smooth stroke: classified as 3, activation 0\.9\d,",
-        "adversarial.py": r"undefended: accuracy (9\d|100)%, under attack by 0\.1 [345]\d%\n"
+        "adversarial.py": r"undefended: accuracy (9\d|100)%, under attack by 0\.1 [2-4]\d%\n"
         r"defended: accuracy (9\d|100)%, under attack by 0\.1 9\d%",
         "biases_only.py": r"pretrained: accuracy ..?\..% .*\nafter each epoch: .* 9\d\.\d%\n"
         r"weights unchanged: True; biases changed: [34]\d of 42",
@@ -317,7 +318,7 @@ def test_examples(path, tmp_path):
         r"after training: .* 0\.[89]\d within.* 0\.[3-6]\d between .* (9\d|100)%",
         "dropout.py": r"plain: .* lost 8\d\.\d%\ndropout: accuracy 99\..* lost (89|9\d)\.\d%",
         "mixup.py": r"plain: .* right, [67]\d% where wrong\nmixup: .* right, [45]\d% where wrong",
-        "adversarial_batches.py": r"plain: .* attack [56]\d%\nadversarial: .* attack 9\d%",
+        "adversarial_training.py": r"plain: .* attack [56]\d%\nadversarial: .* attack 9\d%",
         "sparse_activations.py": r" 0\.0: .* 1\d\.\d of 32 .*\n(.*\n)*"
         r".* 1\.0: accuracy 99.* [4-7]\.\d of",
         "teacher.py": r"alone: accuracy 9[67]\..*\nwith the teacher: accuracy 99\.",

@@ -14,12 +14,12 @@ import optax
 from jax import Array
 
 import jaxnet
-from jaxnet.training import fit, loss
+from jaxnet.training import evaluate, fit, loss
 
 MOST = 0.1  # largest change of a pixel; black is 0, white is 1
 key_images, key_unseen, key_fit = jax.random.split(jax.random.key(0), 3)
 images, labels = jaxnet.data.synthetic.sample(key_images, 5_000)
-unseen, shown = jaxnet.data.synthetic.sample(key_unseen, 2_000)
+unseen, unseen_labels = jaxnet.data.synthetic.sample(key_unseen, 2_000)
 
 
 # %% The attack and the loss, which does not differentiate the attack.
@@ -39,6 +39,6 @@ for name, minimized in (("plain", loss), ("adversarial", under_attack)):
     state, _ = fit(
         key_fit, images, labels, optax.adam(0.01), epochs=20, batch_size=100, loss=minimized
     )
-    attacked = attack(state.params, unseen, shown)
-    clean, worst = (jaxnet.evaluate(state.params, x, shown).accuracy for x in (unseen, attacked))
+    attacked = attack(state.params, unseen, unseen_labels)
+    clean, worst = (evaluate(state.params, x, unseen_labels).accuracy for x in (unseen, attacked))
     print(f"{name}: accuracy {clean:.0%}, under attack {worst:.0%}")
