@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from scipy.special import expit, log_softmax
+from scipy.special import expit, log_softmax, softmax
 
 import jaxnet
-from jaxnet import analysis, design, training
+from jaxnet import analysis, design, inference, training
 from jaxnet._util import shuffle
 from jaxnet.data import augment, synthetic
 from jaxnet.network import Layer
@@ -19,12 +19,14 @@ from tests.oracles import backpropagation, matrix_form
 
 SIZES = (6, 5, 4)
 SIDE = 4  # of the images for augmentation
-PURE = (jaxnet.network, training, analysis, shuffle, synthetic, augment, design)
+PURE = (jaxnet.network, training, inference, analysis, shuffle, synthetic, augment, design)
 ON_THE_HOST = {
     *("network.count", "training.evaluation_params"),  # look at shapes only
     *("analysis.maximizing_images", "analysis.match_neurons", "analysis.shard_members"),
     "analysis.probe",  # a report for the host; its parts are pure
     "design.handmade",
+    *("inference.classify", "inference.classifier", "inference.stream", "inference.share"),
+    "inference.confidence",
 }
 VALUES_ONLY = {"smooth": False, "x64": False}  # and in float32 only
 
@@ -60,6 +62,14 @@ def labeled_scores(rng):
 def batch(rng, n=3):
     labels = rng.integers(SIZES[-1], size=n, dtype=np.int32)
     return network(rng), rng.random((n, SIZES[0])), labels
+
+
+def images(rng):
+    return network(rng), rng.random((3, SIZES[0]))
+
+
+def images_of_bytes(rng):
+    return network(rng), rng.integers(256, size=(3, SIZES[0]), dtype=np.uint8)
 
 
 def weighted_batch(rng):
@@ -118,9 +128,16 @@ def cross_entropy(z, y):
     return -log_softmax(z)[y]
 
 
-def logits_by_relu(params, x):
-    (w1, b1), (w2, b2) = params
-    return w2 @ np.maximum(w1 @ x + b1, 0) + b2
+def logits_by(squash):
+    def logits(params, x):
+        (w1, b1), (w2, b2) = params
+        return w2 @ squash(w1 @ x + b1) + b2
+
+    return logits
+
+
+def relu(z):
+    return np.maximum(z, 0)
 
 
 def loss(params, images, labels, weights=None, *, cost=cross_entropy, logits=logits):
@@ -131,6 +148,12 @@ def loss(params, images, labels, weights=None, *, cost=cross_entropy, logits=log
         return costs.mean(), {"accuracy": right.mean()}
     w = np.asarray(weights)
     return (w * costs).mean(), {"accuracy": ((w * right).mean(), w.mean())}
+
+
+def answers(params, images):
+    pixels = images / 255 if images.dtype == np.uint8 else images
+    a = matrix_form(params, pixels)[-1]
+    return a.argmax(1), a
 
 
 def gradients_by_hand(params, images, labels):
@@ -182,7 +205,10 @@ CASES = {
         training.MeanCost(training.quadratic_cost), batch, partial(loss, cost=quadratic_cost)
     ),
     "training.loss, relu": Case(
-        training.MeanCost(squash="relu"), batch, partial(loss, logits=logits_by_relu)
+        training.MeanCost(squash="relu"), batch, partial(loss, logits=logits_by(relu))
+    ),
+    "training.loss, softmax": Case(  # a squash that looks at all neurons of an image
+        training.MeanCost(squash="softmax"), batch, partial(loss, logits=logits_by(softmax))
     ),
     "training.loss, weighted": Case(
         lambda params, images, labels, weights: training.MeanCost(weighted=True)(
@@ -201,6 +227,11 @@ CASES = {
         **VALUES_ONLY,
     ),
     "training.evaluate": Case(training.evaluate, batch, smooth=False),
+    "inference.classify_on_device": Case(inference.classify_on_device, images, answers),
+    # Weights are rounded to bytes, so there is no derivative: no `linearize`, which `slow` omits.
+    "inference.classify_on_device, bytes": Case(
+        inference.classify_on_device, images_of_bytes, answers, smooth=False, slow=True
+    ),
     "analysis.per_example_gradients": Case(
         partial(
             analysis.per_example_gradients,

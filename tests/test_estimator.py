@@ -50,6 +50,7 @@ def pipeline(iris):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Expected features of a size")  # some checks draw around 100
 @pytest.mark.parametrize("name", CHECKS)
 def test_scikit_learn_checks(name):
     reason = NOT_APPLICABLE.get(name.rstrip("0123456789"))

@@ -11,6 +11,7 @@ from PIL import Image
 
 import jaxnet
 from jaxnet.batch import _jobs as jobs
+from jaxnet.data.pictures._files import decode
 from tests.oracles import N_IN_FILE as N
 from tests.oracles import file_of_many, job_of
 
@@ -43,7 +44,7 @@ def test_pictures_in_small_chunks(tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(
         "jaxnet.data._inputs.decode",
-        lambda *it, **so: seen.append(it) or jaxnet.data.pictures.decode(*it, **so),
+        lambda *it, **so: seen.append(it) or decode(*it, **so),
     )
     job = job_of(tmp_path)
     assert [len(table.names) for table in jobs.tables(job)] == [16] * 6 + [4]

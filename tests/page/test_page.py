@@ -91,7 +91,7 @@ def test_bad_network(wrong):
 
 
 def test_unknown_squash(params):
-    with pytest.raises(ValueError, match=r"squash: expected one of sigmoid.*; got 'step'"):
+    with pytest.raises(ValueError, match=r"Expected a squash .* one of sigmoid, .*; got 'step'"):
         page(params, last_squash="step")
 
 

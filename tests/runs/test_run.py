@@ -140,7 +140,7 @@ def test_divergence_keeps_the_checkpoint(tmp_path, digits):
         name = next(n for n in arrays if "weights" in n)
         arrays[name] = np.full_like(arrays[name], 1e30)
     before = (tmp_path / "parts").read_bytes()
-    with pytest.raises(runs.Diverged, match=r"in epoch 2, .*; it was \d"):
+    with pytest.raises(runs.Diverged, match=r"in epoch 2, .*; the epoch before, it was \d"):
         last(train(gentle, *digits, tmp_path / "parts", resume=True))
     assert (tmp_path / "parts").read_bytes() == before
 
@@ -355,15 +355,16 @@ runpy.run_module("jaxnet", run_name="__main__", alter_sys=True)
 
 
 @pytest.mark.slow
-def test_full_disk_keeps_the_checkpoint(folder, tmp_path, uninterrupted):
+def test_full_disk_keeps_the_checkpoint(folder, tmp_path, digits, uninterrupted):
     """The checkpoint grows with the history, so that some epoch's is the first not to fit."""
+    write_idx(folder / "images.idx", digits[0].reshape(-1, 28, 28))  # needs no room to unpack
     output = tmp_path / "n.safetensors"
     process = started(folder, output)
     epochs_until(process, 3)
     process.kill()
     process.communicate()
     room = (tmp_path / "n.checkpoint").stat().st_size + 40
-    arguments = ["images.gz", "labels.gz", "--batch-size", 5, "--epochs", 40, "--augment"]
+    arguments = ["images.idx", "labels.gz", "--batch-size", 5, "--epochs", 40, "--augment"]
     process = subprocess.run(
         [sys.executable, "-c", FULL_DISK, str(room), "train", *map(str, arguments), "affine",
          "--output", output, "--resume"],

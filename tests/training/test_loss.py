@@ -555,6 +555,23 @@ def test_scores_of_evaluate_are_means_of_images():
     close(score.metrics["n"], (1_024**2 + 476**2) / 1_500, atol=1e-3)
 
 
+def test_half_precision_is_averaged_in_float32():
+    """The mean of 1 and the next number that bfloat16 has is no number that it has."""
+    images, labels = draw(10)[0], np.tile(np.float32([1, 1 + 2**-7]), 5)
+
+    def loss(params, images, labels, key):
+        cost = params * labels.mean().astype(jnp.bfloat16)
+        return cost, {"same": cost}
+
+    params = jnp.bfloat16(1)
+    _, score = train_epoch(
+        KEY, state_of(params, STILL), images, labels, optimizer=STILL, batch_size=1, loss=loss
+    )
+    for number in (score.cost, score.metrics["same"]):
+        assert number.dtype == jnp.float32
+        assert number == 1 + 2**-8
+
+
 @pytest.mark.parametrize(("n", "batch_size"), [(40, 4), (40, 1), (1_500, 15), (3_000, 3_000)])
 def test_ratio_is_exact_over_batches(params, n, batch_size):
     """The precision of twos: batches differ in how many they have, and some have none."""
