@@ -333,7 +333,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
             _learn,
             begin.key,
             *(x, y, validation, self.learning_rate, self.weight_decay),
-            loss=MeanCost(squash=self.squash, weighted=isinstance(y, tuple), check_range=False),
+            loss=MeanCost(squash=self.squash, weighted=isinstance(y, tuple)),
             optimizer=self.optimizer,
             n_steps=n_steps if schedule == "cosine" else None,
             batch_size=batch_size,

@@ -22,7 +22,7 @@ from jaxnet.data.synthetic import COMPONENTS, GLYPHS, HAND
 from jaxnet.design import FIRST, SECOND, THIRD
 from jaxnet.formats import load
 from jaxnet.formats._squashes import FOREIGN, as_name
-from jaxnet.network import Params, Squash, check
+from jaxnet.network import SIZES, Params, Squash, check
 
 _IMPORT = re.compile(r'^import [^;]*? from "\./(\w+)\.js";\n', re.MULTILINE)
 
@@ -131,9 +131,9 @@ def _check(params: Params) -> None:
     leaves = jax.tree.leaves(params)
     n_in = np.shape(leaves[0])[-1:] if leaves else ()
     check(params, np.zeros(n_in, np.float32))
-    if (sizes := (*n_in, len(params[-1][1]))) != (784, 10):
+    if (sizes := (*n_in, len(params[-1][1]))) != (SIZES[0], SIZES[-1]):
         raise ValueError(
-            "Expected a network from 784 pixels to ten digits; got one with "
+            f"Expected a network from {SIZES[0]} pixels to ten digits; got one with "
             "{} inputs and {} outputs instead.".format(*sizes)
         )
     if not all(np.size(leaf) for leaf in leaves):

@@ -1,5 +1,6 @@
-"""The types and the range of pixels."""
+"""The types, the range and the number of pixels."""
 
+import math
 from typing import Any
 
 import jax
@@ -19,6 +20,16 @@ def is_pixel_dtype(dtype: Any) -> bool:
         return dtype == jnp.uint8 or (jnp.issubdtype(dtype, jnp.floating) and dtype.itemsize <= 8)
     except TypeError:  # another package's type, such as torch.float32
         return False
+
+
+def side_of(n_pixels: int, name: object) -> int:
+    """The side of a square image of so many pixels; `name` is that of the network."""
+    side = math.isqrt(n_pixels)
+    if side**2 != n_pixels:
+        raise ValueError(
+            f"{name}: expected a network of square images, such as 28×28; got {n_pixels} inputs."
+        )
+    return side
 
 
 def unit(images: Num[Array | np.ndarray, "..."]) -> Float[Array, "..."]:

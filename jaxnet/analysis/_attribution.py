@@ -10,6 +10,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 from numpy.typing import NDArray
 
+from jaxnet._util.pixels import side_of
 from jaxnet.data.synthetic import COMPONENTS, N_NUMBERS, drawing
 from jaxnet.network import Image, Params, Squash, activations, forward, logits, predict
 
@@ -166,7 +167,7 @@ def maximizing_drawing(
     n_drawings: int = 32,
     n_steps: int = 60,
     squash: Squash = "sigmoid",
-) -> Float[Array, "784"]:
+) -> Float[Array, " pixels"]:
     """Maximizes one neuron's weighted sum over drawn digits and components of digits.
 
     Where `maximizing_image` may set every pixel, and finds noise that no pen draws, this sets the
@@ -175,12 +176,12 @@ def maximizing_drawing(
 
     Args:
         key: from `jax.random.key`; draws where to start.
-        params, layer, neuron, squash: as for `maximizing_image`; with 784 inputs.
+        params, layer, neuron, squash: as for `maximizing_image`; of square images.
         n_drawings: how many of each digit and component to start with; static.
         n_steps: the number of steps, static.
 
     Returns:
-        A drawing, shape `(784,)`, values 0 to 1.
+        A drawing, shape `(pixels,)`, values 0 to 1.
 
     Raises:
         TypeError, ValueError: as for `contributions`.
@@ -193,9 +194,10 @@ def maximizing_drawing(
         7
     """
     check_neuron(params, layer, neuron)
+    draw = partial(drawing, side=side_of(params[0][0].shape[1], "params"))
 
     def excitement(numbers: Array, subject: Array) -> Array:
-        return weighted_sum(params, drawing(numbers, subject), layer, neuron, squash=squash)
+        return weighted_sum(params, draw(numbers, subject), layer, neuron, squash=squash)
 
     subjects = jnp.tile(jnp.arange(10 + len(COMPONENTS)), n_drawings)
     numbers = jax.random.uniform(key, (subjects.size, N_NUMBERS))
@@ -211,7 +213,7 @@ def maximizing_drawing(
 
     found = jax.vmap(improved)(numbers[best], subjects[best])
     sums = jax.vmap(excitement)(found, subjects[best])
-    return drawing(found[sums.argmax()], subjects[best][sums.argmax()])
+    return draw(found[sums.argmax()], subjects[best][sums.argmax()])
 
 
 def maximizing_images(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from jaxnet._util.sharding import vary_like
 from jaxnet.design import edge
+from jaxnet.network import SIDE
 
 _STEPS = 40  # of the refinement; it converges in about twenty
 _ANGLES, _LENGTHS, _WIDTHS, _SPACING = 12, (5.0, 9.0, 16.0), (3.0, 5.0, 8.0), 3  # of the grid
@@ -160,9 +161,9 @@ def _bounds(side: int) -> tuple[NDArray[Any], NDArray[Any]]:
 def _grid(side: int) -> NDArray[Any]:
     """The unbounded numbers of edges of several sizes at many places, `(sizes, places, 5)`."""
     low, high = _bounds(side)
-    centers = np.arange(1, side - 1, max(1, _SPACING * side // 28))
+    centers = np.arange(1, side - 1, max(1, _SPACING * side // SIDE))
     angles = np.arange(_ANGLES) * np.pi / _ANGLES
-    sizes = [*product(*(np.array(sizes) * side / 28 for sizes in (_LENGTHS, _WIDTHS)))]
+    sizes = [*product(*(np.array(sizes) * side / SIDE for sizes in (_LENGTHS, _WIDTHS)))]
     places = [*product(centers, centers, angles)]
     grid = np.array([[(*place, *size) for place in places] for size in sizes], np.float32)
     share = ((grid - low) / (high - low)).clip(0.02, 0.98)

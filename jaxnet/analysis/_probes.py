@@ -9,7 +9,7 @@ import numpy as np
 from jax.nn import sigmoid
 from jaxtyping import Array, Bool, Float, Integer, Key
 
-from jaxnet._util.pixels import unit
+from jaxnet._util.pixels import side_of, unit
 from jaxnet.analysis._edges import EdgeFit, edge_fit
 from jaxnet.data import synthetic
 from jaxnet.network import Layer, Params, Squash, activations, as_function, logits
@@ -156,7 +156,7 @@ def component_fit(
 
     Args:
         key: from `jax.random.key`; draws the images.
-        params: the network, with 784 inputs.
+        params: the network, of square images.
         n: how many of each kind to draw; static.
         squash: the hidden layers' activation function.
 
@@ -172,10 +172,11 @@ def component_fit(
         >>> [layer.shape for layer in fit.alone]
         [(16, 16), (16, 16), (10, 16)]
     """
+    side = side_of(params[0][0].shape[1], "params")
     key_alone, key_within = jax.random.split(key)
-    alone, which = synthetic.sample_components(key_alone, n)
+    alone, which = synthetic.sample_components(key_alone, n, side=side)
     one = jax.nn.one_hot(which, len(synthetic.COMPONENTS), dtype=bool)
-    within, _, has = synthetic.sample_with_components(key_within, n)
+    within, _, has = synthetic.sample_with_components(key_within, n, side=side)
     return ComponentFit(
         selectivity(params, alone, one, squash=squash),
         selectivity(params, within, has, squash=squash),
@@ -238,7 +239,7 @@ def probe(
 
     Args:
         key: from `jax.random.key`; draws components, alone and within digits.
-        params: the network, with 784 inputs.
+        params: the network, of square images.
         images, labels: of digits, as for `jaxnet.evaluate`, such as synthetic ones or MNIST's.
         squash: the hidden layers' activation function.
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from jaxnet._util.arguments import ArgumentError, check_choice
 from jaxnet._util.files import FileError, check_free
+from jaxnet._util.pixels import side_of
 from jaxnet.batch._jobs import Job, Step, Tally, read, write_file, write_rows
 from jaxnet.batch._shards import write_shards
 from jaxnet.batch._tables import check_ending
@@ -92,12 +93,14 @@ def classify_files(
         recursive=recursive,
     )
     network = load() if params is None else with_spec(params, squash, last_squash)
+    side = side_of(network[1].sizes[0], "params")
     inputs = open_inputs(
         paths,
         several=labels is None if several is None else several,
         without=output if is_folder(output) else None,
         recursive=recursive,
         transposed=transposed,
+        side=side,
     )
     job = open_job(
         *network,
@@ -131,9 +134,12 @@ def open_job(
     check_choice(("stop", "skip"), on_error, "on_error")
     check_choice(PRECISIONS, precision, "precision")
     if PRECISIONS[precision].lossy and inputs.floats:
-        raise ArgumentError("precision", f"{precision} needs uint8; {inputs.floats} holds floats.")
+        raise ArgumentError(
+            "precision", f"{precision} needs uint8; {inputs.floats} is read as floats."
+        )
     is_path = isinstance(labels, str | os.PathLike)
-    known = read_labels(labels, recursive=recursive) if is_path else labels
+    side = side_of(spec.sizes[0], "params")
+    known = read_labels(labels, recursive=recursive, side=side) if is_path else labels
     classify = classifier(
         params,
         **spec.squashes,

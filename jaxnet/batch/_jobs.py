@@ -109,7 +109,8 @@ def _answered(job: Job, chunks: Generator[Rows]) -> Generator[tuple[Rows, Answer
 def warm(job: Job) -> None:
     """Compiles ahead of time, so that compilation is not counted in the throughput."""
     n = min(job.inputs.n, job.inputs.at_once)
-    job.classify(np.zeros((n, 784), job.inputs.read(0, min(n, 1)).images.dtype))
+    one = job.inputs.read(0, min(n, 1)).images
+    job.classify(np.zeros((n, one.shape[1]), one.dtype))
 
 
 def read(job: Job) -> Generator[Step]:

@@ -33,14 +33,15 @@ from numpy.typing import NDArray
 from jaxnet import inference
 from jaxnet._util.files import FileError
 from jaxnet._util.optional import package
-from jaxnet._util.pixels import is_pixel_dtype
+from jaxnet._util.pixels import is_pixel_dtype, side_of
 from jaxnet.data import open_inputs, read_labels
+from jaxnet.data._arrays import COARSE, is_one_image
 from jaxnet.data._parquet import IMAGE_COLUMNS, column_images, image_column
 from jaxnet.data._paths import expand
 from jaxnet.data._rows import Numbered
 from jaxnet.data.pictures._decode import SUFFIXES, is_picture
 from jaxnet.inference._classify import concatenate
-from jaxnet.network import SIZES, Params, Squash, check
+from jaxnet.network import SIDE, Params, Squash, check
 
 __all__ = ["as_images", "classify", "read"]
 
@@ -54,7 +55,6 @@ except ModuleNotFoundError as error:
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
-_PIXELS = SIZES[0]
 _BLOCK = 16_384  # images of one file that are handed on together
 
 
@@ -74,7 +74,7 @@ def classify(
     Args:
         dataset: with one image a row, as `as_images` converts it. Bytes reach the device as
             bytes.
-        params: the network, of 784 inputs; for one in a file, `params, spec = jaxnet.load(path)`.
+        params: the network, of square images; for one in a file, call `jaxnet.load(path)`.
         squash, last_squash: as in `forward`; with a file, `**spec.squashes`.
         column: where the images are; by default `image`, `images` or `pixels`, or the only column
             that can be of images, as in Parquet files.
@@ -87,7 +87,7 @@ def classify(
         list of ten floats. All others are as they were.
 
     Raises:
-        TypeError, ValueError: no network of 784 inputs, or numbers below what is needed.
+        TypeError, ValueError: no network of square images, or numbers below what is needed.
         ray.exceptions.RayTaskError: when rows are requested, if a column is missing or there
             already, or holds no images; it quotes the sentence that says so.
 
@@ -97,7 +97,9 @@ def classify(
 
     It is run in `examples/cluster.py`, since a cluster takes seconds to start.
     """
-    check(params, jax.ShapeDtypeStruct((_PIXELS,), jnp.float32))
+    n_pixels = params[0][0].shape[-1]
+    check(params, jax.ShapeDtypeStruct((n_pixels,), jnp.float32))
+    side = side_of(n_pixels, "params")
     for name, number, least in (
         ("batch_size", batch_size, 1),
         ("workers", 1 if workers is None else workers, 1),
@@ -109,7 +111,7 @@ def classify(
     host = jax.tree.map(np.asarray, params)
     return dataset.map_batches(
         _Classifier,
-        fn_constructor_args=(host, squash, last_squash, column, batch_size, num_gpus > 0),
+        fn_constructor_args=(host, squash, last_squash, column, batch_size, num_gpus > 0, side),
         batch_format="pyarrow",
         # Without GPUs, do not let Ray coalesce files into one batch, for a single worker.
         batch_size=batch_size if num_gpus else None,
@@ -124,7 +126,7 @@ def flat(answers: ray.data.Dataset) -> ray.data.Dataset:
     return answers.map_batches(_flat, batch_format="pyarrow", udf_modifying_row_count=False)
 
 
-def read(paths: Paths, *, labels: bool = False) -> ray.data.Dataset:
+def read(paths: Paths, *, labels: bool = False, side: int = SIDE) -> ray.data.Dataset:
     """Makes a dataset of images in files; each file is read by one worker, in blocks.
 
     Args:
@@ -134,10 +136,11 @@ def read(paths: Paths, *, labels: bool = False) -> ray.data.Dataset:
             these.
         labels: read what the images show, too, from files that hold both. Columns of Parquet files
             are read in any case.
+        side: as for `jaxnet.data.open_inputs`.
 
     Returns:
         What the Parquet files hold; of others, the columns `path`, `index`, the place in the
-        file from 0, `image`, a list of 784, and `label`, if wanted.
+        file from 0, `image`, a list of pixels, and `label`, if wanted.
 
     Raises:
         ValueError: no paths, or Parquet among others.
@@ -162,11 +165,11 @@ def read(paths: Paths, *, labels: bool = False) -> ray.data.Dataset:
     if kinds == {True}:
         return ray.data.read_parquet(names)
     files = [{"path": file} for name in names for file in _files(Path(name))]
-    read_each = partial(_read_each, labels=labels)
+    read_each = partial(_read_each, labels=labels, side=side)
     return ray.data.from_items(files).map_batches(read_each, batch_size=1)
 
 
-def as_images(column: pa.ChunkedArray, name: str = "image") -> NDArray[Any]:
+def as_images(column: pa.ChunkedArray, name: str = "image", *, side: int = SIDE) -> NDArray[Any]:
     """Converts an Arrow column to images, as `classify` does with each batch.
 
     Args:
@@ -174,9 +177,10 @@ def as_images(column: pa.ChunkedArray, name: str = "image") -> NDArray[Any]:
             from 0 to 1; 784 bytes; or a picture's bytes, alone or as the field `bytes` of a struct,
             as Hugging Face has them.
         name: of the column, for the message.
+        side: of the images, instead of 28.
 
     Returns:
-        Images for `jaxnet.classify`, shape `(n, 784)`: uint8 or floats.
+        Images for `jaxnet.classify`, shape `(n, side²)`: uint8 or floats.
 
     Raises:
         ValueError: anything else, or rows with nothing in them.
@@ -187,12 +191,12 @@ def as_images(column: pa.ChunkedArray, name: str = "image") -> NDArray[Any]:
         (2, 784)
     """
     if not len(column):
-        return np.empty((0, _PIXELS), np.uint8)
+        return np.empty((0, side**2), np.uint8)
     if pa.types.is_struct(column.type) and column.type.get_field_index("bytes") >= 0:
         column = column.flatten()[column.type.get_field_index("bytes")]
     if column.null_count == 0 and _holds_pictures(column):
         names = Numbered(name, range(len(column)))
-        images, _, errors, _ = column_images(column.combine_chunks(), names)
+        images, _, errors, _ = column_images(column.combine_chunks(), names, side)
         for says in errors.values():
             raise ValueError(says)
         return images
@@ -200,8 +204,10 @@ def as_images(column: pa.ChunkedArray, name: str = "image") -> NDArray[Any]:
     fault = None
     if column.null_count:
         fault = f"nothing in {column.null_count} of {len(column)} rows"
-    elif shape not in ((_PIXELS,), (28, 28), (28, 28, 1), (1, 28, 28)):
+    elif not is_one_image(shape, side):
         fault = f"{column.type} of {' × '.join(map(str, shape)) or 'single values'}"
+    elif side <= COARSE and 1 < values.max() <= COARSE:
+        fault = f"numbers up to {values.max()}; divide them by {COARSE}"
     elif values.dtype.kind in "ui" and values.dtype != np.uint8:
         low, high = values.min(), values.max()
         if low < 0 or high > 255 or high == 1:
@@ -213,10 +219,10 @@ def as_images(column: pa.ChunkedArray, name: str = "image") -> NDArray[Any]:
         fault = f"floats from {values.min()} to {values.max()}"
     if fault:
         raise ValueError(
-            f"Expected an image in each row of the column {name!r}, 784 or 28×28 integers from 0 "
-            f"to 255 or floats from 0 to 1; got {fault} instead."
+            f"Expected an image in each row of the column {name!r}, {side**2} or {side}×{side} "
+            f"integers from 0 to 255 or floats from 0 to 1; got {fault} instead."
         )
-    return values.reshape(-1, _PIXELS)
+    return values.reshape(-1, side**2)
 
 
 class _Classifier:
@@ -230,11 +236,12 @@ class _Classifier:
         column: str | None,
         batch_size: int,
         on_gpu: bool,
+        side: int,
     ) -> None:
         if not on_gpu:
             jax.config.update("jax_platforms", "cpu")
             os.environ["NPROC"] = "1"  # XLA's threads: the other cores are other workers'
-        self.column, self.batch_size = column, batch_size
+        self.column, self.batch_size, self.side = column, batch_size, side
         self.classify = inference.classifier(
             jax.tree.map(jnp.asarray, params),
             squash=squash,
@@ -245,14 +252,15 @@ class _Classifier:
     def __call__(self, rows: pa.Table) -> pa.Table:
         names = rows.column_names
         column = self.column or next((name for name in IMAGE_COLUMNS if name in names), None)
-        column = column or image_column(rows.schema, "the dataset")
+        column = column or image_column(rows.schema, "the dataset", self.side)
         taken = {"digit", "activations"}.intersection(names)
         if names.count(column) != 1 or taken:
             raise ValueError(
                 f"Expected a column {column!r}, and none that is named digit or activations; "
                 f"got {', '.join(names)} instead. To rename them, use dataset.rename_columns."
             )
-        images, size = as_images(rows[column], column), self.batch_size
+        images = as_images(rows[column], column, side=self.side)
+        size = self.batch_size
         starts = range(0, max(len(images), 1), size)
         digits, activations = concatenate(self.classify(images[at : at + size]) for at in starts)
         # Parquet has no types that are narrower than a float.
@@ -341,10 +349,10 @@ def _files(path: Path) -> list[str]:
         raise FileError(f"{path}: no images in this folder ({kinds}).") from error
 
 
-def _read_each(files: Any, labels: bool) -> Iterator[pa.Table]:
+def _read_each(files: Any, labels: bool, side: int) -> Iterator[pa.Table]:
     for path in map(str, files["path"]):
-        inputs = open_inputs([path])
-        known = read_labels(path) if labels else None
+        inputs = open_inputs([path], side=side)
+        known = read_labels(path, side=side) if labels else None
         if known is not None and len(known) != inputs.n:
             raise FileError(f"{path}: {len(known):,} labels for {inputs.n:,} images.")
         for at in range(0, inputs.n, _BLOCK):

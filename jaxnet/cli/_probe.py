@@ -21,15 +21,15 @@ from jaxnet.network import Params, init
 N_DRAWN = 4_000  # synthetic digits, if no images are given
 
 
-def digits(images: Path | None, labels: Path | None) -> tuple[Any, Any]:
+def digits(images: Path | None, labels: Path | None, side: int) -> tuple[Any, Any]:
     if images is None or labels is None:
-        return sample(jax.random.key(0), N_DRAWN)
-    known = read_labels(labels)
+        return sample(jax.random.key(0), N_DRAWN, side=side)
+    known = read_labels(labels, side=side)
     if known.max(initial=0) > 9:
         raise FileError(
             f"{labels}: labels up to {known.max()}; probes know the digits 0 to 9 only."
         )
-    return read_images(images).images, known
+    return read_images(images, side=side).images, known
 
 
 def networks() -> Mapping[str, Params]:

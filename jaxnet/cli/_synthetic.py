@@ -1,6 +1,7 @@
 """Synthetic digits, used when no input is given."""
 
 import time
+from functools import partial
 from threading import Event
 from typing import Any
 
@@ -13,17 +14,17 @@ from jaxnet.data._rows import Rows
 from jaxnet.data.synthetic import draw
 
 
-def ten_drawn_digits() -> tuple[Source, NDArray[Any]]:
+def ten_drawn_digits(side: int) -> tuple[Source, NDArray[Any]]:
     """Draws the ten digits, different ones each time."""
     digits = np.arange(10)
     keys = jax.random.split(jax.random.key(time.time_ns() % 2**32), 10)
-    images = jax.jit(jax.vmap(draw))(keys, digits)
+    images = jax.jit(jax.vmap(partial(draw, side=side)))(keys, digits)
     return Source(np.asarray(images), [f"drawn: {digit}" for digit in digits]), digits
 
 
-def inputs() -> tuple[Inputs, NDArray[Any]]:
+def inputs(side: int) -> tuple[Inputs, NDArray[Any]]:
     """The ten digits as a job takes them, and what they show."""
-    source, digits = ten_drawn_digits()
+    source, digits = ten_drawn_digits(side)
 
     def read(start: int, stop: int, _: Event | None = None) -> Rows:
         return Rows(source.images[start:stop], source.names[start:stop], {})

@@ -96,6 +96,7 @@ def command(
 
     from jaxnet._util import interrupts
     from jaxnet._util.arguments import ArgumentError
+    from jaxnet._util.pixels import side_of
     from jaxnet.batch._files import check_output, is_folder, open_job, steps
     from jaxnet.batch._hints import compare_transposed
     from jaxnet.batch._jobs import Tally, warm
@@ -138,6 +139,8 @@ def command(
             recursive=recursive,
         )
     # Open the job.
+    params, spec = network_of(weights)
+    side = side_of(spec.sizes[0], weights)
     known: Any = labels
     if inputs:
         found = open_inputs(
@@ -146,10 +149,10 @@ def command(
             without=folder,
             recursive=recursive,
             transposed=transposed,
+            side=side,
         )
     else:
-        found, known = _synthetic.inputs()
-    params, spec = network_of(weights)
+        found, known = _synthetic.inputs(side)
     job = open_job(
         *(params, spec, found, known),
         precision=precision,

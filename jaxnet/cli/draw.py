@@ -102,6 +102,7 @@ def command(
     from jaxnet._util.arguments import ArgumentError, check_choice
     from jaxnet._util.files import check_free
     from jaxnet._util.palette import PAIRS
+    from jaxnet._util.pixels import side_of
     from jaxnet.cli import _blocks, _synthetic, _terminal
     from jaxnet.data import read_images, read_labels
     from jaxnet.data._rows import to_float32
@@ -124,12 +125,14 @@ def command(
             raise ValueError("boxes needs a picture: INPUT.")
         given["picture"] = read_picture(images)[0]
     elif "input" in plot.takes:
-        seen = (read_images(images) if images else _synthetic.ten_drawn_digits()[0]).images
+        side = side_of(spec.sizes[0], weights)
+        source = read_images(images, side=side) if images else _synthetic.ten_drawn_digits(side)[0]
+        seen = source.images
         if not 0 <= at < len(seen):
             raise ArgumentError("index", f"expected 0 to {len(seen) - 1:,}; got {at}.")
         given |= {"images": seen, "x": to_float32(seen[at])}
     if labels:
-        given["labels"] = read_labels(labels)
+        given["labels"] = read_labels(labels, side=side_of(spec.sizes[0], weights))
         given["answers"] = inference.classify(params, given["images"], **spec.squashes)
     if not output:
         _terminal.console().print(_call(getattr(_blocks, what), given))

@@ -52,6 +52,7 @@ def command(
     from jaxnet._util.arguments import ArgumentError, check_choice
     from jaxnet._util.files import FileError, check_free
     from jaxnet._util.palette import PAIRS
+    from jaxnet._util.pixels import side_of
     from jaxnet.cli import _probe, _terminal
 
     if (images is None) != (labels is None):
@@ -67,7 +68,9 @@ def command(
             raise FileError(f"{output}: a probe is drawn into {', '.join(FIGURES)}; name it so.")
         check_free(output, [images, labels, weights], overwrite=overwrite)
         from jaxnet.plot import probe as draw  # says what it lacks before the work
-    digits = _probe.digits(images, labels)
+    params, spec = network_of(weights)
+    side = side_of(spec.sizes[0], weights)
+    digits = _probe.digits(images, labels, side)
     if compare:
         reports = {n: _probe.probe(params, digits) for n, params in _probe.networks().items()}
         if as_json:
@@ -75,9 +78,6 @@ def command(
         else:
             _terminal.console().print(_probe.comparison(reports))
         return
-    params, spec = network_of(weights)
-    if spec.sizes[0] != 784:
-        raise FileError(f"{weights}: expected a network of 784 pixels; got {spec.sizes[0]}.")
     squash = spec.squashes["squash"]
     report = _probe.probe(params, digits, squash=squash)
     if output and draw:

@@ -101,6 +101,7 @@ def command(
     from jaxnet._util import interrupts
     from jaxnet._util.arguments import ArgumentError
     from jaxnet._util.files import FileError, alone
+    from jaxnet._util.pixels import side_of
     from jaxnet.cli import _terminal
     from jaxnet.runs._record import check_output, is_finished, save_run
     from jaxnet.runs._run import OtherOptions
@@ -129,7 +130,12 @@ def command(
             raise ArgumentError(name, "is for images in files.")
     check_output(output, files, replace=resume or overwrite)
     checkpoint = output.with_suffix(".checkpoint")
-    images, labels, named = runs.load_data(wanted, recursive=recursive, transposed=transposed)
+    images, labels, named = runs.load_data(
+        wanted,
+        recursive=recursive,
+        transposed=transposed,
+        side=side_of(options.sizes[0], "--sizes"),
+    )
     said = _terminal.printable(named).replace("recursive=True", "--recursive")
     identity = identity_of(options, images, labels)
     if resume and not checkpoint.exists():

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from threading import Event
@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 from jaxnet._util.files import FileError, named, open_file
 from jaxnet.data._rows import Numbered, Part, Rows, checked
+from jaxnet.network import SIDE
 
 MOST_FROM_ONE_BYTE = 1032  # how far deflate can compress, hence unpack, at best
+SEEN = 2_048  # images by which the scale of a file's pixels is known
+COARSE = 16  # pixels along a side, up to which pixels may go to this number
 _ALIGNED = 64  # bytes
-SHAPES = ((28, 28), (784,), (28, 28, 1), (1, 28, 28))  # of one image
 
 
 class File(NamedTuple):
@@ -27,12 +29,14 @@ class File(NamedTuple):
         place: its path, opened anew each time; or a file without one, which is held open.
         size: in bytes, when it was first opened.
         mtime_ns: when it was last written, in nanoseconds, as of then.
+        side: pixels along each side of its images.
     """
 
     name: str
     place: str | BinaryIO
     size: int
     mtime_ns: int
+    side: int = SIDE
 
 
 class Layout(NamedTuple):
@@ -62,9 +66,9 @@ class Layout(NamedTuple):
         return f"{self.dtype.name} of shape {self.shape!s:.80}, {size} bytes"
 
 
-def found(name: str, place: str | BinaryIO, status: os.stat_result) -> File:
+def found(name: str, place: str | BinaryIO, status: os.stat_result, side: int = SIDE) -> File:
     """Builds a `File` from `os.stat`."""
-    return File(name, place, status.st_size, status.st_mtime_ns)
+    return File(name, place, status.st_size, status.st_mtime_ns, side)
 
 
 @contextmanager
@@ -83,9 +87,14 @@ def reopen(file: File) -> Generator[BinaryIO]:
         yield opened
 
 
-def is_of_images(shape: tuple[int, ...]) -> bool:
-    """Whether an array can be of images, or of one."""
-    return shape in SHAPES or shape[1:] in SHAPES
+def is_one_image(shape: tuple[int, ...], side: int) -> bool:
+    """Whether the shape is that of one image."""
+    return shape in ((side, side), (side**2,), (side, side, 1), (1, side, side))
+
+
+def is_of_images(shape: tuple[int, ...], side: int) -> bool:
+    """Whether the shape is that of one image or of a batch of images."""
+    return is_one_image(shape, side) or is_one_image(shape[1:], side)
 
 
 def transpose(images: NDArray[Any]) -> NDArray[Any]:
@@ -102,27 +111,43 @@ def transpose(images: NDArray[Any]) -> NDArray[Any]:
         >>> jaxnet.data.transpose(numpy.arange(784)[None])[0, :3].tolist()
         [0, 28, 56]
     """
-    return np.ascontiguousarray(images.reshape(-1, 28, 28).swapaxes(1, 2)).reshape(-1, 784)
+    side = math.isqrt(images.shape[1])
+    squares = images.reshape(-1, side, side).swapaxes(1, 2)
+    return np.ascontiguousarray(squares).reshape(images.shape)
 
 
 def images_of(file: File, layout: Layout) -> Part:
-    """Images in an array of shape (n, 28, 28) or (n, 784), or a single image."""
-    dtype, shape = layout.dtype, layout.shape
-    if not is_of_images(shape):
+    """Images in an array of shape (n, side, side) or (n, side²), or a single image."""
+    dtype, shape, side = layout.dtype, layout.shape, file.side
+    if not is_of_images(shape, side):
         raise FileError(
-            f"{file.name}: expected images of shape (n, 28, 28) or (n, 784); got shape {shape}."
+            f"{file.name}: expected images of shape (n, {side}, {side}) or (n, {side**2}); "
+            f"got shape {shape}."
         )
-    if shape[1:] not in SHAPES:
+    if not is_one_image(shape[1:], side):
         shape = (1, *shape)
     if dtype.kind not in "uif":
         raise FileError(f"{file.name}: expected images in integers or floats; got {dtype}.")
-    read = partial(_read_array, file, layout._replace(shape=shape))
-    return Part(shape[0], read, floats=file.name if dtype.kind == "f" else None)
+    layout = layout._replace(shape=shape)
+    white, note = white_of(file, lambda: read_rows(file, layout, 0, min(shape[0], SEEN)))
+    read = partial(_read_array, file, layout, white)
+    floats = file.name if white or dtype.kind == "f" else None
+    return Part(shape[0], read, floats=floats, note=note and f"{file.name}: {note}.")
 
 
-def _read_array(file: File, layout: Layout, start: int, stop: int, _: Event | None) -> Rows:
-    images = read_rows(file, layout, start, stop).reshape(-1, 784)
-    return checked(images, Numbered(file.name, range(start, stop)))
+def white_of(file: File, first: Callable[[], Any]) -> tuple[int | None, str | None]:
+    """The number for white where it is 16, by a file's first images; and a note of it."""
+    # Digits of 8×8 often count the ink in 4×4 pixels, as scikit-learn's do.
+    if file.side > COARSE or not 1 < np.fmax.reduce(first(), axis=None, initial=0) <= COARSE:
+        return None, None
+    return COARSE, f"pixels go up to {COARSE}, which is taken for white"
+
+
+def _read_array(
+    file: File, layout: Layout, white: int | None, start: int, stop: int, _: Event | None
+) -> Rows:
+    images = read_rows(file, layout, start, stop).reshape(-1, file.side**2)
+    return checked(images, Numbered(file.name, range(start, stop)), white)
 
 
 def check_size(name: str, layout: Layout, size: int) -> None:

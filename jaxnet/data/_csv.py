@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from jaxnet._util.files import FileError
 from jaxnet._util.optional import package
-from jaxnet.data._arrays import File, reopen
+from jaxnet.data._arrays import SEEN, File, reopen, white_of
 from jaxnet.data._labels import COLUMNS, as_labels
 from jaxnet.data._rows import Numbered, Part, Rows, together
 
@@ -27,7 +27,6 @@ _EVERY = 256  # lines, of which the first one's place is kept
 _TOGETHER = 2**22  # bytes of text that are parsed at once
 _LONGEST = 2**16  # bytes of a line
 _LONGEST_NUMBER = 40
-_SEEN = 2_048  # lines at either end that tell what the columns are
 _FEW = 100  # lines of which all may have one label
 _HIGHEST = 61  # label, of EMNIST's
 _PIECE = 2**20
@@ -42,7 +41,7 @@ class _Table(NamedTuple):
         places: where every `_EVERY`-th row begins, and the end of the last.
         delimiter: between the columns.
         n_columns: how many there are.
-        pixels: the numbers of the 784 columns of an image, in order; None if there are none.
+        pixels: the numbers of the columns of an image, in order; None if there are none.
         label: the number of the column of labels, if there is one.
         names: of the columns; none without a header.
         note: what was decided without a header.
@@ -74,14 +73,18 @@ def open_csv(file: File) -> Part:
     if tuple(name.split("_")[0] for name in table.names[:3]) == _ANSWERS:
         raise FileError(f"{file.name}: these are answers of jaxnet's, not images.")
     if table.pixels is None:
-        raise FileError(f"{file.name}: holds labels, but no images (784 columns of pixels).")
-    scale, of_floats = _scale(table)
+        raise FileError(
+            f"{file.name}: holds labels, but no images ({file.side**2} columns of pixels)."
+        )
+    scale, of_floats, note = _scale(table)
 
     def read(start: int, stop: int, _: Event | None = None) -> Rows:
         texts = _texts(table, start, stop)
-        return together([_images(table, *text, scale, of_floats) for text in texts])
+        return together([_images(table, *text, scale, of_floats) for text in texts], file.side)
 
-    return Part(table.n, read, floats=file.name if of_floats else None, note=table.note)
+    notes = "; ".join(filter(None, (table.note, note)))
+    floats = file.name if of_floats else None
+    return Part(table.n, read, floats=floats, note=notes and f"{file.name}: {notes}.")
 
 
 def read_labels(file: File) -> NDArray[np.uint8]:
@@ -132,49 +135,53 @@ def _with_header(table: _Table, names: Sequence[str]) -> _Table:
     labels = [names.index(name) for name in COLUMNS if name in names]
     label = labels[0] if labels else None
     pixels = [n for n, name in enumerate(names) if _PIXEL.fullmatch(name)]
-    if len(pixels) != 784:
+    n_pixels = table.file.side**2
+    if len(pixels) != n_pixels:
         pixels = [n for n, name in enumerate(names) if name not in (*COLUMNS, *_NO_PIXELS)]
     else:  # in the order of their numbers, whatever that of the columns is
         pixels.sort(key=lambda n: [*map(int, re.findall(r"\d+", names[n]))])
-    if len(pixels) != 784 and (label is None or len(names) >= 784):
+    if len(pixels) != n_pixels and (label is None or len(names) >= n_pixels):
         raise _no_images(table, f"{names[0]!r:.40}, …, {names[-1]!r:.40}")
-    return table._replace(pixels=pixels if len(pixels) == 784 else None, label=label, names=names)
+    known = pixels if len(pixels) == n_pixels else None
+    return table._replace(pixels=known, label=label, names=names)
 
 
 def _without_header(table: _Table) -> _Table:
-    """Without names, 784 columns are pixels, and one more is the label."""
-    if table.n_columns == 784:
-        return table._replace(pixels=range(784))
+    """Without names, as many columns as an image has are pixels, and one more is the label."""
+    n_pixels = table.file.side**2
+    if table.n_columns == n_pixels:
+        return table._replace(pixels=range(n_pixels))
     if table.n_columns == 1:
         return table._replace(label=0)
-    if table.n_columns != 785:
+    if table.n_columns != n_pixels + 1:
         raise _no_images(table, "no header")
     # Which of the two is of labels: small integers that differ, at the start or by the end.
     known: list[NDArray[Any]] = [np.zeros((0, 2), np.uint8)]
-    for start in {0, max(table.n - _SEEN, 0)}:
-        for _, text, n in _texts(table, start, min(start + _SEEN, table.n)):
-            values = _parsed(table, text, [0, 784], "uint8", n)
+    for start in {0, max(table.n - SEEN, 0)}:
+        for _, text, n in _texts(table, start, min(start + SEEN, table.n)):
+            values = _parsed(table, text, [0, n_pixels], "uint8", n)
             known += [] if values is None else [values]
     ends = np.concatenate(known)
     small = ends.max(0, initial=0) <= _HIGHEST
     fits = small & (np.ptp(ends, 0) > 0) if len(ends) else [False, False]
     if fits[1] and not fits[0]:
-        label, where = 784, "last"
+        label, where = n_pixels, "last"
     elif fits[0] or (small[0] and 0 < len(ends) < _FEW):
         label, where = 0, "first"
     else:
         raise FileError(
-            f"{table.file.name}: no header, and 785 columns of which neither the first nor the "
-            "last holds labels; add a header with a column called label."
+            f"{table.file.name}: no header, and {n_pixels + 1} columns of which neither the "
+            "first nor the last holds labels; add a header with a column called label."
         )
-    note = f"{table.file.name}: no header; the {where} of its 785 columns is taken for the labels."
-    return table._replace(pixels=[n for n in range(785) if n != label], label=label, note=note)
+    pixels = [n for n in range(n_pixels + 1) if n != label]
+    note = f"no header; the {where} of its {n_pixels + 1} columns is taken for the labels"
+    return table._replace(pixels=pixels, label=label, note=note)
 
 
 def _no_images(table: _Table, got: str) -> FileError:
     return FileError(
-        f"{table.file.name}: expected 784 columns of pixels, and one called label if the labels "
-        f"are known; got {table.n_columns:,} ({got})."
+        f"{table.file.name}: expected {table.file.side**2} columns of pixels, and one called label "
+        f"if the labels are known; got {table.n_columns:,} ({got})."
     )
 
 
@@ -281,7 +288,7 @@ def _floats(table: _Table, text: bytes, n: int) -> tuple[NDArray[np.float32], di
     values = _parsed(table, text, table.pixels, "float32", n)
     errors: dict[int, str] = {}
     if values is None:
-        values = np.zeros((n, 784), np.float32)
+        values = np.zeros((n, len(table.pixels)), np.float32)
         lines = _lines(text)
         if len(lines) != n:
             raise FileError(f"{table.file.name}: this file has changed while it was read.")
@@ -294,17 +301,19 @@ def _floats(table: _Table, text: bytes, n: int) -> tuple[NDArray[np.float32], di
     return values, errors
 
 
-def _scale(table: _Table) -> tuple[int, bool]:
-    """The number for white, 255 or 1, and whether pixels are fractions, by the first rows."""
+def _scale(table: _Table) -> tuple[int, bool, str | None]:
+    """The number for white, whether pixels are fractions, and a note, by the first rows."""
     assert table.pixels is not None
-    _, text, n = next(_texts(table, 0, min(table.n, _SEEN)), (0, b"", 0))
+    _, text, n = next(_texts(table, 0, min(table.n, SEEN)), (0, b"", 0))
     values = _parsed(table, text, table.pixels, "uint8", n)
     if values is None:
         values, _ = _floats(table, text, n)
     values = values[np.isfinite(values)]
-    top = values.max(initial=0)
+    white, note = white_of(table.file, lambda: values)
+    if white or 0 < values.max(initial=0) <= 1:
+        return white or 1, True, note
     whole = bool((values == np.floor(values)).all())
-    return (1, True) if 0 < top <= 1 else (255, not whole)
+    return 255, not whole, None
 
 
 def _images(table: _Table, first: int, text: bytes, n: int, scale: int, of_floats: bool) -> Rows:

@@ -42,6 +42,7 @@ from jaxnet.data.pictures import Digits
 from jaxnet.data.pictures._decode import NAMES, SUFFIXES, Room, is_picture
 from jaxnet.data.pictures._files import decode
 from jaxnet.data.pictures._find import thumbnails
+from jaxnet.network import SIDE
 
 SPLITS = ("train", "test", "validation")
 
@@ -84,9 +85,6 @@ class Choice(NamedTuple):
     several: bool = False
 
 
-_ANY = Choice()
-
-
 def open_inputs(
     paths: Iterable[str | os.PathLike[str]],
     *,
@@ -95,6 +93,7 @@ def open_inputs(
     split: str = "test",
     recursive: bool = False,
     transposed: bool = False,
+    side: int = SIDE,
 ) -> Inputs:
     """Finds and counts the images in files, without reading their pixels.
 
@@ -110,6 +109,8 @@ def open_inputs(
             another, as in `mnist.npz#train`.
         recursive: take the pictures in all subfolders of a folder, too.
         transposed: swap the rows and columns of every image, as EMNIST's files need.
+        side: pixels along each side of the images, as the network takes them. If 16 or fewer, and
+            a file's first images go to 16, as scikit-learn's digits do, 16 is white.
 
     Returns:
         The images, in that order. Reading them raises FileError or OSError if a file has changed
@@ -140,11 +141,11 @@ def open_inputs(
     identity: list[dict[str, Any]] = []
     for path in map(os.fsdecode, paths):
         if path == STDIN:
-            part, about = _standard_input(Choice(split, several=several))
+            part, about = _standard_input(Choice(split, several=several), side)
             contents.append(part)
         else:
             there = find(path, without, recursive=recursive)
-            opened = [*_opened(path, there.files, split)]
+            opened = [*_opened(path, there.files, split, side)]
             notes += [there.note] if there.note else []
             contents += [content for _, content in opened]
             about = _about(path, [file for file, _ in opened])
@@ -155,7 +156,7 @@ def open_inputs(
     ends = [*accumulate(part.n for part in parts)]
     return Inputs(
         sum(part.n for part in parts),
-        partial(_read_transposed if transposed else _read, parts, ends),
+        partial(_read_transposed if transposed else _read, parts, ends, side),
         identity,
         min((part.at_once for part in parts), default=AT_ONCE),
         next((part.floats for part in parts if part.floats and part.n), None),
@@ -164,7 +165,9 @@ def open_inputs(
     )
 
 
-def open_labels(path: str, *, split: str, recursive: bool) -> Iterator[NDArray[np.uint8]]:
+def open_labels(
+    path: str, *, split: str, recursive: bool, side: int
+) -> Iterator[NDArray[np.uint8]]:
     """The labels in each of the files that a path stands for; pictures are in folders of theirs."""
     check_choice(SPLITS, split, "split")
     if path == STDIN:
@@ -175,7 +178,7 @@ def open_labels(path: str, *, split: str, recursive: bool) -> Iterator[NDArray[n
     for file in files:
         if not in_folder:
             with open_file(file) as opened, named(file):
-                known = found(file, file, os.fstat(opened.fileno()))
+                known = found(file, file, os.fstat(opened.fileno()), side)
                 form = _format_of(opened.read(HEAD), file, "labels in ")
             if form:
                 yield np.array(of_pictures, np.uint8)
@@ -186,7 +189,9 @@ def open_labels(path: str, *, split: str, recursive: bool) -> Iterator[NDArray[n
     yield np.array(of_pictures, np.uint8)
 
 
-def _opened(path: str, files: Sequence[str], split: str) -> Iterator[tuple[File, File | Part]]:
+def _opened(
+    path: str, files: Sequence[str], split: str, side: int
+) -> Iterator[tuple[File, File | Part]]:
     """The content of each of the files that a path stands for; a picture stays a file."""
     in_folder, choice = os.path.isdir(path), Choice(split, split_fragment(path)[1])
     for file in files:
@@ -198,24 +203,29 @@ def _opened(path: str, files: Sequence[str], split: str) -> Iterator[tuple[File,
             if files == [path] or not file.lower().endswith(SUFFIXES):
                 raise
         if opened is None:
-            picture = _picture(file)
+            picture = _picture(file, side)
             yield picture, picture
             continue
         with opened, named(file):
-            known = found(file, file, os.fstat(opened.fileno()))
+            known = found(file, file, os.fstat(opened.fileno()), side)
             yield known, _content(opened, known, choice) or known
 
 
-def _picture(path: str) -> File:
+def _picture(path: str, side: int) -> File:
     """One of several pictures; if it cannot be opened, its row reports that."""
     try:
-        return found(path, path, os.stat(path))
+        return found(path, path, os.stat(path), side)
     except OSError:
-        return File(path, path, -1, -1)
+        return File(path, path, -1, -1, side)
 
 
 def _read(
-    parts: Sequence[Part], ends: Sequence[int], start: int, stop: int, over: Event | None = None
+    parts: Sequence[Part],
+    ends: Sequence[int],
+    side: int,
+    start: int,
+    stop: int,
+    over: Event | None = None,
 ) -> Rows:
     n = ends[-1] if ends else 0
     if not 0 <= start <= stop <= n:
@@ -227,16 +237,21 @@ def _read(
         until = min(stop, ends[at])
         rows.append(parts[at].read(start - first, until - first, over))
         start = until
-    found = together(rows)
+    found = together(rows, side)
     if any(part.pictures for part in parts) and not found.places:
         return found._replace(places=whole(found))
     return found
 
 
 def _read_transposed(
-    parts: Sequence[Part], ends: Sequence[int], start: int, stop: int, over: Event | None = None
+    parts: Sequence[Part],
+    ends: Sequence[int],
+    side: int,
+    start: int,
+    stop: int,
+    over: Event | None = None,
 ) -> Rows:
-    rows = _read(parts, ends, start, stop, over)
+    rows = _read(parts, ends, side, start, stop, over)
     return rows._replace(images=transpose(rows.images))
 
 
@@ -275,7 +290,8 @@ def _fitting(choice: Choice, form: "Format", name: str) -> Choice:
 def _temporary(
     fill: Callable[[BinaryIO], object],
     name: str,
-    choice: Choice = _ANY,
+    side: int,
+    choice: Choice,
 ) -> Part:
     """Images unpacked into an anonymous temporary file, deleted when no longer referenced."""
     try:
@@ -283,7 +299,7 @@ def _temporary(
             temporary = cast(BinaryIO, stack.enter_context(tempfile.TemporaryFile()))
             fill(temporary)
             temporary.seek(0)
-            file = found(name, temporary, os.fstat(temporary.fileno()))
+            file = found(name, temporary, os.fstat(temporary.fileno()), side)
             part = _content(temporary, file, choice) or _side_by_side([file], choice.several)
             weakref.finalize(part.read, stack.pop_all().close)
             return part
@@ -294,7 +310,7 @@ def _temporary(
         raise
 
 
-def _standard_input(choice: Choice) -> tuple[Part, dict[str, Any]]:
+def _standard_input(choice: Choice, side: int) -> tuple[Part, dict[str, Any]]:
     if sys.stdin is None or sys.stdin.isatty():  # it is None where it was closed
         raise FileError(f"{STANDARD_INPUT}: no input; pipe a file into it.")
     given = Given(sys.stdin.buffer)
@@ -306,7 +322,7 @@ def _standard_input(choice: Choice) -> tuple[Part, dict[str, Any]]:
         else:
             copy(given, file, LARGEST_PICTURE)
 
-    part = _temporary(fill, STANDARD_INPUT, choice)
+    part = _temporary(fill, STANDARD_INPUT, side, choice)
     digest = given.digest.hexdigest()
     return part, {"path": STDIN, "bytes": given.size, "sha256": digest}
 
@@ -330,8 +346,9 @@ class Format(NamedTuple):
     copy: Callable[[BinaryIO, BinaryIO], None]
 
 
-def _open_gzip(opened: BinaryIO, file: File, _: Choice) -> Part:
-    return _temporary(partial(_idx.unpack, opened, name=file.name, on_disk=file.size), file.name)
+def _open_gzip(opened: BinaryIO, file: File, choice: Choice) -> Part:
+    fill = partial(_idx.unpack, opened, name=file.name, on_disk=file.size)
+    return _temporary(fill, file.name, file.side, choice)
 
 
 def _open_idx(opened: BinaryIO, file: File, _: Choice) -> Part:
@@ -346,7 +363,8 @@ def _open_npz(_: BinaryIO, file: File, choice: Choice) -> Part:
     arrays = _npz.choose(file, choice.split, choice.fragment)
     if arrays.images is None:
         raise FileError(f"{arrays.shown}: no images beside the labels.")
-    return _temporary(partial(_npz.unpack, file, arrays.images), arrays.shown)
+    fill = partial(_npz.unpack, file, arrays.images)
+    return _temporary(fill, arrays.shown, file.side, choice._replace(fragment=None))
 
 
 # To add a format, write its reader in a file of its own and give it a line here.
@@ -430,10 +448,11 @@ def _read_pictures(
     def picture(at: int, room: Room | None) -> Digits:
         with reopen(files[at]) as opened:
             opened.seek(0)
-            return decode(opened, files[at].name, room, several=several)
+            return decode(opened, files[at].name, room, several=several, side=files[at].side)
 
     stored = [
         (file.place if isinstance(file.place, str) else "", file.size, file.mtime_ns)
         for file in files
     ]
-    return decoded(picture, [file.name for file in files], over, thumbnails(stored))
+    names, side = [file.name for file in files], files[0].side
+    return decoded(picture, names, side, over, thumbnails(stored, side))

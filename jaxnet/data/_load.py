@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from jaxnet._util.files import FileError
 from jaxnet.data import _rows
 from jaxnet.data._inputs import open_inputs, open_labels
+from jaxnet.network import SIDE
 
 
 class Source(NamedTuple):
@@ -31,11 +32,12 @@ def read_images(
     split: str = "test",
     recursive: bool = False,
     transposed: bool = False,
+    side: int = SIDE,
 ) -> Source:
     """Loads all images at a path; `open_inputs` reads them range by range.
 
     Args:
-        path, split, recursive, transposed: as for `open_inputs`.
+        path, split, recursive, transposed, side: as for `open_inputs`.
 
     Returns:
         The images and a name for each.
@@ -51,7 +53,7 @@ def read_images(
         >>> jaxnet.data.read_images(path).images.shape
         (2, 784)
     """
-    inputs = open_inputs([path], split=split, recursive=recursive, transposed=transposed)
+    inputs = open_inputs([path], split=split, recursive=recursive, transposed=transposed, side=side)
     images, names, errors, _ = inputs.read(0, inputs.n)
     for says in errors.values():
         raise FileError(says)
@@ -59,7 +61,11 @@ def read_images(
 
 
 def read_labels(
-    path: str | os.PathLike[str], *, split: str = "test", recursive: bool = False
+    path: str | os.PathLike[str],
+    *,
+    split: str = "test",
+    recursive: bool = False,
+    side: int = SIDE,
 ) -> NDArray[np.uint8]:
     """Loads labels, one for each image, from files of labels or of both.
 
@@ -67,7 +73,7 @@ def read_labels(
         path: a file of labels, or the path of the images where it holds their labels, too: a
             column `label` in CSV or Parquet, `y_test` or `labels` in `.npz`, QMNIST's numbers in
             IDX, or pictures in folders that are named for what they show, as `own/3/scan.png`.
-        split, recursive: as for `open_inputs`.
+        split, recursive, side: as for `open_inputs`.
 
     Returns:
         Integers from 0 to 255, uint8, shape `(n,)`, in the order of the images.
@@ -85,7 +91,8 @@ def read_labels(
         >>> jaxnet.data.read_labels(path)
         array([3, 1, 4], dtype=uint8)
     """
-    return np.concatenate([*open_labels(os.fsdecode(path), split=split, recursive=recursive)])
+    options: Any = {"split": split, "recursive": recursive, "side": side}
+    return np.concatenate([*open_labels(os.fsdecode(path), **options)])
 
 
 def join(sources: Iterable[Source]) -> Source:

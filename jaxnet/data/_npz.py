@@ -46,7 +46,7 @@ def choose(file: File, split: str, fragment: str | None) -> Arrays:
     """Chooses a split: the one that is asked for, or the only one."""
     with _archive(file) as archive:
         layouts = _layouts(archive, file)
-    splits = _by_names(layouts) or _by_shapes(layouts)
+    splits = _by_names(layouts) or _by_shapes(layouts, file.side)
     if not splits:
         got = "; ".join(f"{name} {layout.shape}" for name, layout in layouts.items())
         raise FileError(
@@ -108,9 +108,11 @@ def _by_names(layouts: Mapping[str, Layout]) -> dict[str, tuple[str | None, str 
     return {split: (pair.get(0), pair.get(1)) for split, pair in found.items()}
 
 
-def _by_shapes(layouts: Mapping[str, Layout]) -> dict[str, tuple[str | None, str | None]]:
+def _by_shapes(
+    layouts: Mapping[str, Layout], side: int
+) -> dict[str, tuple[str | None, str | None]]:
     """The only array that can be of images, and the only one of labels."""
-    images = [member for member, layout in layouts.items() if is_of_images(layout.shape)]
+    images = [member for member, layout in layouts.items() if is_of_images(layout.shape, side)]
     labels = [
         member
         for member, layout in layouts.items()

@@ -4,6 +4,7 @@ Source of the format: Apache Parquet, whose files are divided into groups of row
 any size. Read by pyarrow, which is imported here where it is needed.
 """
 
+import math
 from bisect import bisect_right
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxnet._util.files import FileError
-from jaxnet.data._arrays import MOST_FROM_ONE_BYTE, File, reopen
+from jaxnet.data._arrays import MOST_FROM_ONE_BYTE, File, reopen, white_of
 from jaxnet.data._labels import COLUMNS as LABELS
 from jaxnet.data._labels import as_labels
 from jaxnet.data._rows import (
@@ -45,8 +46,8 @@ _NAMES = f"{', '.join(IMAGE_COLUMNS[:-1])} or {IMAGE_COLUMNS[-1]}"
 def open_parquet(file: File) -> Part:
     """Finds the column of images in a Parquet file."""
     # It is called `image`, `images` or `pixels`, or is the only one that can be of images: lists of
-    # 784 numbers or of 28 lists of 28, integers or floats; 784 bytes; a picture's bytes, alone or
-    # as the field `bytes` of a struct, as the data sets of Hugging Face have it.
+    # all pixels or of one for each row, integers or floats; a byte for each pixel; a picture's
+    # bytes, alone or as the field `bytes` of a struct, as the data sets of Hugging Face have it.
     *_, parquet = _pyarrow()
     with _damage_named(file.name), reopen(file) as opened:
         table = parquet.ParquetFile(opened, **_OPTIONS)
@@ -57,25 +58,32 @@ def open_parquet(file: File) -> Part:
             raise FileError(f"{file.name}: this Parquet file is damaged (its numbers of rows).")
         # Of the columns themselves, pyarrow may abort the process over damaged metadata.
         n_bytes = sum(max(group.total_byte_size, 0) for group in groups)
-    column = image_column(schema, file.name)
-    lists = _kind(schema.field(column).type)
+    column = image_column(schema, file.name, file.side)
+    lists = _kind(schema.field(column).type, file.side)
     n = sum(sizes)
-    if n * 784 > max(MOST_FROM_ONE_BYTE * file.size, _SMALL):
+    if n * file.side**2 > max(MOST_FROM_ONE_BYTE * file.size, _SMALL):
         raise FileError(
             f"{file.name}: declares {n:,} images in {file.size:,} bytes, more than fit into them."
         )
     several = AT_ONCE if lists else at_once(n, n_bytes)
     held = _Batches(file, metadata, [0, *accumulate(sizes)], column, min(several, _BATCH))
 
+    with _damage_named(file.name):
+        first = held.between(0, min(n, _BATCH))
+        white, note = white_of(
+            file, lambda: np.concatenate([_numbers(batch, lists, file.side) for _, batch in first])
+        )
+
     def read(start: int, stop: int, over: Event | None = None) -> Rows:
         parts: list[Rows] = []
         with _damage_named(file.name):
             for first, batch in held.between(start, stop):
                 names = Numbered(file.name, range(first, first + len(batch)))
-                parts.append(column_images(batch, names, over))
-        return together(parts)
+                parts.append(column_images(batch, names, file.side, over, white))
+        return together(parts, file.side)
 
-    return Part(n, read, several, file.name if _of_floats(schema, column) else None)
+    floats = file.name if white or _of_floats(schema, column) else None
+    return Part(n, read, several, floats, note and f"{file.name}: {note}.")
 
 
 def read_labels(file: File) -> NDArray[np.uint8]:
@@ -110,12 +118,20 @@ def read_labels(file: File) -> NDArray[np.uint8]:
     return np.concatenate(values)
 
 
-def column_images(column: Any, names: Sequence[str], over: Event | None = None) -> Rows:
+def column_images(
+    column: Any,
+    names: Sequence[str],
+    side: int,
+    over: Event | None = None,
+    white: int | None = None,
+) -> Rows:
     """Converts an Arrow array of images, as they are in Parquet files."""
-    lists = _kind(column.type)
+    lists = _kind(column.type, side)
     if lists is None:
         raise ValueError(f"Expected a column of images; got {column.type!s:.200}.")
-    return _lists(column, lists, names) if lists else _bytes(column, names, over)
+    if lists:
+        return _lists(column, lists, names, white)
+    return _bytes(column, names, side, over, white)
 
 
 class _Batches:
@@ -167,10 +183,12 @@ class _Batches:
         return batch.column(0)
 
 
-def image_column(schema: Any, name: str) -> str:
+def image_column(schema: Any, name: str, side: int) -> str:
     """Finds the column of images in a table of Arrow's."""
-    expected = "lists of 784 or of 28 times 28 numbers (integers or floats), or of bytes"
-    kinds = {field.name: _kind(field.type) for field in schema}
+    expected = (
+        f"lists of {side**2} or of {side} times {side} numbers (integers or floats), or of bytes"
+    )
+    kinds = {field.name: _kind(field.type, side) for field in schema}
     if {"image", "digit"} <= {*kinds} and {"activation", "activations"} & {*kinds}:
         raise FileError(f"{name}: these are answers of jaxnet's, not images.")
     named = [name for name in IMAGE_COLUMNS if name in kinds]
@@ -189,7 +207,7 @@ def image_column(schema: Any, name: str) -> str:
     return column
 
 
-def _kind(type_: Any) -> tuple[int, ...] | None:
+def _kind(type_: Any, side: int) -> tuple[int, ...] | None:
     """The lengths of an image column's nested lists, outermost first; None for other columns."""
     types = _pyarrow()[0].types
     encoded = types.is_struct(type_) and type_.get_field_index("bytes") >= 0
@@ -201,7 +219,7 @@ def _kind(type_: Any) -> tuple[int, ...] | None:
     while types.is_list(type_) or types.is_large_list(type_) or types.is_fixed_size_list(type_):
         declared.append(type_.list_size if types.is_fixed_size_list(type_) else -1)
         type_ = type_.value_type
-    for lists in ((784,), (28, 28)):
+    for lists in ((side**2,), (side, side)):
         fits = len(declared) == len(lists) and all(
             d in (-1, n) for d, n in zip(declared, lists, strict=True)
         )
@@ -218,7 +236,7 @@ def _of_floats(schema: Any, column: str) -> bool:
     return _pyarrow()[0].types.is_floating(type_)
 
 
-def _lists(array: Any, lists: tuple[int, ...], names: Sequence[str]) -> Rows:
+def _lists(array: Any, lists: tuple[int, ...], names: Sequence[str], white: int | None) -> Rows:
     """Images from lists; nulls and wrong lengths are errors of their rows."""
     pyarrow, compute, _ = _pyarrow()
     good = _fits(array, lists)
@@ -227,11 +245,11 @@ def _lists(array: Any, lists: tuple[int, ...], names: Sequence[str]) -> Rows:
         array = array.filter(pyarrow.array(good))
     for _ in lists:
         array = array.flatten()
-    images = values = array.to_numpy(zero_copy_only=False).reshape(-1, 784)
+    images = values = array.to_numpy(zero_copy_only=False).reshape(-1, math.prod(lists))
     if not good.all():
-        images = np.zeros((len(names), 784), values.dtype)
+        images = np.zeros((len(names), values.shape[1]), values.dtype)
         images[good] = values
-    rows = checked(images, names)
+    rows = checked(images, names, white)
     for row in np.flatnonzero(~good).tolist():
         n = lengths[row].as_py()
         inside = "null or another length inside"
@@ -239,6 +257,24 @@ def _lists(array: Any, lists: tuple[int, ...], names: Sequence[str]) -> Rows:
         wanted = " lists of ".join(map(str, lists))
         rows.errors[row] = f"{names[row]}: expected a list of {wanted} numbers; got {got}."
     return rows
+
+
+def _numbers(array: Any, lists: tuple[int, ...], side: int) -> NDArray[Any]:
+    """All pixels of a column that are in lists or in bytes, in no order."""
+    for _ in lists:
+        array = array.flatten()
+    if lists:
+        return array.to_numpy(zero_copy_only=False)
+    raw = [value for value in _in_bytes(array) if len(value) == side**2]
+    return np.frombuffer(b"".join(raw), np.uint8)
+
+
+def _in_bytes(array: Any) -> list[bytes]:
+    """The bytes of each row, of none where there are none."""
+    pyarrow, compute, _ = _pyarrow()
+    if pyarrow.types.is_struct(array.type):
+        array = compute.struct_field(array, "bytes")
+    return [value or b"" for value in array.to_pylist()]
 
 
 def _fits(array: Any, lists: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -254,30 +290,36 @@ def _fits(array: Any, lists: tuple[int, ...]) -> NDArray[np.bool_]:
     return good
 
 
-def _bytes(array: Any, names: Sequence[str], over: Event | None) -> Rows:
-    """Images from bytes: pictures, detected by their first bytes, or 784 pixels."""
-    pyarrow, compute, _ = _pyarrow()
-    if pyarrow.types.is_struct(array.type):
-        array = compute.struct_field(array, "bytes")
+def _bytes(
+    array: Any, names: Sequence[str], side: int, over: Event | None, white: int | None
+) -> Rows:
+    """Images from bytes: pictures, detected by their first bytes, or a byte for each pixel."""
     raw: list[int] = []
     pictures: list[int] = []
     errors: dict[int, str] = {}
-    values: list[bytes] = [value or b"" for value in array.to_pylist()]
+    values = _in_bytes(array)
     for row, value in enumerate(values):
         if is_picture(value):
             pictures.append(row)
-        elif len(value) == 784:
+        elif len(value) == side**2:
             raw.append(row)
         else:
             got = f"{len(value):,} other bytes" if value else "none"
-            errors[row] = f"{names[row]}: expected a picture's bytes or 784 pixels; got {got}."
-    images = np.zeros((len(names), 784), np.float32 if pictures else np.uint8)
-    pixels = np.frombuffer(b"".join(values[row] for row in raw), np.uint8).reshape(-1, 784)
-    images[raw] = to_float32(pixels) if pictures else pixels
+            errors[row] = (
+                f"{names[row]}: expected a picture's bytes or {side**2} pixels; got {got}."
+            )
+    pixels = np.frombuffer(b"".join(values[row] for row in raw), np.uint8).reshape(-1, side**2)
+    rows = checked(pixels, [names[row] for row in raw], white)
+    errors |= {raw[at]: says for at, says in rows.errors.items()}
+    images = np.zeros((len(names), side**2), np.float32 if pictures else rows.images.dtype)
+    images[raw] = to_float32(rows.images) if pictures else rows.images
     if pictures:
         several = decoded(
-            lambda at, room: decode(BytesIO(values[pictures[at]]), names[pictures[at]], room),
+            lambda at, room: decode(
+                BytesIO(values[pictures[at]]), names[pictures[at]], room, side=side
+            ),
             [names[row] for row in pictures],
+            side,
             over,
         )
         images[pictures] = several.images

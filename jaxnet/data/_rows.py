@@ -1,6 +1,7 @@
 """Ranges of images with their names and per-image errors."""
 
 import errno
+import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,14 +23,6 @@ _OF_ITS_PATH = {  # what the system says of a path that leads to no file, or to 
     errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ELOOP,
     errno.ENAMETOOLONG,
 }  # fmt: skip
-
-
-_NOTHING = Digits(  # in a picture that could not be read
-    np.zeros((1, 784), np.float32),
-    np.zeros((1, 4), np.int32),
-    np.zeros(1, np.int32),
-    np.zeros(1, np.bool_),
-)
 
 
 class Numbered(Sequence[str]):
@@ -133,15 +126,17 @@ def to_float32(images: NDArray[Any]) -> NDArray[np.float32]:
 
 def join(images: Sequence[NDArray[Any]]) -> NDArray[Any]:
     """Concatenates images: uint8 if all are, otherwise floats."""
-    if len(images) < 2:
-        return images[0] if images else np.empty((0, 784), np.uint8)
+    if len(images) == 1:
+        return images[0]
     if any(part.dtype != np.uint8 for part in images):
         images = [to_float32(part) for part in images]
     return np.concatenate(images)
 
 
-def together(parts: Sequence[Rows]) -> Rows:
+def together(parts: Sequence[Rows], side: int) -> Rows:
     """Concatenates consecutive rows."""
+    if not parts:
+        return Rows(np.empty((0, side**2), np.uint8), [], {})
     errors: dict[int, str] = {}
     before = 0
     for part in parts:
@@ -154,7 +149,8 @@ def together(parts: Sequence[Rows]) -> Rows:
 def whole(rows: Rows) -> Places:
     """The places of images that are not in pictures: each is whole, and one input."""
     n = len(rows.names)
-    boxes = np.tile(np.array([0, 0, 28, 28], np.int32), (n, 1))
+    side = math.isqrt(rows.images.shape[1])
+    boxes = np.tile(np.array([0, 0, side, side], np.int32), (n, 1))
     return Places(np.arange(n), boxes, np.zeros(n, np.int32), np.zeros(n, bool))
 
 
@@ -183,41 +179,28 @@ def _chained(parts: Sequence[Rows]) -> Sequence[str]:
     return [*chain.from_iterable(several)]
 
 
-def checked(values: NDArray[Any], names: Sequence[str]) -> Rows:
-    """Makes floats and integers out of range errors of their rows."""
-    if values.dtype == np.uint8:
+def checked(values: NDArray[Any], names: Sequence[str], white: int | None = None) -> Rows:
+    """Scales numbers to bytes, or to floats from 0 to 1; those out of range are errors of rows."""
+    # White is 255 for integers and 1 for floats, unless another number is known.
+    integers, is_usual = values.dtype.kind in "ui", white is None
+    if values.dtype == np.uint8 and is_usual:
         return Rows(values, names, {})
+    kind, white = ("integers", white or 255) if integers else ("floats", white or 1)
     low, high = values.min(1), values.max(1)
-    if values.dtype.kind in "ui":
-        return _checked_integers(values, low, high, names)
-    bad = ~((low >= 0) & (high <= 1))  # as NaN is, too
+    bad = ~((low >= 0) & (high <= white))  # NaN is neither
+    black_and_white = integers & is_usual & (high == 1)
     with np.errstate(over="ignore", invalid="ignore"):
-        images = values.astype(np.float32)
-    images[bad] = 0
+        images = values.astype(np.uint8 if integers and is_usual else np.float32)
+    images[bad | black_and_white] = 0
+    if images.dtype != np.uint8 and white != 1:
+        images /= np.float32(white)
     return Rows(
         np.ascontiguousarray(images),
         names,
         {
-            row: f"{names[row]}: expected floats from 0 to 1; got {low[row]} to {high[row]}."
-            for row in np.flatnonzero(bad).tolist()
-        },
-    )
-
-
-def _checked_integers(
-    values: NDArray[Any], low: NDArray[Any], high: NDArray[Any], names: Sequence[str]
-) -> Rows:
-    """Makes integers bytes; those beyond a byte, or of black and white alone, are errors."""
-    bad = (low < 0) | (high > 255) | (high == 1)
-    images = np.ascontiguousarray(values.astype(np.uint8))
-    images[bad] = 0
-    return Rows(
-        images,
-        names,
-        {
-            row: f"{names[row]}: expected integers from 0 to 255; got {low[row]} to {high[row]}"
-            + ("; save zeros and ones as floats." if high[row] == 1 else ".")
-            for row in np.flatnonzero(bad).tolist()
+            row: f"{names[row]}: expected {kind} from 0 to {white}; got {low[row]} to {high[row]}"
+            + ("; save zeros and ones as floats." if black_and_white[row] else ".")
+            for row in np.flatnonzero(bad | black_and_white).tolist()
         },
     )
 
@@ -225,13 +208,20 @@ def _checked_integers(
 def decoded(
     decode: Callable[[int, Room | None], Digits],
     names: Sequence[str],
+    side: int,
     over: Event | None = None,
     known: Mapping[int, Digits] | None = None,
 ) -> Rows:
     """Decodes pictures on all cores, unless they are known; bad ones are errors of their rows."""
     # The event cancels it.
     known = known or {}
-    found: list[Digits] = [known.get(at, _NOTHING) for at in range(len(names))]
+    nothing = Digits(  # in a picture that could not be read
+        np.zeros((1, side**2), np.float32),
+        np.zeros((1, 4), np.int32),
+        np.zeros(1, np.int32),
+        np.zeros(1, np.bool_),
+    )
+    found: list[Digits] = [known.get(at, nothing) for at in range(len(names))]
     unknown = [at for at in range(len(names)) if at not in known]
     errors: dict[int, str] = {}
     large: list[int] = []
@@ -259,13 +249,13 @@ def decoded(
     of = np.repeat(np.arange(len(names)), [len(digits.images) for digits in found])
     first = np.searchsorted(of, np.arange(len(names)))  # each picture's first row
     return Rows(
-        np.concatenate([_NOTHING.images[:0], *(digits.images for digits in found)]),
+        np.concatenate([nothing.images[:0], *(digits.images for digits in found)]),
         [names[at] for at in of.tolist()],
         {int(first[at]): says for at, says in errors.items()},
         Places(
             of,
-            np.concatenate([_NOTHING.boxes[:0], *(digits.boxes for digits in found)]),
-            np.concatenate([_NOTHING.lines[:0], *(digits.lines for digits in found)]),
-            np.concatenate([_NOTHING.touching[:0], *(digits.touching for digits in found)]),
+            np.concatenate([nothing.boxes[:0], *(digits.boxes for digits in found)]),
+            np.concatenate([nothing.lines[:0], *(digits.lines for digits in found)]),
+            np.concatenate([nothing.touching[:0], *(digits.touching for digits in found)]),
         ),
     )

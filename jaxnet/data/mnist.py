@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from jaxnet._util.files import FileError, replacing
 from jaxnet.data._idx import read_idx
+from jaxnet.network import SIDE
 
 __all__ = ["MIRRORS", "Digits", "load_mnist"]
 
@@ -85,9 +86,9 @@ def load_mnist(
         for name in (f"{_PREFIX[split]}-images-idx3-ubyte", f"{_PREFIX[split]}-labels-idx1-ubyte")
     )
     images, labels = read_idx(images_path), read_idx(labels_path)
-    if images.dtype != np.uint8 or images.shape[1:] != (28, 28):
+    if images.dtype != np.uint8 or images.shape[1:] != (SIDE, SIDE):
         raise FileError(
-            f"{images_path}: expected images, uint8 of shape (n, 28, 28); "
+            f"{images_path}: expected images, uint8 of shape (n, {SIDE}, {SIDE}); "
             f"got {images.dtype} {images.shape}."
         )
     if labels.dtype != np.uint8 or labels.shape != images.shape[:1] or labels.max(initial=0) > 9:
@@ -104,14 +105,14 @@ def load_mnist(
                 f"{path}: not MNIST's, though named so (Fashion-MNIST's files are, too); name the "
                 "images and the labels by their paths instead."
             )
-    return Digits(images.reshape(-1, 784), labels)
+    return Digits(images.reshape(-1, SIDE**2), labels)
 
 
 def split_of(images: NDArray[Any]) -> str | None:
     """The split of MNIST that images are, by their SHA-256, wherever they come from."""
     if images.dtype != np.uint8 or len(images) not in (60_000, 10_000):
         return None
-    digest = _digest(images.reshape(-1, 28, 28))
+    digest = _digest(images.reshape(-1, SIDE, SIDE))
     names = {_SHA256[f"{prefix}-images-idx3-ubyte"]: split for split, prefix in _PREFIX.items()}
     return names.get(digest)
 

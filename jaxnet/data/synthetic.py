@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from jaxnet._util.sharding import lacks_mesh, on_mesh_of, pick
 from jaxnet.data import _strokes
+from jaxnet.network import SIDE
 
 __all__ = [
     "COMPONENTS",
@@ -47,18 +48,20 @@ _ALONE = {
     "aside": (-1.5, 1.5),  # pixels
     "below": (-1.5, 1.5),
 }
+_MIDDLE = SIDE / 2
 N_NUMBERS = len(HAND) + len(_ALONE)  # that determine a drawing
 
 
-def draw(key: Key[Array, ""], digit: ArrayLike) -> Float[Array, "784"]:
+def draw(key: Key[Array, ""], digit: ArrayLike, *, side: int = SIDE) -> Float[Array, " pixels"]:
     """Draws one digit.
 
     Args:
         key: from `jax.random.key`; another key gives another hand.
         digit: what to draw, 0 to 9; may be traced.
+        side: pixels along each side of the image; static.
 
     Returns:
-        One image, shape `(784,)`, from 0 (black) to 1 (white).
+        One image, shape `(side²,)`, from 0 (black) to 1 (white).
 
     Raises:
         ValueError: the digit is a Python number and not 0 to 9.
@@ -70,18 +73,22 @@ def draw(key: Key[Array, ""], digit: ArrayLike) -> Float[Array, "784"]:
     """
     if isinstance(digit, (int, np.integer)) and not 0 <= digit <= 9:
         raise ValueError(f"Expected a digit, 0 to 9; got {digit} instead.")
-    return (jax.jit(_draw) if lacks_mesh(key, digit) else _draw)(key, digit)
+    drawn = partial(_draw, side=side)
+    return (jax.jit(drawn) if lacks_mesh(key, digit) else drawn)(key, digit)
 
 
-def sample(key: Key[Array, ""], n: int) -> tuple[Float[Array, "n 784"], Int[Array, " n"]]:
+def sample(
+    key: Key[Array, ""], n: int, *, side: int = SIDE
+) -> tuple[Float[Array, "n pixels"], Int[Array, " n"]]:
     """Draws digits at random, each of the ten equally likely.
 
     Args:
         key: from `jax.random.key`.
         n: how many; static, so another number compiles anew.
+        side: as for `draw`.
 
     Returns:
-        Images, shape `(n, 784)`, from 0 (black) to 1 (white), and what they show, `(n,)`.
+        Images, shape `(n, side²)`, from 0 (black) to 1 (white), and what they show, `(n,)`.
 
     Example:
         >>> import jax, jaxnet
@@ -89,10 +96,12 @@ def sample(key: Key[Array, ""], n: int) -> tuple[Float[Array, "n 784"], Int[Arra
         >>> images.shape, labels.shape
         ((100, 784), (100,))
     """
-    return _sample(key, n, 10, draw)
+    return _sample(key, n, 10, draw, side)
 
 
-def draw_component(key: Key[Array, ""], component: ArrayLike) -> Float[Array, "784"]:
+def draw_component(
+    key: Key[Array, ""], component: ArrayLike, *, side: int = SIDE
+) -> Float[Array, " pixels"]:
     """Draws one component of digits, alone and about where it is in a digit.
 
     Place, size, slant and pen vary: it is never this specific loop of pixels, but any loop above.
@@ -100,9 +109,10 @@ def draw_component(key: Key[Array, ""], component: ArrayLike) -> Float[Array, "7
     Args:
         key: from `jax.random.key`.
         component: its index in `COMPONENTS`, 0 to 15; may be traced.
+        side: as for `draw`.
 
     Returns:
-        One image, shape `(784,)`, from 0 (black) to 1 (white).
+        One image, shape `(side²,)`, from 0 (black) to 1 (white).
 
     Raises:
         ValueError: the component is a Python number and not 0 to 15.
@@ -117,21 +127,22 @@ def draw_component(key: Key[Array, ""], component: ArrayLike) -> Float[Array, "7
     n = len(COMPONENTS)
     if isinstance(component, (int, np.integer)) and not 0 <= component < n:
         raise ValueError(f"Expected a component, 0 to {n - 1}; got {component} instead.")
-    compiled = lacks_mesh(key, component)
-    return (jax.jit(_draw_component) if compiled else _draw_component)(key, component)
+    drawn = partial(_draw_component, side=side)
+    return (jax.jit(drawn) if lacks_mesh(key, component) else drawn)(key, component)
 
 
 def sample_components(
-    key: Key[Array, ""], n: int
-) -> tuple[Float[Array, "n 784"], Int[Array, " n"]]:
+    key: Key[Array, ""], n: int, *, side: int = SIDE
+) -> tuple[Float[Array, "n pixels"], Int[Array, " n"]]:
     """Draws components alone, each of the sixteen equally likely.
 
     Args:
         key: from `jax.random.key`.
         n: how many; static, so another number compiles anew.
+        side: as for `draw`.
 
     Returns:
-        Images, shape `(n, 784)`, and the index of each one's component in `COMPONENTS`, `(n,)`.
+        Images, shape `(n, side²)`, and the index of each one's component in `COMPONENTS`, `(n,)`.
 
     Example:
         >>> import jax
@@ -140,16 +151,16 @@ def sample_components(
         >>> images.shape, components.shape
         ((100, 784), (100,))
     """
-    return _sample(key, n, len(COMPONENTS), draw_component)
+    return _sample(key, n, len(COMPONENTS), draw_component, side)
 
 
 def sample_with_components(
-    key: Key[Array, ""], n: int
-) -> tuple[Float[Array, "n 784"], Int[Array, " n"], Bool[Array, "n 16"]]:
+    key: Key[Array, ""], n: int, *, side: int = SIDE
+) -> tuple[Float[Array, "n pixels"], Int[Array, " n"], Bool[Array, "n 16"]]:
     """Draws digits as `sample` does, and says which components each is made of.
 
     Args:
-        key, n: as for `sample`.
+        key, n, side: as for `sample`.
 
     Returns:
         The images and labels of `sample`, and for each image whether it has each of
@@ -163,11 +174,13 @@ def sample_with_components(
         >>> sorted({*labels[loop_above].tolist()})
         [8, 9]
     """
-    (images, has), labels = _sample(key, n, 10, _draw_with_components)
+    (images, has), labels = _sample(key, n, 10, _draw_with_components, side)
     return images, labels, has
 
 
-def drawing(numbers: Float[Array, " n"], subject: ArrayLike) -> Float[Array, "784"]:
+def drawing(
+    numbers: Float[Array, " n"], subject: ArrayLike, *, side: int = SIDE
+) -> Float[Array, " pixels"]:
     """Draws a digit or a component from numbers instead of a key.
 
     Differentiable in the numbers, except in the first, which picks the way to write it.
@@ -176,9 +189,10 @@ def drawing(numbers: Float[Array, " n"], subject: ArrayLike) -> Float[Array, "78
         numbers: shape `(N_NUMBERS,)`, each from 0 to 1: where in its range each property of the
             hand lies, such as the pen's width, the size and the slant.
         subject: a digit, 0 to 9, or 10 plus the index of a component; may be traced.
+        side: as for `draw`.
 
     Returns:
-        One image, shape `(784,)`, from 0 (black) to 1 (white).
+        One image, shape `(side²,)`, from 0 (black) to 1 (white).
 
     Example:
         >>> import jax.numpy as jnp
@@ -191,43 +205,44 @@ def drawing(numbers: Float[Array, " n"], subject: ArrayLike) -> Float[Array, "78
     hand = dict(zip(ranges, low + jnp.asarray(numbers) * (high - low), strict=True))
     subject = jnp.asarray(subject)
     digit, component = jnp.minimum(subject, 9), jnp.maximum(subject - 10, 0)
-    return jnp.where(subject < 10, _digit(hand, digit), _component(hand, component))
+    return jnp.where(subject < 10, _digit(hand, digit, side), _component(hand, component, side))
 
 
-def _draw(key: Key[Array, ""], digit: ArrayLike) -> Array:
+def _draw(key: Key[Array, ""], digit: ArrayLike, side: int) -> Array:
     with on_mesh_of(key, digit):
-        return _digit(_uniform(key, HAND), digit)
+        return _digit(_uniform(key, HAND), digit, side)
 
 
-def _draw_with_components(key: Key[Array, ""], digit: ArrayLike) -> tuple[Array, Array]:
+def _draw_with_components(key: Key[Array, ""], digit: ArrayLike, side: int) -> tuple[Array, Array]:
     with on_mesh_of(key, digit):
         hand = _uniform(key, HAND)
         ways = pick(jnp.asarray(_made_of()), jnp.asarray(digit))
-        return _digit(hand, digit), pick(ways, _way(hand, len(ways)))
+        return _digit(hand, digit, side), pick(ways, _way(hand, len(ways)))
 
 
-def _draw_component(key: Key[Array, ""], component: ArrayLike) -> Array:
+def _draw_component(key: Key[Array, ""], component: ArrayLike, side: int) -> Array:
     with on_mesh_of(key, component):
-        return _component(_uniform(key, HAND | _ALONE), component)
+        return _component(_uniform(key, HAND | _ALONE), component, side)
 
 
-def _digit(hand: Mapping[str, Array], digit: ArrayLike) -> Array:
+def _digit(hand: Mapping[str, Array], digit: ArrayLike, side: int) -> Array:
     """Draws a digit, framed as in MNIST."""
     x, y = _bend(hand, *_written(hand, _pieces(), digit))
     size = hand["size"] * (20 - hand["pen"]) / jnp.maximum(jnp.ptp(x), jnp.ptp(y))
     x, y = size * x, size * y
     lengths = jnp.hypot(x[1] - x[0], y[1] - y[0])
     mass_x, mass_y = (lengths @ (v[0] + v[1]) / lengths.sum() / 2 for v in (x, y))
-    return _ink(x - mass_x + 14 + hand["right"], y - mass_y + 14 + hand["down"], hand["pen"])
+    x, y = x - mass_x + _MIDDLE + hand["right"], y - mass_y + _MIDDLE + hand["down"]
+    return _ink(x, y, hand["pen"], side)
 
 
-def _component(hand: Mapping[str, Array], component: ArrayLike) -> Array:
+def _component(hand: Mapping[str, Array], component: ArrayLike, side: int) -> Array:
     """Draws a component about where it is in a digit of full size."""
     x, y = _bend(hand, *_written(hand, _component_pieces(), component))
     size = hand["size"] * (20 - hand["pen"])
     x, y = (size * (v.mean() + hand["zoom"] * (v - v.mean())) for v in (x, y))
     right, down = hand["right"] + hand["aside"], hand["down"] + hand["below"]
-    return _ink(x + 14 + right, y + 14 + down, hand["pen"])
+    return _ink(x + _MIDDLE + right, y + _MIDDLE + down, hand["pen"], side)
 
 
 def _uniform(key: Key[Array, ""], ranges: Mapping[str, _strokes.Range]) -> dict[str, Array]:
@@ -248,14 +263,16 @@ def _way(hand: Mapping[str, Array], n_ways: int) -> Array:
 
 
 # Apart, since what `jit` returns shows no types.
-@partial(jax.jit, static_argnames=("n", "n_kinds", "draw_one"))
+@partial(jax.jit, static_argnames=("n", "n_kinds", "draw_one", "side"))
 def _sample(
-    key: Key[Array, ""], n: int, n_kinds: int, draw_one: Callable[..., Any]
+    key: Key[Array, ""], n: int, n_kinds: int, draw_one: Callable[..., Any], side: int
 ) -> tuple[Any, Array]:
     key_kind, key_image = jax.random.split(key)
     kinds = jax.random.randint(key_kind, (n,), 0, n_kinds, jnp.int32)
     keys = jax.random.split(key_image, n)
-    return jax.lax.map(lambda image: draw_one(*image), (keys, kinds), batch_size=_TILE), kinds
+    return jax.lax.map(
+        lambda image: draw_one(*image, side=side), (keys, kinds), batch_size=_TILE
+    ), kinds
 
 
 def _bend(hand: Mapping[str, Array], x: Array, y: Array) -> tuple[Array, Array]:
@@ -268,15 +285,18 @@ def _bend(hand: Mapping[str, Array], x: Array, y: Array) -> tuple[Array, Array]:
     return cos * x - sin * y, sin * x + cos * y
 
 
-def _ink(x: Array, y: Array, pen: Array) -> Array:
-    """How much of each pixel a round pen covers along straight segments."""
+def _ink(x: Array, y: Array, pen: Array, side: int) -> Array:
+    """How much of each pixel a round pen covers along segments, given in MNIST's pixels."""
+    # Pixels are centered on whole numbers, so that the first one's left edge is at -1/2.
+    scale = side / SIDE
+    x, y, pen = scale * x + (scale - 1) / 2, scale * y + (scale - 1) / 2, scale * pen
     # Of a pixel `q` and a segment from `s` along `d`, the nearest point is `s + t d`, where `t` is
     # `(q - s)·d / d·d` clipped to 0 and 1; its squared distance: |q - s|² - t (2 (q - s)·d - t
     # d·d).
     x, y = x[..., None], y[..., None]
     dx, dy = x[1] - x[0], y[1] - y[0]
     length2 = jnp.maximum(dx**2 + dy**2, 1e-6)
-    row, column = jnp.mgrid[:28, :28].astype(x.dtype).reshape(2, 1, 784)
+    row, column = jnp.mgrid[:side, :side].astype(x.dtype).reshape(2, 1, side**2)
     to_x, to_y = column - x[0], row - y[0]
     dot = to_x * dx + to_y * dy
     t = (dot * (1 / length2)).clip(0, 1)

@@ -9,7 +9,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from jaxnet.network import Layer
+from jaxnet.network import SIDE, Layer
 
 
 class Neuron(NamedTuple):
@@ -49,7 +49,7 @@ def region(
     *,
     length: ArrayLike = 8.0,
     width: ArrayLike = 4.0,
-    side: int = 28,
+    side: int = SIDE,
 ) -> Float[Array, " pixels"]:
     """Weights that measure how much of a region is inked: a Gaussian that sums to 1.
 
@@ -89,7 +89,7 @@ def edge(
     *,
     length: ArrayLike = 8.0,
     width: ArrayLike = 4.0,
-    side: int = 28,
+    side: int = SIDE,
 ) -> Float[Array, " pixels"]:
     """The video's edge detector: weights positive on a stroke and negative beside it.
 
@@ -132,7 +132,7 @@ def edge(
     return inside / inside.sum() - around / around.sum()
 
 
-def edge_layer(edges: Edges, *, side: int = 28) -> Layer:
+def edge_layer(edges: Edges, *, side: int = SIDE) -> Layer:
     """A layer of edge detectors: neuron `n` is a `threshold` on the weighted sum of an `edge`.
 
     Differentiable in every number of `edges`: the places of the edges can be learned, as in

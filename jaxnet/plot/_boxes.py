@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxnet._util import palette
+from jaxnet._util.pixels import side_of
 from jaxnet.data import find_digits
 from jaxnet.inference import classify, confidence
 from jaxnet.inference._confidence import UNSURE
@@ -25,7 +26,7 @@ def boxes(
     """Plots a picture with a box around each digit that is found in it, and the answer.
 
     Args:
-        params: the network, with 784 inputs.
+        params: the network, of square images.
         picture: as for `jaxnet.data.find_digits`.
         squash, last_squash: as in `forward`.
         figure: as for `confusion`.
@@ -45,7 +46,7 @@ def boxes(
         >>> [text.get_text() for text in figure.axes[0].texts]
         ['1', '1']
     """
-    found = find_digits(picture)
+    found = find_digits(picture, side=side_of(params[0][0].shape[1], "params"))
     digits, activations = classify(params, found.images, squash=squash, last_squash=last_squash)
     name = next((n for n, known in SQUASHES.items() if known is last_squash), "identity")
     sure = (confidence(activations, last_squash=name) >= UNSURE) & ~found.touching

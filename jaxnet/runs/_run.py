@@ -20,7 +20,7 @@ from jaxnet._util.shuffle import shuffled
 from jaxnet.analysis import shard_members
 from jaxnet.data import mnist, open_inputs, read_labels, synthetic
 from jaxnet.data.mnist import load_mnist
-from jaxnet.network import Params, init
+from jaxnet.network import SIDE, Params, init
 from jaxnet.runs import _checkpoint
 from jaxnet.runs._memory import check_memory
 from jaxnet.runs._options import (
@@ -77,7 +77,11 @@ _MAX_COST = 1e4  # a cost from which a run never recovers; chance level is about
 
 
 def load_data(
-    data: Sequence[str], *, recursive: bool = False, transposed: bool = False
+    data: Sequence[str],
+    *,
+    recursive: bool = False,
+    transposed: bool = False,
+    side: int = SIDE,
 ) -> tuple[NDArray[Any], NDArray[Any], str]:
     """Loads training images and labels by name or path.
 
@@ -85,10 +89,10 @@ def load_data(
         data: `["mnist"]`, MNIST's training split; `["drawn"]`, 20,000 synthetic digits; one path
             that holds images and labels; or the paths of the images and of the labels. Of a file
             with several splits, it is that for training.
-        recursive, transposed: as for `jaxnet.data.open_inputs`.
+        recursive, transposed, side: as for `jaxnet.data.open_inputs`.
 
     Returns:
-        Images of shape `(n, 784)`, labels of shape `(n,)`, and a description, which calls images
+        Images of shape `(n, side²)`, labels of shape `(n,)`, and a description, which calls images
         MNIST's only if they are.
 
     Raises:
@@ -101,11 +105,15 @@ def load_data(
         >>> images.shape, images.dtype, named
         ((20000, 784), dtype('uint8'), '20,000 synthetic digits')
     """
+    if list(data) == ["mnist"] and side != SIDE:
+        raise ValueError(
+            f"Expected a network of {SIDE**2} inputs for MNIST's images; got one of {side**2}."
+        )
     if list(data) == ["mnist"]:
         images, labels = load_mnist("train")
         return images, labels, "MNIST's training images"
     if list(data) == ["drawn"]:
-        images, labels = synthetic.sample(jax.random.key(0), 20_000)
+        images, labels = synthetic.sample(jax.random.key(0), 20_000, side=side)
         return (
             np.asarray((255 * images).round().astype(jnp.uint8)),
             np.asarray(labels),
@@ -117,11 +125,12 @@ def load_data(
             f"labels; got {' '.join(data) or 'nothing'}."
         )
     path = data[0]
-    inputs = open_inputs([path], split="train", recursive=recursive, transposed=transposed)
+    options: Any = {"split": "train", "recursive": recursive, "side": side}
+    inputs = open_inputs([path], transposed=transposed, **options)
     images, _, errors, _ = inputs.read(0, inputs.n)
     for says in errors.values():
         raise FileError(says)
-    labels = read_labels(data[-1], split="train", recursive=recursive)
+    labels = read_labels(data[-1], **options)
     if split := mnist.split_of(images):
         return images, labels, f"MNIST's {'training' if split == 'train' else split} images"
     named = f"{len(images):,} images of {Path(path).name}"

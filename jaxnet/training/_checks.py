@@ -98,12 +98,10 @@ def check_optimizer(optimizer: Any, params: Any, opt_state: Any = None) -> None:
         ) from error
 
 
-def check_pixels(loss: Loss, images: Any) -> None:
-    """Raises for floats outside 0 to 1, where their values are known and the loss expects that."""
-    if isinstance(loss, MeanCost) and loss.check_range and _is_known(images):
-        check_range(
-            images, 0, "that is to be trained on other values, pass MeanCost(check_range=False)"
-        )
+def check_pixels(images: Any) -> None:
+    """Raises for floats outside 0 to 1, where their values are known."""
+    if _is_known(images):
+        check_range(images, 0, "that is to be trained on other values, pass check_range=False")
 
 
 def check_labels(

@@ -151,6 +151,7 @@ def fit(
     loss: Loss = loss,
     validation: Sequence[Any] | None = None,
     sharding: NamedSharding | None = None,
+    check_range: bool = True,
 ) -> tuple[TrainState, History]:
     """Trains a network from start to finish, as one pure function.
 
@@ -180,6 +181,8 @@ def fit(
             Without it, continuing with the same key repeats the first epochs' order. Six epochs
             followed by four with `first_epoch=6` are bit-identical to ten.
         validation: images and labels, evaluated after each epoch as `evaluate` does.
+        check_range: reject floats outside 0 to 1, whatever the loss. Pass False for images that are
+            scaled in another way, such as standardized ones.
 
     Returns:
         The final state, and the history of these epochs.
@@ -227,14 +230,17 @@ def fit(
         config = config._replace(validation_sharding=sharding_of(validation[0]))
         examples.append(validation)
     for some_images, some_labels in examples:
-        check_pixels(loss, some_images)
+        if check_range:
+            check_pixels(some_images)
         check_labels(loss, begin, some_images, some_labels)
     if not isinstance(first_epoch, jax.Array):  # put there explicitly, for jax.transfer_guard
         first_epoch = jax.device_put(np.uint32(operator.index(first_epoch)))
     return _loops.fit(config, key, params, state, first_epoch, images, labels, validation)
 
 
-def evaluate(params: Any, images: Images, labels: Any, *, loss: Loss = loss) -> Score:
+def evaluate(
+    params: Any, images: Images, labels: Any, *, loss: Loss = loss, check_range: bool = True
+) -> Score:
     """The mean cost and metrics on any number of images, computed in tiles.
 
     Outside `jit` it compiles itself, as `train_epoch` does.
@@ -243,6 +249,7 @@ def evaluate(params: Any, images: Images, labels: Any, *, loss: Loss = loss) -> 
         params, images, labels: as for `train_step`.
         loss: as for `train_step`. It gets no key (None), and at most 1,024 images at a time, whose
             means are averaged; with a symbolic number of images, under `jax.export`, it gets all.
+        check_range: as for `fit`.
 
     Returns:
         The score: by default, `score.cost`, the mean cross-entropy, and `score.accuracy`, the
@@ -260,7 +267,8 @@ def evaluate(params: Any, images: Images, labels: Any, *, loss: Loss = loss) -> 
         (True, True)
     """
     check_examples(images, labels)
-    check_pixels(loss, images)
+    if check_range:
+        check_pixels(images)
     check_labels(loss, params, images, labels)
     return _loops.evaluate(Config(loss, sharding=sharding_of(images)), params, images, labels)
 

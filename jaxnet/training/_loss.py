@@ -51,8 +51,6 @@ class MeanCost:
             updates or float weights that are quantized on use.
         weighted: whether `labels` is a pair of labels and weights, one weight per image. An image
             of weight 0 is ignored, such as an unlabeled one or padding.
-        check_range: reject floats outside 0 to 1, in `fit` and `evaluate`. Pass False for images
-            that are scaled in another way, such as standardized ones.
 
     Returns:
         A function `loss(params, images, labels, key=None)` of a batch: images of shape `(n, 784)`,
@@ -87,7 +85,6 @@ class MeanCost:
     augment: Augment | None = None
     network: Network | None = None
     weighted: bool = False
-    check_range: bool = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "squash", as_function(self.squash))

@@ -284,12 +284,12 @@ def test_duplicate_columns(tmp_path):
 def test_names_of_consecutive_images():
     """They stay unformatted, of which a million take longer than a million images."""
     parts = [Rows(PIXELS[a:b], Numbered("a", range(a, b)), {}) for a, b in ((2, 7), (7, 7), (7, 9))]
-    images, names, errors, _ = together(parts)
+    images, names, errors, _ = together(parts, 28)
     assert isinstance(names, Numbered)
     assert [*names] == [f"a[{n}]" for n in range(2, 9)]
     np.testing.assert_array_equal(images, PIXELS[2:9])
     assert errors == {}
-    names = together([parts[2], parts[0]]).names
+    names = together([parts[2], parts[0]], 28).names
     assert [*names] == [f"a[{n}]" for n in (7, 8, *range(2, 7))]
 
 

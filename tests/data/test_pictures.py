@@ -270,7 +270,7 @@ def test_other_errors_pass_through(error):
             raise error
 
     with pytest.raises(type(error)) as raised:
-        decode(Failing(b"some bytes"), "a.png")
+        decode(Failing(b"some bytes"), "a.png", side=28)
     assert raised.value is error
 
 

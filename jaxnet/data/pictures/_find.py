@@ -22,6 +22,7 @@ from jaxnet.data.pictures._ground import (
 from jaxnet.data.pictures._lines import tilt, without_boxes, without_lines
 from jaxnet.data.pictures._marks import WIDE, Mark, marks_in
 from jaxnet.data.pictures._small import SMALL, inked, thumbnail
+from jaxnet.network import SIDE
 
 _ENLARGED = 200  # pixels to which the shorter side of a small picture of several digits is enlarged
 _LOWEST = 12  # pixels of a line of digits, which would be a blur otherwise
@@ -38,7 +39,7 @@ class Digits(NamedTuple):
     """Digits in reading order.
 
     Attributes:
-        images: in MNIST's form, shape `(n, 784)`, from 0 (paper) to 1 (ink).
+        images: in MNIST's form, shape `(n, side²)`, from 0 (paper) to 1 (ink).
         boxes: left, top, right and bottom edge of each in pixels of the picture, shape `(n, 4)`.
         lines: the line of writing that each is in, from 0, shape `(n,)`.
         touching: whether each is too wide for one digit: several that touch, or another mark.
@@ -50,15 +51,16 @@ class Digits(NamedTuple):
     touching: NDArray[np.bool_]
 
 
-def as_mnist(picture: NDArray[Any]) -> NDArray[np.float32]:
+def as_mnist(picture: NDArray[Any], *, side: int = SIDE) -> NDArray[np.float32]:
     """Finds the one digit in a picture and normalizes it like MNIST.
 
     Args:
         picture: shape `(height, width)` gray, `(height, width, 3)` color, or
             `(height, width, 4)` with opacity; uint8 from 0 to 255, or floats from 0 to 1.
+        side: pixels along each side of the image, as the network takes it.
 
     Returns:
-        One image, shape `(784,)`, from 0 (ground) to 1 (ink).
+        One image, shape `(side²,)`, from 0 (ground) to 1 (ink).
 
     Raises:
         ValueError: another shape or type, nothing stands out from the ground, or more than one
@@ -71,14 +73,14 @@ def as_mnist(picture: NDArray[Any]) -> NDArray[np.float32]:
         >>> jaxnet.data.as_mnist(page).reshape(28, 28).any(1).sum()
         np.int64(20)
     """
-    return find(to_gray(np.asarray(picture)), several=False).images[0]
+    return find(to_gray(np.asarray(picture)), several=False, side=side).images[0]
 
 
-def find_digits(picture: NDArray[Any]) -> Digits:
+def find_digits(picture: NDArray[Any], *, side: int = SIDE) -> Digits:
     """Finds the digits in a picture and normalizes each like MNIST.
 
     Args:
-        picture: as for `as_mnist`.
+        picture, side: as for `as_mnist`.
 
     Returns:
         At least one digit, in reading order.
@@ -94,33 +96,34 @@ def find_digits(picture: NDArray[Any]) -> Digits:
         >>> digits.images.shape, digits.lines.tolist()
         ((2, 784), [0, 0])
     """
-    return find(to_gray(np.asarray(picture)), several=True)
+    return find(to_gray(np.asarray(picture)), several=True, side=side)
 
 
-def find(gray: Gray, *, several: bool) -> Digits:
+def find(gray: Gray, *, several: bool, side: int) -> Digits:
     """Finds the digits in a picture."""
     height, width = gray.shape
     if min(gray.shape) < SMALL:
         if not several or width < WIDE * height or height < _LOWEST:
-            return _small(gray)
+            return _small(gray, side)
         factor = _ENLARGED / height
         cv2 = opencv()
         size = (round(width * factor), _ENLARGED)
-        found = find(cv2.resize(gray, size, interpolation=cv2.INTER_CUBIC), several=True)
+        gray = cv2.resize(gray, size, interpolation=cv2.INTER_CUBIC)
+        found = find(gray, several=True, side=side)
         return found._replace(boxes=(found.boxes / factor).round().astype(np.int32))
-    found = _at_a_glance(gray)
-    return found or _among_others(gray, several)
+    found = _at_a_glance(gray, side)
+    return found or _among_others(gray, several, side)
 
 
-def _small(gray: Gray) -> Digits:
+def _small(gray: Gray, side: int) -> Digits:
     """The digit in a small picture."""
-    images, boxes = inked(gray[None])
+    images, boxes = inked(gray[None], side)
     if not boxes.any():
         raise ValueError("nothing is drawn here: no pixel stands out from the ground")
     return _digits([images[0]], boxes, [0], [False])
 
 
-def thumbnails(files: Sequence[tuple[str, int, int]]) -> dict[int, Digits]:
+def thumbnails(files: Sequence[tuple[str, int, int]], side: int) -> dict[int, Digits]:
     """The digits in those files that are small plain PNGs, such as MNIST's images one by one."""
     by_size: dict[tuple[int, ...], list[tuple[int, Gray]]] = {}
     for at, file in enumerate(files):
@@ -128,14 +131,14 @@ def thumbnails(files: Sequence[tuple[str, int, int]]) -> dict[int, Digits]:
             by_size.setdefault(gray.shape, []).append((at, gray))
     found: dict[int, Digits] = {}
     for several in by_size.values():
-        images, boxes = inked(np.stack([gray for _, gray in several]))
+        images, boxes = inked(np.stack([gray for _, gray in several]), side)
         for n in np.flatnonzero(boxes.any(1)).tolist():
             digits = Digits(images[n : n + 1], boxes[n : n + 1], _FIRST_LINE, _NOT_TOUCHING)
             found[several[n][0]] = digits
     return found
 
 
-def _at_a_glance(gray: Gray) -> Digits | None:
+def _at_a_glance(gray: Gray, side: int) -> Digits | None:
     """The only digit of a clean picture: one mark, on even ground; None if it is not so simple."""
     cv2 = opencv()
     small, factor = binned(gray, _GLANCE)
@@ -165,10 +168,10 @@ def _at_a_glance(gray: Gray) -> Digits | None:
     ink = (
         cv2.absdiff(binned(part, _GLANCE)[0], ground) / np.float32(strength) - np.float32(0.25)
     ) / np.float32(0.6)
-    return _digits([framed(ink.clip(0, 1))], [box], [0], [False])
+    return _digits([framed(ink.clip(0, 1), side)], [box], [0], [False])
 
 
-def _among_others(gray: Gray, several: bool) -> Digits:
+def _among_others(gray: Gray, several: bool, side: int) -> Digits:
     """The digits among lines, shadows, frames and dust."""
     cv2 = opencv()
     sheet, x, y = on_sheet(gray)
@@ -197,7 +200,7 @@ def _among_others(gray: Gray, several: bool) -> Digits:
     if turn is not None:
         boxes = _turned_back(boxes, turn)
     return _digits(
-        [framed(_of(mark, parts, ink)) for _, mark in marks],
+        [framed(_of(mark, parts, ink), side) for _, mark in marks],
         boxes + np.array([x, y, x, y]),
         [number for number, _ in marks],
         [mark.width > WIDE * mark.height for _, mark in marks],

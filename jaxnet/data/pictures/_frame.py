@@ -8,16 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxnet.data.pictures._ground import Mask, opencv
+from jaxnet.network import SIDE
 
 _THIN, _THICK = 1.9, 3.6  # pixels, the digit being 20 high: strokes that are left as they are
 _THICKENED, _THINNED = 2.3, 3.1  # what others become
 _DRAWN_AT = 100  # pixels of the longer side, to draw strokes thinner or thicker
 
 
-def framed(ink: NDArray[np.float32], *, with_pen: bool = True) -> NDArray[np.float32]:
-    """Brings one digit's ink into MNIST's form."""
+def framed(ink: NDArray[np.float32], side: int, *, with_pen: bool = True) -> NDArray[np.float32]:
+    """Brings one digit's ink into MNIST's form, enlarged or reduced to a square of this side."""
     ink = _cropped(_with_usual_pen(ink) if with_pen else ink)
-    height, width = (max(1, round(20 * side / max(ink.shape))) for side in ink.shape)
+    scale = side / SIDE
+    longest, center = 20 * scale, SIDE / 2 * scale + (scale - 1) / 2
+    height, width = (max(1, round(longest * length / max(ink.shape))) for length in ink.shape)
     from PIL import Image
 
     small = Image.fromarray(ink).resize((width, height), Image.Resampling.BICUBIC)
@@ -25,11 +28,11 @@ def framed(ink: NDArray[np.float32], *, with_pen: bool = True) -> NDArray[np.flo
     ink /= ink.max()
     middle_y = ink.sum(1) @ np.arange(height) / ink.sum()
     middle_x = ink.sum(0) @ np.arange(width) / ink.sum()
-    top = min(max(round(14 - middle_y), 0), 28 - height)
-    left = min(max(round(14 - middle_x), 0), 28 - width)
-    image = np.zeros((28, 28), np.float32)
+    top = min(max(round(center - middle_y), 0), side - height)
+    left = min(max(round(center - middle_x), 0), side - width)
+    image = np.zeros((side, side), np.float32)
     image[top : top + height, left : left + width] = ink
-    return image.reshape(784)
+    return image.reshape(-1)
 
 
 def _cropped(ink: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from jaxnet.data.pictures._frame import framed
 from jaxnet.data.pictures._ground import Gray, opencv
+from jaxnet.network import SIDE
 
 SMALL = 64  # pixels of the shorter side, below which a picture is taken at its word
 _LARGEST = 8_192  # bytes of a file that is read whole, to see whether it is a small PNG
@@ -20,10 +21,11 @@ _KINDS = (b"\x08\0\0\0\0", b"\x08\x02\0\0\0")  # 8 bits of gray or of color, as 
 _PLAIN = (b"IHDR", b"IDAT", b"IEND", b"tEXt", b"zTXt", b"tIME", b"pHYs", b"gAMA", b"sRGB", b"cHRM")
 
 
-def inked(grays: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+def inked(grays: NDArray[np.uint8], side: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """Brings small pictures into MNIST's form; the ground is what the border shows."""
     # A digit that fills 18 to 20 pixels of 28×28, with its center of mass in the middle, is in that
-    # form already, and stays where it is.
+    # form already, and stays where it is. So does any picture of a network's own size, if that is
+    # another: how its digits are framed is not known.
     n, height, width = grays.shape
     edges = [grays[:, 0], grays[:, -1], grays[:, 1:-1, 0], grays[:, 1:-1, -1]]
     ground = np.median(np.concatenate(edges, 1), 1).astype(np.float32)
@@ -44,23 +46,23 @@ def inked(grays: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.int
         1,
     ).astype(np.int32)
     boxes[~is_drawn] = 0
-    images = np.zeros((n, 784), np.float32)
+    images = np.zeros((n, side**2), np.float32)
     fits = is_drawn
-    if (height, width) == (28, 28):
-        fits = is_drawn & _is_framed(ink, boxes)
-        images[fits] = ink[fits].reshape(-1, 784)
+    if (height, width) == (side, side):
+        fits = is_drawn & (_is_framed(ink, boxes) | (side != SIDE))
+        images[fits] = ink[fits].reshape(-1, side**2)
         fits = is_drawn & ~fits
     for at in np.flatnonzero(fits).tolist():
-        images[at] = framed(ink[at], with_pen=False)
+        images[at] = framed(ink[at], side, with_pen=False)
     return images, boxes
 
 
 def _is_framed(ink: NDArray[np.float32], boxes: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Which of the images of 28×28 have MNIST's form already."""
+    """Which of the images have MNIST's form already."""
     longest = np.maximum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
     across, down = ink.sum(1), ink.sum(2)
     total = np.maximum(across.sum(1), np.float32(1e-6))
-    at = np.arange(28, dtype=np.float32)
+    at = np.arange(ink.shape[1], dtype=np.float32)
     middle = np.stack([across @ at, down @ at]) / total
     low, high = _FRAMED
     return (longest >= low) & (longest <= high) & (abs(middle - np.float32(13.75)) <= 1.25).all(0)
