@@ -172,7 +172,7 @@ def test_worker_compiles_once(digits, params):
     images, _ = digits
     sigmoid = jax.nn.sigmoid
     before, tables = _program.classify_chunk._cache_size(), []
-    worker = cluster._Classifier(params, sigmoid, sigmoid, "image", 2_000, on_gpu=True)
+    worker = cluster._Classifier(params, sigmoid, sigmoid, "image", 2_000, on_gpu=True, side=28)
     sizes = (3, 2_000, 0, 700, 5_000)
     for n in sizes:
         table = pa.table({"image": pa.array([row.tobytes() for row in images[:n]], pa.binary())})
@@ -184,7 +184,9 @@ def test_worker_compiles_once(digits, params):
 
 
 def test_worker_after_a_bad_batch(digits, params):
-    worker = cluster._Classifier(params, jax.nn.sigmoid, jax.nn.sigmoid, "image", 10, on_gpu=True)
+    worker = cluster._Classifier(
+        params, jax.nn.sigmoid, jax.nn.sigmoid, "image", 10, on_gpu=True, side=28
+    )
     good = pa.table({"image": pa.array([row.tobytes() for row in digits[0][:3]], pa.binary())})
     with pytest.raises(ValueError, match="Expected a column 'image'"):
         worker(good.rename_columns(["pixels"]))

@@ -27,7 +27,7 @@ def folder(tmp_path_factory):
     write_idx(folder / "labels.gz", np.asarray(labels).astype(np.uint8))
     key = jax.random.key(5)
     jaxnet.save(folder / "relu", jaxnet.init(key, (784, 8, 10)), squash="relu")
-    jaxnet.save(folder / "small", jaxnet.init(key, (4, 3, 2)))
+    jaxnet.save(folder / "small", jaxnet.init(key, (5, 3, 2)))
     jaxnet.save(folder / "components", jaxnet.pretrained("components"))
     return folder
 
@@ -110,7 +110,7 @@ def test_picture(command, tmp_path):
         (["--labels", "labels.gz"], "--labels: expected with INPUT"),
         (["--compare", "--weights", "relu"], "--compare: takes neither"),
         (["--output", "probe.txt"], "a probe is drawn into .png, .svg, .pdf"),
-        (["--weights", "small"], "expected a network of 784 pixels; got 4"),
+        (["--weights", "small"], "small: expected a network of square images, such as 28×28; got 5"),
         (["--weights", "missing"], "missing"),
         (["--colors", "pink", "--output", "a.png"], "one of video, safe"),
         (["--colors", "safe"], "--colors: is for --output only"),
