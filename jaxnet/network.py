@@ -247,8 +247,8 @@ def as_function(squash: Squash) -> Function:
     return SQUASHES[squash]
 
 
-def check(params: Any, x: Any) -> None:
-    """Validates params and x, arrays or their shapes; runs at trace time only."""
+def check_params(params: Any) -> None:
+    """Validates a network, of arrays or their shapes; runs at trace time only."""
     if not isinstance(params, (tuple, list)) or not params or not all(map(_is_layer, params)):
         raise TypeError(
             "Expected params as a tuple of Layer(weights, biases), arrays of floating-point "
@@ -266,6 +266,11 @@ def check(params: Any, x: Any) -> None:
                 f"layer before; got {w.shape} and {b.shape} instead. For a batch of images use "
                 "jax.vmap(forward, in_axes=(None, 0)), for many networks in_axes=(0, None)."
             )
+
+
+def check(params: Any, x: Any) -> None:
+    """Validates params and x, arrays or their shapes; runs at trace time only."""
+    check_params(params)
     n_in = params[0][0].shape[1]
     if not _is_float(x) or x.shape != (n_in,):
         got = f"{x.dtype}{list(x.shape)}" if hasattr(x, "shape") else type(x).__name__

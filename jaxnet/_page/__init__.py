@@ -22,7 +22,7 @@ from jaxnet.data.synthetic import COMPONENTS, GLYPHS, HAND
 from jaxnet.design import FIRST, SECOND, THIRD
 from jaxnet.formats import load
 from jaxnet.formats._squashes import FOREIGN, as_name
-from jaxnet.network import SIZES, Params, Squash, check
+from jaxnet.network import SIZES, Params, Squash, check_params
 
 _IMPORT = re.compile(r'^import [^;]*? from "\./(\w+)\.js";\n', re.MULTILINE)
 
@@ -128,14 +128,13 @@ def _handmade() -> Params:
 
 
 def _check(params: Params) -> None:
-    leaves = jax.tree.leaves(params)
-    n_in = np.shape(leaves[0])[-1:] if leaves else ()
-    check(params, np.zeros(n_in, np.float32))
-    if (sizes := (*n_in, len(params[-1][1]))) != (SIZES[0], SIZES[-1]):
+    check_params(params)
+    if (sizes := (params[0][0].shape[1], len(params[-1][1]))) != (SIZES[0], SIZES[-1]):
         raise ValueError(
             f"Expected a network from {SIZES[0]} pixels to ten digits; got one with "
             "{} inputs and {} outputs instead.".format(*sizes)
         )
+    leaves = jax.tree.leaves(params)
     if not all(np.size(leaf) for leaf in leaves):
         raise ValueError("Expected neurons in every layer; got an empty layer instead.")
     with np.errstate(over="ignore"):

@@ -41,7 +41,7 @@ from jaxnet.data._paths import expand
 from jaxnet.data._rows import Numbered
 from jaxnet.data.pictures._decode import SUFFIXES, is_picture
 from jaxnet.inference._classify import concatenate
-from jaxnet.network import SIDE, Params, Squash, check
+from jaxnet.network import SIDE, Params, Squash, check_params
 
 __all__ = ["as_images", "classify", "read"]
 
@@ -97,9 +97,8 @@ def classify(
 
     It is run in `examples/cluster.py`, since a cluster takes seconds to start.
     """
-    n_pixels = params[0][0].shape[-1]
-    check(params, jax.ShapeDtypeStruct((n_pixels,), jnp.float32))
-    side = side_of(n_pixels, "params")
+    check_params(params)
+    side = side_of(params[0][0].shape[1], "params")
     for name, number, least in (
         ("batch_size", batch_size, 1),
         ("workers", 1 if workers is None else workers, 1),

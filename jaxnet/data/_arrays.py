@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from threading import Event
@@ -87,9 +87,9 @@ def reopen(file: File) -> Generator[BinaryIO]:
         yield opened
 
 
-def is_one_image(shape: tuple[int, ...], side: int) -> bool:
+def is_one_image(shape: Sequence[int | str], side: int) -> bool:
     """Whether the shape is that of one image."""
-    return shape in ((side, side), (side**2,), (side, side, 1), (1, side, side))
+    return tuple(shape) in ((side, side), (side**2,), (side, side, 1), (1, side, side))
 
 
 def is_of_images(shape: tuple[int, ...], side: int) -> bool:

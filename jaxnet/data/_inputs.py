@@ -27,7 +27,8 @@ from jaxnet._util.files import FileError, named, open_file
 from jaxnet.data import _csv, _idx, _labels, _npy, _npz, _parquet
 from jaxnet.data._arrays import File, found, images_of, reopen, transpose
 from jaxnet.data._paths import STDIN, find, split_fragment
-from jaxnet.data._rows import AT_ONCE, Part, Rows, at_once, decoded, together, whole
+from jaxnet.data._pictures import side_by_side
+from jaxnet.data._rows import AT_ONCE, Part, Rows, together, whole
 from jaxnet.data._stdin import (
     HEAD,
     LARGEST_PICTURE,
@@ -38,10 +39,7 @@ from jaxnet.data._stdin import (
     copy_gzip,
     copy_undeclared,
 )
-from jaxnet.data.pictures import Digits
-from jaxnet.data.pictures._decode import NAMES, SUFFIXES, Room, is_picture
-from jaxnet.data.pictures._files import decode
-from jaxnet.data.pictures._find import thumbnails
+from jaxnet.data.pictures._decode import NAMES, SUFFIXES, is_picture
 from jaxnet.network import SIDE
 
 SPLITS = ("train", "test", "validation")
@@ -300,7 +298,7 @@ def _temporary(
             fill(temporary)
             temporary.seek(0)
             file = found(name, temporary, os.fstat(temporary.fileno()), side)
-            part = _content(temporary, file, choice) or _side_by_side([file], choice.several)
+            part = _content(temporary, file, choice) or side_by_side([file], choice.several)
             weakref.finalize(part.read, stack.pop_all().close)
             return part
     except OSError as error:
@@ -429,30 +427,6 @@ def _pictures_together(contents: Iterable[File | Part], several: bool) -> Iterat
     """Merges consecutive pictures into one part, to decode them in parallel."""
     for are_pictures, group in groupby(contents, lambda part: isinstance(part, File)):
         if are_pictures:
-            yield _side_by_side(cast(list[File], [*group]), several)
+            yield side_by_side(cast(list[File], [*group]), several)
         else:
             yield from cast(Iterable[Part], group)
-
-
-def _side_by_side(files: Sequence[File], several: bool) -> Part:
-    n_at_once = at_once(len(files), sum(max(file.size, 0) for file in files))
-    read = partial(_read_pictures, files, several)
-    return Part(len(files), read, n_at_once, files[0].name, pictures=True)
-
-
-def _read_pictures(
-    files: Sequence[File], several: bool, start: int, stop: int, over: Event | None
-) -> Rows:
-    files = files[start:stop]
-
-    def picture(at: int, room: Room | None) -> Digits:
-        with reopen(files[at]) as opened:
-            opened.seek(0)
-            return decode(opened, files[at].name, room, several=several, side=files[at].side)
-
-    stored = [
-        (file.place if isinstance(file.place, str) else "", file.size, file.mtime_ns)
-        for file in files
-    ]
-    names, side = [file.name for file in files], files[0].side
-    return decoded(picture, names, side, over, thumbnails(stored, side))

@@ -259,11 +259,11 @@ def _lists(array: Any, lists: tuple[int, ...], names: Sequence[str], white: int 
     return rows
 
 
-def _numbers(array: Any, lists: tuple[int, ...], side: int) -> NDArray[Any]:
+def _numbers(array: Any, lists: tuple[int, ...] | None, side: int) -> NDArray[Any]:
     """All pixels of a column that are in lists or in bytes, in no order."""
-    for _ in lists:
-        array = array.flatten()
     if lists:
+        for _ in lists:
+            array = array.flatten()
         return array.to_numpy(zero_copy_only=False)
     raw = [value for value in _in_bytes(array) if len(value) == side**2]
     return np.frombuffer(b"".join(raw), np.uint8)

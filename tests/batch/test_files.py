@@ -112,7 +112,10 @@ def test_labels_beyond_the_network(tmp_path, outputs, top):
         ({"output": "out", "shard_size": 0}, "shard_size: expected at least 1 row"),
         ({"output": "a.csv", "on_error": "ignore"}, "on_error: expected one of stop, skip"),
         ({"output": "a.csv", "precision": "int4"}, "precision: expected one of float32"),
-        ({"output": "a.csv", "precision": "int8"}, r"precision: int8 needs uint8; .*a\.npy holds"),
+        (
+            {"output": "a.csv", "precision": "int8"},
+            r"precision: int8 needs uint8; .*a\.npy is read as floats",
+        ),
         ({"output": "a.csv", "labels": np.zeros(3, int)}, "labels: 3 labels for 2 images"),
         ({"output": "a.npy"}, "this is one of the inputs"),
     ],

@@ -43,21 +43,21 @@ def test_pictures_in_small_chunks(tmp_path, monkeypatch):
         os.truncate(tmp_path / f"{n:02}.png", 2**20)  # what follows a picture does not matter
     seen = []
     monkeypatch.setattr(
-        "jaxnet.data._inputs.decode",
+        "jaxnet.data._pictures.decode",
         lambda *it, **so: seen.append(it) or decode(*it, **so),
     )
     job = job_of(tmp_path)
     assert [len(table.names) for table in jobs.tables(job)] == [16] * 6 + [4]
     assert len(seen) == 100
 
-    def slowly(*_, several):
+    def slowly(*_, several, side):
         time.sleep(0.3)
         return jaxnet.data.find_digits(page)
 
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("jaxnet.data._inputs.decode", slowly)
+    monkeypatch.setattr("jaxnet.data._pictures.decode", slowly)
     before = signal.signal(signal.SIGALRM, interrupt)
     began = time.perf_counter()
     signal.setitimer(signal.ITIMER_REAL, 0.2)

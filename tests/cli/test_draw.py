@@ -125,7 +125,7 @@ def test_weights_of_other_sizes(command, tmp_path):
             ["weights", "--weights", "images.gz"],
             r"networks are read from \.safetensors, .* not this",
         ),
-        (["activations", "--weights", "small"], r"shape \(4,\)"),
+        (["activations", "--weights", "small", "images.gz"], r"shape \(n, 2, 2\)"),
         (["confusion", "images.gz", "--output", "a.png"], "needs images and their labels"),
         (
             ["misread", "images.gz", "--labels", "two.npy", "--output", "a.png"],

@@ -110,7 +110,10 @@ def test_picture(command, tmp_path):
         (["--labels", "labels.gz"], "--labels: expected with INPUT"),
         (["--compare", "--weights", "relu"], "--compare: takes neither"),
         (["--output", "probe.txt"], "a probe is drawn into .png, .svg, .pdf"),
-        (["--weights", "small"], "small: expected a network of square images, such as 28×28; got 5"),
+        (
+            ["--weights", "small"],
+            "small: expected a network of square images, such as 28×28; got 5",
+        ),
         (["--weights", "missing"], "missing"),
         (["--colors", "pink", "--output", "a.png"], "one of video, safe"),
         (["--colors", "safe"], "--colors: is for --output only"),
