@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from jaxnet._util.arguments import check_choice
 from jaxnet._util.files import FileError, named, open_file
 from jaxnet.data import _csv, _idx, _labels, _npy, _npz, _parquet
-from jaxnet.data._arrays import File, found, images_of, reopen, transpose
+from jaxnet.data._arrays import File, found, images_of, transpose
 from jaxnet.data._paths import STDIN, find, split_fragment
 from jaxnet.data._pictures import side_by_side
 from jaxnet.data._rows import AT_ONCE, Part, Rows, together, whole
