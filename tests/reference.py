@@ -20,7 +20,8 @@ from markupsafe import escape
 from numpy.typing import NDArray
 from pdoc.render_helpers import format_signature, linkify
 
-from jaxnet import network, training
+from jaxnet import network
+from jaxnet.training import _loss
 
 ROOT = Path(__file__).parents[1]
 PUBLIC = sorted(
@@ -54,7 +55,7 @@ def shorten(text):
 
 for name, kind in {
     **{name: vars(network)[name] for name in ("Params", "Image", "Squash")},
-    **{name: vars(training)[name] for name in ("Images", "Labels", "Weights", "Cost", "Augment")},
+    **{name: vars(_loss)[name] for name in ("Images", "Cost", "Augment", "Network", "Loss")},
     **{"ArrayLike": ArrayLike, "DTypeLike": DTypeLike, "NDArray[Any]": NDArray[Any]},
     **{"optax.OptState": optax.OptState, "npt.ArrayLike": npt.ArrayLike},
 }.items():
@@ -69,6 +70,8 @@ def short_signature(signature, colon):
         return kind if kind is signature.empty else Text(shorten(inspect.formatannotation(kind)))
 
     def default(value):
+        if value is _loss.loss:
+            return Text("loss")
         named = callable(value) and value is not signature.empty
         return Text(value.__name__) if named else value
 

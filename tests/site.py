@@ -93,7 +93,8 @@ def build(folder, *, pictures=True):
         target.write_text(pdoc.render.env.from_string(LAYOUT).render(title=title, body=body))
 
     index = EXAMPLES / "README.md"
-    examples = [EXAMPLES / name for name in re.findall(r"\]\((\w+\.py)\)", index.read_text())]
+    linked = re.findall(r"\]\((\w+\.py)\)", index.read_text())
+    examples = [EXAMPLES / name for name in dict.fromkeys(linked)]
     for path in (ROOT / "README.md", index, *examples):
         drawn = folder / "examples" / path.stem
         if pictures and path.stem in ("guide", "gallery"):

@@ -10,7 +10,7 @@ from jaxnet._util.pixels import side_of
 from jaxnet.data import find_digits
 from jaxnet.inference import classify, confidence
 from jaxnet.inference._confidence import UNSURE
-from jaxnet.network import SQUASHES, Params, Squash
+from jaxnet.network import Params, Squash
 from jaxnet.plot import _canvas
 from jaxnet.plot._canvas import Figure, Rectangle, Sheet
 
@@ -48,8 +48,7 @@ def boxes(
     """
     found = find_digits(picture, side=side_of(params[0][0].shape[1], "params"))
     digits, activations = classify(params, found.images, squash=squash, last_squash=last_squash)
-    name = next((n for n, known in SQUASHES.items() if known is last_squash), "identity")
-    sure = (confidence(activations, last_squash=name) >= UNSURE) & ~found.touching
+    sure = (confidence(activations, last_squash=last_squash) >= UNSURE) & ~found.touching
     height, width = picture.shape[:2]
     figure = _canvas.sheet(figure, 7.4, 7.4 * height / width + 0.6)
     ax = figure.subplots()
