@@ -233,7 +233,7 @@ def test_site(tmp_path):
             assert (page.parent / target).exists(), (page, target)
     text = {n: html.unescape(re.sub(r"<[^>]+>", "", pages[n].read_text())) for n in FACES}
     assert "count(params: Params) -> int:" in text["jaxnet.network"]
-    assert re.search(r"x: Image,\s+\*,\s+squash: Squash = sigmoid", text["jaxnet.network"])
+    assert re.search(r"x: Image,\s+\*,\s+squash: Squash = 'sigmoid'", text["jaxnet.network"])
     assert "weights: Float[Array, 'out in']" in text["jaxnet.network"]
     assert "jaxlib._jax" not in text["jaxnet.network"]
     assert "def match_neurons(" in text["jaxnet.analysis"].replace("\n", "")
