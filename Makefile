@@ -73,10 +73,10 @@ benchmarks: $(VENV)/installed-bench
 	$(BIN)/python -m tests.benchmarks
 
 pretrained: $(VENV)/installed-all
-	$(BIN)/python -m jaxnet._pretrained.train
+	$(BIN)/python examples/pretrained/free.py
 
 edges components: $(VENV)/installed-all
-	$(BIN)/python -m jaxnet._pretrained.$@
+	$(BIN)/python examples/pretrained/$@.py
 
 picture: $(VENV)/installed-all
 	$(BIN)/python examples/picture.py

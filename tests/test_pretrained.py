@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from importlib import import_module
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -11,10 +13,18 @@ from safetensors.numpy import load_file
 
 import jaxnet
 from jaxnet._pretrained import NAMES, path_of, pretrained
-from jaxnet._pretrained._finish import calibrate, in_terms_of_sigmoid
 from jaxnet.data.synthetic import COMPONENTS, sample_components, sample_with_components
 from jaxnet.formats._files import TRAINED
 from tests.oracles import digits_of, matrix_form
+
+SCRIPTS = Path(__file__).parents[1] / "examples" / "pretrained"
+
+
+@pytest.fixture
+def finish(monkeypatch):
+    """What the three scripts share."""
+    monkeypatch.syspath_prepend(SCRIPTS)
+    return import_module("finish")
 
 
 def test_sizes():
@@ -100,33 +110,32 @@ def test_calibrated_outputs(mnist):
 
 
 @pytest.mark.parametrize("sizes", [(784, 16, 16, 10), (784, 10), (5, 4, 3, 2, 2)])
-def test_tanh_to_sigmoid(sizes):
+def test_tanh_to_sigmoid(finish, sizes):
     params = jax.tree.map(lambda a: a + 0.1, jaxnet.init(jax.random.key(0), sizes))
     x = jax.random.uniform(jax.random.key(1), sizes[:1])
     np.testing.assert_allclose(
-        jaxnet.logits(in_terms_of_sigmoid(params), x),
+        jaxnet.logits(finish.in_terms_of_sigmoid(params), x),
         jaxnet.logits(params, x, squash=jnp.tanh),
         rtol=1e-4,
         atol=1e-4,
     )
 
 
-def test_calibration():
+def test_calibration(finish):
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):  # as users have
         images, labels = jaxnet.data.synthetic.sample(jax.random.key(0), 2_000)
         images = (255 * images).astype(jnp.uint8)
         before = jax.tree.map(lambda leaf: leaf, pretrained())
         before = (*before[:-1], jaxnet.Layer(before[-1].weights * 3, before[-1].biases * 3 + 5))
-        after = calibrate(before, images, labels)
+        after = finish.calibrate(before, images, labels)
     old, new = (jaxnet.classify(params, images) for params in (before, after))
     np.testing.assert_array_equal(old.digits, new.digits)
     right = np.asarray(labels)[:, None] == np.arange(10)
     assert ((new.activations - right) ** 2).sum() < ((old.activations - right) ** 2).sum() / 2
 
 
-def train(output, *arguments, script="train"):
-    module = f"jaxnet._pretrained.{script}"
-    command = [sys.executable, "-m", module, "--output", output, *arguments]
+def train(output, *arguments, script="free"):
+    command = [sys.executable, SCRIPTS / f"{script}.py", "--output", output, *arguments]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 

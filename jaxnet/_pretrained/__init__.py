@@ -1,4 +1,4 @@
-"""The trained networks that come with jaxnet, and the scripts that made them."""
+"""The trained networks that come with jaxnet; `examples/pretrained` made them."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Trains `components.safetensors`, the video's hope: `python -m jaxnet._pretrained.components`.
+"""Trains `components.safetensors`, the video's hope: `make components`.
 
 Its second layer is sixteen edges, as in `edges.py`. Each of the sixteen neurons of its third layer
 is one of `jaxnet.data.synthetic.COMPONENTS`: a loop above, a bar on top and so on. The last layer
@@ -6,13 +6,13 @@ is free, and adds these up to digits.
 
 Three costs are minimized together: the cross-entropy of MNIST's digits; that of the third layer
 with what component a drawing shows, alone; and that of the third layer with what components a
-drawn digit has. Of the latter two only what exceeds `ENOUGH` counts, and after each round they
-weigh more for components that are not told as well as `THE_CLAIM` says, and less for those told
-better, so that a neuron that tells its component well enough is left to what digits need.
+drawn digit has. The last two costs count only above the threshold `ENOUGH`. After each round,
+components still below `THE_CLAIM` get more weight and those above it less, so that a neuron that
+already detects its component is free to serve the digits.
 
-Many random starts learn side by side, in the terms of tanh. Of those whose third layer is as
-`THE_CLAIM` says, on drawings that none has learned from, the one is kept that classifies the 5,000
-training images best that were left out. MNIST's test images are used once, at the very end.
+Many random starts are trained side by side, with tanh. Some then have a third layer that meets
+`THE_CLAIM` on drawings that were not used in training. Of these, the one that classifies the 5,000
+held-out training images best is kept. MNIST's test images are used once, at the very end.
 """
 
 import argparse
@@ -24,13 +24,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from edges import Free, network, start
+from finish import N_VALIDATION, WEIGHTS, best_first, in_terms_of_sigmoid, keep, run
 from jaxtyping import Array
 from numpy.typing import NDArray
 from scipy.stats import mannwhitneyu
 
-from jaxnet._pretrained._finish import N_VALIDATION, best_first, in_terms_of_sigmoid, keep, run
-from jaxnet._pretrained.edges import Free, network, start
-from jaxnet._util.pixels import unit
 from jaxnet.data.mnist import load_mnist
 from jaxnet.data.synthetic import COMPONENTS, sample_components, sample_with_components
 from jaxnet.network import Params, activations, logits
@@ -60,7 +59,7 @@ class Claim(NamedTuple):
 
 
 THE_CLAIM = Claim(brightest=0.85, on=0.90, off=0.90, within=0.95)
-MARGIN = 0.01  # by which to meet it on drawings used to choose
+MARGIN = 0.01  # required above the claim on the drawings that choose the network
 MORE, LESS, PLENTY = 2.0, 0.85, 0.04  # how weights change; the margin beyond which they fall
 
 
@@ -93,7 +92,7 @@ def mean_cost(
     """The three costs, weighted and added up; `weights` has one for each part and component."""
     *hidden, (w, b) = network(free)
     alone, components, drawn, has = drawings
-    all_images = jnp.concatenate([unit(images), alone, drawn])
+    all_images = jnp.concatenate([images.astype(alone.dtype) / 255, alone, drawn])
     z = jax.vmap(partial(logits, tuple(hidden), squash="tanh"))(all_images)
     answers = jnp.tanh(z[: len(images)]) @ w.T + b
     # In the terms of sigmoid, a neuron's weighted sum is twice that under tanh.
@@ -204,9 +203,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mnist", help="folder with MNIST's files")
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="of each round")
-    parser.add_argument(
-        "--output", type=Path, default=Path(__file__).with_name("components.safetensors")
-    )
+    parser.add_argument("--output", type=Path, default=WEIGHTS / "components.safetensors")
     args = parser.parse_args()
 
     images, labels = map(jnp.asarray, load_mnist("train", args.mnist))

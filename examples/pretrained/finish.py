@@ -16,12 +16,13 @@ from jaxnet.formats import save
 from jaxnet.network import Layer, Params, activations
 from jaxnet.training import Score, TrainState, evaluate
 
+WEIGHTS = Path(__file__).parents[2] / "jaxnet" / "_pretrained"  # of the networks that come with it
 N_VALIDATION = 5_000  # of MNIST's training images, the last: they choose the best start
 Epoch = Callable[[Array, TrainState, Array], tuple[TrainState, Score]]
 
 
 def run(epoch: Epoch, key: Array, state: TrainState, epochs: int) -> TrainState:
-    """Calls `epoch(key, state, share of the epochs done)` that often, and prints the cost."""
+    """Calls `epoch(key, state, fraction of the epochs done)` for each epoch; prints the cost."""
     began = time.monotonic()
     for n, key_epoch in enumerate(jax.random.split(key, epochs)):
         state, score = epoch(key_epoch, state, jnp.float32(n / epochs))

@@ -1,14 +1,14 @@
-"""Trains `edges.safetensors`, whose second layer is edges: `python -m jaxnet._pretrained.edges`.
+"""Trains `edges.safetensors`, whose second layer is edges: `make edges`.
 
 Each of the sixteen neurons of the second layer is exactly `jaxnet.design.edge(...)` times a gain,
 less a threshold; what is learned of it are seven numbers rather than 785, its place, angle, size,
 gain and threshold. The other two layers are free. 112 + 272 + 170 = 554 numbers are learned.
 
-Many random starts learn side by side from 55,000 of MNIST's training images, as they are; those
-of the lowest cost learn on for longer, and the one of the lowest cost is kept. So few numbers do
-not overfit so many images, and 55,000 tell networks apart better than the other 5,000 would. They
-learn in the terms of tanh and are written in the terms of sigmoid, as in `train.py`. MNIST's test
-images are used once, at the very end.
+Many random starts are trained side by side on 55,000 of MNIST's training images, unchanged. Those
+with the lowest cost are trained for longer, and of these the one with the lowest cost is kept. With
+so few parameters and so many images there is no overfitting, and ranking by training cost on 55,000
+images is less noisy than on the other 5,000. They are trained with tanh and rewritten with sigmoid,
+as in `free.py`. MNIST's test images are used once, at the very end.
 """
 
 import argparse
@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from finish import N_VALIDATION, WEIGHTS, in_terms_of_sigmoid, keep, run
 from jaxtyping import Array
 
-from jaxnet._pretrained._finish import N_VALIDATION, in_terms_of_sigmoid, keep, run
 from jaxnet.data.mnist import load_mnist
 from jaxnet.design import Edges, edge_layer
 from jaxnet.network import Params, init
@@ -102,9 +102,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mnist", help="folder with MNIST's files")
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="of the finalists")
-    parser.add_argument(
-        "--output", type=Path, default=Path(__file__).with_name("edges.safetensors")
-    )
+    parser.add_argument("--output", type=Path, default=WEIGHTS / "edges.safetensors")
     args = parser.parse_args()
 
     images, labels = map(jnp.asarray, load_mnist("train", args.mnist))

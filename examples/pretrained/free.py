@@ -1,12 +1,12 @@
-"""Trains `network.safetensors`, free of any constraint: `python -m jaxnet._pretrained.train`.
+"""Trains `network.safetensors`, free of any constraint: `make pretrained`.
 
-Eight random starts learn side by side from 55,000 of MNIST's training images, turned and bent
-anew each epoch; over the last fifth of the epochs ever less, to end with the images as they
-are. They learn in the terms of tanh, whose activations are centered on zero, and are then
-written in the terms of sigmoid, which is the same curve moved and stretched. Adam measures the
-first weights along the principal directions of the images, rather than pixel by pixel. The
-start that reads the other 5,000 images best is kept, and its outputs are calibrated; none of
-these conversions changes an answer. MNIST's test images are used once, at the very end.
+Eight random starts are trained side by side on 55,000 of MNIST's training images, warped
+differently every epoch; the warps fade out over the last fifth of training. The hidden layers
+use tanh, whose activations are centered on zero. Afterwards they are rewritten with sigmoid, which
+is tanh scaled and shifted, so the weights can be converted exactly. Adam sees the first layer's
+weights along the principal directions of the images instead of pixel by pixel. The start that
+classifies the other 5,000 images best is kept, and its outputs are calibrated; none of these
+conversions changes an answer. MNIST's test images are used once, at the very end.
 
 Sources: LeCun, Bottou, Orr and Müller, "Efficient BackProp", 1998, 4.4, for tanh; Vyas et al.,
 "SOAP: improving and stabilizing Shampoo using Adam", 2024, for the directions.
@@ -20,9 +20,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from finish import N_VALIDATION, WEIGHTS, best_first, in_terms_of_sigmoid, keep, run
 from jaxtyping import Array
 
-from jaxnet._pretrained._finish import N_VALIDATION, best_first, in_terms_of_sigmoid, keep, run
 from jaxnet.data.augment import both
 from jaxnet.data.mnist import load_mnist
 from jaxnet.network import Layer, Params, init
@@ -90,9 +90,7 @@ def main() -> None:
     parser.add_argument("--mnist", help="folder with MNIST's files")
     parser.add_argument("--starts", type=int, default=STARTS)
     parser.add_argument("--epochs", type=int, default=EPOCHS)
-    parser.add_argument(
-        "--output", type=Path, default=Path(__file__).with_name("network.safetensors")
-    )
+    parser.add_argument("--output", type=Path, default=WEIGHTS / "network.safetensors")
     args = parser.parse_args()
 
     images, labels = map(jnp.asarray, load_mnist("train", args.mnist))
