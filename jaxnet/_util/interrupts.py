@@ -3,9 +3,11 @@
 Python runs a signal's handler only between two steps of the main thread, which may be compiling
 for minutes; and an exception raised by a handler is lost where Python calls back from C. So a
 thread waits for signals instead. It undoes what is half done and ends the process at once, without
-tearing down the interpreter under threads that are still compiling.
+tearing down the interpreter under threads that are still compiling. The process dies of the signal
+itself, by which a shell knows to end a loop around it.
 """
 
+import ctypes
 import os
 import signal
 import sys
@@ -47,8 +49,8 @@ def listen() -> None:
     signal.set_wakeup_fd(told, warn_on_full_buffer=False)
     for name in _SIGNALS:
         number = getattr(signal, name, None)
-        # Under `nohup`, the terminal may go.
-        if number and not (name == "SIGHUP" and signal.getsignal(number) == signal.SIG_IGN):
+        # A signal that the parent ignores stays ignored, as under `nohup`.
+        if number and signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, lambda *_: None)
     Thread(target=_wait, args=[heard], daemon=True).start()
 
@@ -76,6 +78,10 @@ def _wait(heard: int) -> None:
         with suppress(Exception):
             undo()
     flush.join(0.2)
+    if os.name != "nt":
+        # `signal.signal` works in the main thread only; this sets the default handler from here.
+        ctypes.pythonapi.PyOS_setsig(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
     os._exit(128 + number)
 
 

@@ -249,7 +249,9 @@ def test_wide_images_do_not_overflow(precision):
     params = (jaxnet.Layer(w.astype(np.float32), np.zeros(2, np.float32)),)
     white = np.full((64, 70_000), 255, np.uint8)
     a = jaxnet.classify(params, white, precision=precision).activations
-    np.testing.assert_allclose(a, [[1 / (1 + np.exp(-0.7)), 1 / (1 + np.exp(0.7))]] * 64, 1e-5)
+    expected = [[1 / (1 + np.exp(-0.7)), 1 / (1 + np.exp(0.7))]] * 64
+    # Sums of 70,000 floats of one sign, by vectors of 8 to 16, round off more than usual.
+    np.testing.assert_allclose(a, expected, 1e-4)
 
 
 def test_times_bytes_at_the_extremes():

@@ -316,8 +316,8 @@ def epochs_until(process, n):
 @pytest.mark.parametrize(
     ("number", "code"),
     [
-        pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow),
-        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, -2, marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, -15, marks=pytest.mark.slow),
         (signal.SIGKILL, -9),
     ],
 )
