@@ -152,8 +152,7 @@ def forward(
         >>> jaxnet.forward(params, x).shape
         (10,)
     """
-    check(params, x)
-    return propagate(params, jnp.asarray(x), squash, last_squash)[-1]
+    return activations(params, x, squash=squash, last_squash=last_squash)[-1]
 
 
 def logits(params: Params, x: Image, *, squash: Squash = "sigmoid") -> Float[Array, " out"]:
@@ -190,11 +189,11 @@ def activations(
 def propagate(params: Params, a: Array, squash: Squash, last_squash: Squash) -> list[Array]:
     """The forward pass, the network's only loop over its layers: `a` and all that follows it."""
     squashes = [as_function(squash)] * (len(params) - 1) + [as_function(last_squash)]
-    activations = [a]
+    all_a = [a]
     for (w, b), f in zip(params, squashes, strict=True):
         a = f(w @ a + b)
-        activations.append(a)
-    return activations
+        all_a.append(a)
+    return all_a
 
 
 def predict(params: Params, x: Image, *, squash: Squash = "sigmoid") -> Int[Array, ""]:
@@ -239,7 +238,7 @@ def as_function(squash: Squash) -> Function:
     """The squashing function itself, given it or its name."""
     if callable(squash):
         return squash
-    if squash not in SQUASHES:
+    if squash not in [*SQUASHES]:  # in a list, since no dictionary takes one
         raise ValueError(
             f"Expected a squash as a function or one of {', '.join(SQUASHES)}; "
             f"got {squash!r:.60} instead."

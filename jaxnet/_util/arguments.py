@@ -1,9 +1,6 @@
 """Arguments that are names: one error for a bad one, which the command line shows as its option."""
 
-from collections.abc import Iterable, Mapping
-from typing import TypeVar
-
-T = TypeVar("T")
+from collections.abc import Iterable
 
 
 class ArgumentError(ValueError):
@@ -12,12 +9,6 @@ class ArgumentError(ValueError):
     def __init__(self, name: str, problem: str) -> None:
         super().__init__(f"{name}: {problem}")
         self.name, self.problem = name, problem
-
-
-def look_up(table: Mapping[str, T], value: str, name: str) -> T:
-    """What a table has under the value of an argument."""
-    check_choice(table, value, name)
-    return table[value]
 
 
 def check_choice(choices: Iterable[str], value: str, name: str) -> None:

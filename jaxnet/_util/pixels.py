@@ -10,7 +10,7 @@ from jax.core import eval_context
 from jaxtyping import Array, Float, Num
 from numpy.typing import NDArray
 
-_ROUNDING = 1e-3  # allowed beyond 0 and 1: the error of resizing a picture or of half precision
+ROUNDING = 1e-3  # allowed beyond 0 and 1: the error of resizing a picture or of half precision
 _BLOCK = 2_048  # images whose range is checked while they are in the cache
 
 
@@ -23,11 +23,11 @@ def is_pixel_dtype(dtype: Any) -> bool:
 
 
 def side_of(n_pixels: int, name: object) -> int:
-    """The side of a square image of so many pixels; `name` is that of the network."""
+    """The side of a square image of so many pixels; `name` is what has them, for the message."""
     side = math.isqrt(n_pixels)
     if side**2 != n_pixels:
         raise ValueError(
-            f"{name}: expected a network of square images, such as 28×28; got {n_pixels} inputs."
+            f"{name}: expected a square number of pixels, such as 784; got {n_pixels}."
         )
     return side
 
@@ -51,7 +51,7 @@ def check_range(images: NDArray[Any] | Array, start: int, otherwise: str) -> Non
     else:
         with eval_context():  # even while JAX traces
             low, high = (float(extreme) for extreme in _extremes(images))
-    if not (low >= -_ROUNDING and high <= 1 + _ROUNDING):
+    if not (low >= -ROUNDING and high <= 1 + ROUNDING):
         found = f"{low + 0:.4g} to {high + 0:.4g}"
         raise ValueError(
             f"Expected images as floats from 0 (black) to 1 (white); got {found}, in images "

@@ -66,6 +66,16 @@ def on_mesh_of(*trees: Any) -> Generator[None]:
         yield
 
 
+def on_own_mesh(f: Callable[..., Any]) -> Callable[..., Any]:
+    """`f`, under `jit` on the Explicit mesh of its arguments if no mesh is set."""
+
+    def inside(*args: Any) -> Any:
+        with on_mesh_of(args):
+            return f(*args)
+
+    return lambda *args: jax.jit(inside)(*args) if lacks_mesh(args) else f(*args)
+
+
 def take(a: Array, i: Integer[Array, "..."], sharding: NamedSharding | None) -> Array:
     """The rows `a[i]`, with the last axis of `i` sharded like the first axis of `sharding`."""
     spec = P(*[None] * (i.ndim - 1), _rows(sharding), *[None] * (a.ndim - 1))

@@ -72,8 +72,9 @@ def edge_fit(
     side = math.isqrt(w.size)
     if w.ndim != 1 or side < 4 or side**2 != w.size:
         raise ValueError(
-            f"Expected the weights of one neuron on a square image, shape (784,); got {w.shape} "
-            "instead. For a layer use jax.vmap(edge_fit)(layer.weights)."
+            "Expected the weights of one neuron on a square image of 16 pixels or more, such as "
+            f"shape (784,); got {w.shape} instead. For a layer use "
+            "jax.vmap(edge_fit)(layer.weights)."
         )
     v = jnp.ones_like(w) if importance is None else jnp.asarray(importance).astype(w.dtype)
     if v.shape != w.shape:

@@ -5,12 +5,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 from jax.scipy.sparse.linalg import cg
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from jaxnet._util.pixels import unit
-from jaxnet._util.sharding import lacks_mesh, map_rows, on_mesh_of, sharding_of, vary_like
+from jaxnet._util.sharding import map_rows, on_own_mesh, sharding_of, vary_like
 from jaxnet.network import Image, Params, logits
 from jaxnet.training import Loss, MeanCost, loss
 from jaxnet.training._checks import check_examples
@@ -62,12 +63,9 @@ def per_example_gradients(
             own, label = vary_like(params, (x, y)), jax.tree.map(lambda a: a[None], y)
             return keep(jax.grad(lambda p: scored(loss, p, x[None], label, None)[0])(own))
 
-        with on_mesh_of(params, *examples):
-            return map_rows(one, examples, batch_size=batch_size, sharding=sharding)
+        return map_rows(one, examples, batch_size=batch_size, sharding=sharding)
 
-    return (jax.jit(gradient_of) if lacks_mesh(params, examples) else gradient_of)(
-        params, *examples
-    )
+    return on_own_mesh(gradient_of)(params, *examples)
 
 
 def influence(
@@ -103,6 +101,9 @@ def influence(
     Returns:
         Shape `(n,)`, in the units of the cost; positive for images that helped.
 
+    Raises:
+        TypeError: another loss, or one with image weights.
+
     Example:
         >>> import jax, jaxnet
         >>> images, labels = jaxnet.data.synthetic.sample(jax.random.key(0), 100)
@@ -114,20 +115,29 @@ def influence(
     Source: Koh and Liang, "Understanding black-box predictions via influence functions", 2017;
     Schraudolph, "Fast curvature matrix-vector products", 2002.
     """
-    images, labels = unit(images), jnp.asarray(labels)
+    if getattr(loss, "weighted", True):
+        raise TypeError("Expected loss as a MeanCost without image weights; got another.")
 
-    def outputs(params: Params, images: Array = images) -> Array:
-        return jax.vmap(lambda x: logits(loss.built(params), x, squash=loss.squash))(images)
+    def estimate(params: Params, images: Images, labels: Any, x: Image, y: ArrayLike) -> Array:
+        images, labels = unit(images), jax.tree.map(jnp.asarray, labels)
 
-    def costs(z: Array) -> Array:
-        return jax.vmap(loss.cost)(z, labels)
+        def outputs(params: Params, images: Array = images) -> Array:
+            return jax.vmap(lambda x: logits(loss.built(params), x, squash=loss.squash))(images)
 
-    def curvature(direction: Params) -> Params:
-        z, z_dot = jax.jvp(outputs, (params,), (direction,))
-        slope_dot = jax.jvp(jax.grad(lambda z: costs(z).mean()), (z,), (z_dot,))[1]
-        (product,) = jax.vjp(outputs, params)[1](slope_dot)
-        return jax.tree.map(lambda p, d: p + damping * d, product, direction)
+        def costs(z: Array) -> Array:
+            return jax.vmap(loss.cost)(z, labels)
 
-    slope = jax.grad(lambda p: loss.cost(outputs(p, jnp.asarray(x)[None])[0], y))(params)
-    direction, _ = cg(curvature, slope, tol=1e-6, maxiter=n_iterations)
-    return jax.jvp(lambda p: costs(outputs(p)), (params,), (direction,))[1] / len(images)
+        def curvature(direction: Params) -> Params:
+            z, z_dot = jax.jvp(outputs, (params,), (direction,))
+            slope_dot = jax.jvp(jax.grad(lambda z: costs(z).mean()), (z,), (z_dot,))[1]
+            (product,) = jax.vjp(outputs, params)[1](slope_dot)
+            return jax.tree.map(lambda p, d: p + damping * d, product, direction)
+
+        slope = jax.grad(lambda p: loss.cost(outputs(p, jnp.asarray(x)[None])[0], y))(params)
+        direction, _ = cg(curvature, slope, tol=1e-6, maxiter=n_iterations)
+        each, change = jax.jvp(lambda p: costs(outputs(p)), (params,), (direction,))
+        # Conjugate gradients do not begin where a label or a pixel is NaN, and return zeros.
+        bad = jnp.isnan(each.sum() + optax.tree.sum(slope))
+        return jnp.where(bad, jnp.nan, change / len(images))
+
+    return on_own_mesh(estimate)(params, images, labels, x, y)

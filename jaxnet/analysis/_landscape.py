@@ -8,6 +8,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Key
 
+from jaxnet._util.sharding import on_own_mesh
 from jaxnet.network import Layer, Params
 from jaxnet.training import Loss, loss
 from jaxnet.training._loops import scored
@@ -44,8 +45,12 @@ def hessian_vector_product(
 
     Source: Pearlmutter, "Fast exact multiplication by the Hessian", 1994.
     """
-    slope = jax.grad(lambda p: scored(loss, p, images, labels, None)[0])
-    return jax.jvp(slope, (params,), (direction,))[1]
+
+    def product(params: Params, direction: Params, images: Images, labels: Any) -> Params:
+        slope = jax.grad(lambda p: scored(loss, p, images, labels, None)[0])
+        return jax.jvp(slope, (params,), (direction,))[1]
+
+    return on_own_mesh(product)(params, direction, images, labels)
 
 
 def top_hessian_eigenvalue(

@@ -14,6 +14,7 @@ from jaxnet.analysis._edges import EdgeFit, edge_fit
 from jaxnet.data import synthetic
 from jaxnet.network import Layer, Params, Squash, activations, as_function, logits
 from jaxnet.training import MeanCost, evaluate
+from jaxnet.training._checks import check_examples, check_pixels
 from jaxnet.training._loss import Images
 
 Labels = Integer[Array | np.ndarray, " n"]
@@ -191,7 +192,8 @@ def silence_cost(
     A silent output never wins. Negative where the network does better without the neuron.
 
     Args:
-        params, images, labels, squash: as for `jaxnet.evaluate`.
+        params, images, labels: as for `jaxnet.evaluate`.
+        squash: the hidden layers' activation function.
 
     Returns:
         For each layer, the first hidden one first, shape `(neurons,)`: accuracies from -1 to 1.
@@ -261,6 +263,8 @@ def probe(
     Source: 3Blue1Brown, "But what is a neural network?", 2017, which hopes for this; Morcos et al.,
     "On the importance of single directions for generalization", 2018, for silenced neurons.
     """
+    check_examples(images, labels)
+    check_pixels(images)
     return _probe(key, params, images, labels, squash)
 
 
@@ -268,7 +272,7 @@ def probe(
 def _probe(key: Array, params: Params, images: Images, labels: Labels, squash: Squash) -> Probe:
     weights = params[0][0]
     importance = unit(images).var(0)
-    digits = jax.nn.one_hot(labels, len(params[-1][1]), dtype=bool)
+    digits = jax.nn.one_hot(labels, max(len(params[-1][1]), 2), dtype=bool)
     return Probe(
         jax.vmap(edge_fit, in_axes=(0, None))(weights, importance),
         jax.vmap(edge_fit)(weights).explained,

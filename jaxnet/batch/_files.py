@@ -16,6 +16,7 @@ from jaxnet.batch._jobs import Job, Step, Tally, read, write_file, write_rows
 from jaxnet.batch._shards import write_shards
 from jaxnet.batch._tables import check_ending
 from jaxnet.data import Inputs, open_inputs, read_labels
+from jaxnet.data._labels import as_labels
 from jaxnet.data._paths import expand
 from jaxnet.formats import Spec, load
 from jaxnet.formats._parts import with_spec
@@ -139,7 +140,11 @@ def open_job(
         )
     is_path = isinstance(labels, str | os.PathLike)
     side = side_of(spec.sizes[0], "params")
-    known = read_labels(labels, recursive=recursive, side=side) if is_path else labels
+    known: Any = labels
+    if is_path:
+        known = read_labels(labels, recursive=recursive, side=side)
+    elif labels is not None:
+        known = as_labels(np.asarray(labels), "labels")
     classify = classifier(
         params,
         **spec.squashes,

@@ -206,7 +206,9 @@ def as_images(column: pa.ChunkedArray, name: str = "image", *, side: int = SIDE)
     elif not is_one_image(shape, side):
         fault = f"{column.type} of {' × '.join(map(str, shape)) or 'single values'}"
     elif side <= COARSE and 1 < values.max() <= COARSE:
-        fault = f"numbers up to {values.max()}; divide them by {COARSE}"
+        fault = (
+            f"numbers up to {values.max()}, whose scale is unclear: divide them by that of white"
+        )
     elif values.dtype.kind in "ui" and values.dtype != np.uint8:
         low, high = values.min(), values.max()
         if low < 0 or high > 255 or high == 1:

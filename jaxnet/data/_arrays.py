@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxnet._util.files import FileError, named, open_file
+from jaxnet._util.pixels import side_of
 from jaxnet.data._rows import Numbered, Part, Rows, checked
 from jaxnet.network import SIDE
 
 MOST_FROM_ONE_BYTE = 1032  # how far deflate can compress, hence unpack, at best
-SEEN = 2_048  # images by which the scale of a file's pixels is known
+SEEN = 2_048  # images at most by which the scale of a file's pixels is known
 COARSE = 16  # pixels along a side, up to which pixels may go to this number
 _ALIGNED = 64  # bytes
 
@@ -111,7 +112,7 @@ def transpose(images: NDArray[Any]) -> NDArray[Any]:
         >>> jaxnet.data.transpose(numpy.arange(784)[None])[0, :3].tolist()
         [0, 28, 56]
     """
-    side = math.isqrt(images.shape[1])
+    side = side_of(images.shape[1], "images")
     squares = images.reshape(-1, side, side).swapaxes(1, 2)
     return np.ascontiguousarray(squares).reshape(images.shape)
 
@@ -129,18 +130,34 @@ def images_of(file: File, layout: Layout) -> Part:
     if dtype.kind not in "uif":
         raise FileError(f"{file.name}: expected images in integers or floats; got {dtype}.")
     layout = layout._replace(shape=shape)
-    white, note = white_of(file, lambda: read_rows(file, layout, 0, min(shape[0], SEEN)))
+    some = spread(shape[0])
+    white, note = white_of(
+        file, lambda: np.concatenate([read_rows(file, layout, *rows) for rows in some])
+    )
     read = partial(_read_array, file, layout, white)
     floats = file.name if white or dtype.kind == "f" else None
     return Part(shape[0], read, floats=floats, note=note and f"{file.name}: {note}.")
 
 
-def white_of(file: File, first: Callable[[], Any]) -> tuple[int | None, str | None]:
-    """The number for white where it is 16, by a file's first images; and a note of it."""
+def spread(n: int) -> list[tuple[int, int]]:
+    """A few short ranges of `n` rows, from the first to the last."""
+    size = min(n, SEEN // 8)
+    starts = np.linspace(0, n - size, 8).astype(int)
+    return [(at, at + size) for at in sorted({*starts.tolist()})]
+
+
+def white_of(file: File, some: Callable[[], Any]) -> tuple[int | None, str | None]:
+    """The number for white if it is not the usual one, by some of a file's images; and a note."""
     # Digits of 8×8 often count the ink in 4×4 pixels, as scikit-learn's do.
-    if file.side > COARSE or not 1 < np.fmax.reduce(first(), axis=None, initial=0) <= COARSE:
+    if file.side > COARSE:
         return None, None
-    return COARSE, f"pixels go up to {COARSE}, which is taken for white"
+    pixels = some()
+    top = np.fmax.reduce(pixels, axis=None, initial=0)
+    if not 1 < top <= 4 * COARSE or (pixels % 1 > 0).any():
+        return None, None
+    white = COARSE if top <= COARSE else None
+    usual = 255 if pixels.dtype.kind in "ui" else 1
+    return white, f"pixels go up to {top:g}, so {white or usual} is taken for white"
 
 
 def _read_array(

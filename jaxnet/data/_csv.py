@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from jaxnet._util.files import FileError
 from jaxnet._util.optional import package
-from jaxnet.data._arrays import SEEN, File, reopen, white_of
+from jaxnet.data._arrays import COARSE, SEEN, File, reopen, spread, white_of
 from jaxnet.data._labels import COLUMNS, as_labels
 from jaxnet.data._rows import Numbered, Part, Rows, together
 
 _TEXT = bytes({*range(32, 127), *range(128, 256), 9, 10, 13})
 _BOM = b"\xef\xbb\xbf"
-_PIXEL = re.compile(r"[a-z_ ]*\d+(x\d+)?")  # pixel0, px_1, 28x28, 783
+_PIXEL = re.compile(r"[a-z_ ]*\d+([x_]\d+)?")  # pixel0, px_1, 28x28, pixel_7_7, 783
 _NO_PIXELS = ("", "id", "index", "imageid", "unnamed: 0")  # names of a column of row numbers
 _ANSWERS = ("image", "digit", "activation")  # how the columns of `jaxnet classify` begin
 _EVERY = 256  # lines, of which the first one's place is kept
@@ -162,11 +162,15 @@ def _without_header(table: _Table) -> _Table:
             values = _parsed(table, text, [0, n_pixels], "uint8", n)
             known += [] if values is None else [values]
     ends = np.concatenate(known)
-    small = ends.max(0, initial=0) <= _HIGHEST
+    # Pixels that go up to 16 only are as small as letters' labels; then labels are digits.
+    highest = _HIGHEST if table.file.side > COARSE else 9
+    small = ends.max(0, initial=0) <= highest
     fits = small & (np.ptp(ends, 0) > 0) if len(ends) else [False, False]
     if fits[1] and not fits[0]:
         label, where = n_pixels, "last"
-    elif fits[0] or (small[0] and 0 < len(ends) < _FEW):
+    elif (fits[0] and not (fits[1] and table.file.side <= COARSE)) or (
+        small[0] and 0 < len(ends) < _FEW and not fits[1]
+    ):
         label, where = 0, "first"
     else:
         raise FileError(
@@ -304,16 +308,20 @@ def _floats(table: _Table, text: bytes, n: int) -> tuple[NDArray[np.float32], di
 def _scale(table: _Table) -> tuple[int, bool, str | None]:
     """The number for white, whether pixels are fractions, and a note, by the first rows."""
     assert table.pixels is not None
-    _, text, n = next(_texts(table, 0, min(table.n, SEEN)), (0, b"", 0))
-    values = _parsed(table, text, table.pixels, "uint8", n)
-    if values is None:
-        values, _ = _floats(table, text, n)
+    # Of small images, from everywhere in the file: the first ones may be dark.
+    ranges = spread(table.n) if table.file.side <= COARSE else [(0, min(table.n, SEEN))]
+    known: list[NDArray[Any]] = [np.zeros(0, np.uint8)]
+    for rows in ranges:
+        for _, text, n in _texts(table, *rows):
+            some = _parsed(table, text, table.pixels, "uint8", n)
+            known.append((_floats(table, text, n)[0] if some is None else some).ravel())
+    values = np.concatenate(known)
     values = values[np.isfinite(values)]
     white, note = white_of(table.file, lambda: values)
     if white or 0 < values.max(initial=0) <= 1:
         return white or 1, True, note
     whole = bool((values == np.floor(values)).all())
-    return 255, not whole, None
+    return 255, not whole, note
 
 
 def _images(table: _Table, first: int, text: bytes, n: int, scale: int, of_floats: bool) -> Rows:

@@ -107,8 +107,9 @@ def open_inputs(
             another, as in `mnist.npz#train`.
         recursive: take the pictures in all subfolders of a folder, too.
         transposed: swap the rows and columns of every image, as EMNIST's files need.
-        side: pixels along each side of the images, as the network takes them. If 16 or fewer, and
-            a file's first images go to 16, as scikit-learn's digits do, 16 is white.
+        side: pixels along each side of the images, as the network takes them. If it is at most 16,
+            and a file's first pixels are whole numbers up to 16, as in scikit-learn's digits, 16 is
+            white.
 
     Returns:
         The images, in that order. Reading them raises FileError or OSError if a file has changed

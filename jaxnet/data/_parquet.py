@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxnet._util.files import FileError
-from jaxnet.data._arrays import MOST_FROM_ONE_BYTE, File, reopen, white_of
+from jaxnet.data._arrays import MOST_FROM_ONE_BYTE, File, reopen, spread, white_of
 from jaxnet.data._labels import COLUMNS as LABELS
 from jaxnet.data._labels import as_labels
 from jaxnet.data._rows import (
@@ -69,10 +69,9 @@ def open_parquet(file: File) -> Part:
     held = _Batches(file, metadata, [0, *accumulate(sizes)], column, min(several, _BATCH))
 
     with _damage_named(file.name):
-        first = held.between(0, min(n, _BATCH))
-        white, note = white_of(
-            file, lambda: np.concatenate([_numbers(batch, lists, file.side) for _, batch in first])
-        )
+        some = (batch for rows in spread(n) for _, batch in held.between(*rows))
+        numbers = (_numbers(batch, lists, file.side) for batch in some)
+        white, note = white_of(file, lambda: np.concatenate([np.empty(0, np.uint8), *numbers]))
 
     def read(start: int, stop: int, over: Event | None = None) -> Rows:
         parts: list[Rows] = []

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from jaxnet._util.cores import cores
 from jaxnet._util.files import FileError
+from jaxnet._util.pixels import ROUNDING
 from jaxnet.data.pictures import Digits
 from jaxnet.data.pictures._decode import Room, TooLargeToShare
 
@@ -187,7 +188,8 @@ def checked(values: NDArray[Any], names: Sequence[str], white: int | None = None
         return Rows(values, names, {})
     kind, white = ("integers", white or 255) if integers else ("floats", white or 1)
     low, high = values.min(1), values.max(1)
-    bad = ~((low >= 0) & (high <= white))  # NaN is neither
+    beyond = 0 if integers else ROUNDING
+    bad = ~((low >= -beyond) & (high <= white + beyond))  # NaN is neither
     black_and_white = integers & is_usual & (high == 1)
     with np.errstate(over="ignore", invalid="ignore"):
         images = values.astype(np.uint8 if integers and is_usual else np.float32)

@@ -20,7 +20,7 @@ from jaxnet._util.pixels import check_range as check_within
 from jaxnet.inference._images import ALIGNMENT, Images, aligned, as_array, check_images, lies_well
 from jaxnet.inference._program import TILE, classify_chunk
 from jaxnet.inference._quantize import PRECISIONS, Bytes, Floats, prepare
-from jaxnet.network import Layer, Params, Squash
+from jaxnet.network import Layer, Params, Squash, as_function
 
 Devices = Sequence[jax.Device] | Mesh
 
@@ -163,6 +163,7 @@ def classifier(
         True
     """
     check_choice(PRECISIONS, precision, "precision")
+    squash, last_squash = as_function(squash), as_function(last_squash)
     mesh = None if devices is None else _mesh(devices)
     on_cpu = _platform(params, mesh) == "cpu"
     n_devices = mesh.size if mesh else 1

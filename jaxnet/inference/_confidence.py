@@ -45,6 +45,8 @@ def confidence(activations: ArrayLike, *, last_squash: Squash = "sigmoid") -> ND
     if a.ndim != 2 or not a.shape[1]:
         raise ValueError(f"Expected activations of shape (n, outputs); got {a.shape}.")
     if as_function(last_squash) not in (SQUASHES["sigmoid"], SQUASHES["softmax"]):
+        if a.shape[1] == 1:  # by its threshold, as below
+            return _sigmoid(abs(a[:, 0]))
         a = np.exp(a - a.max(1, keepdims=True))
         a /= a.sum(1, keepdims=True)
     with np.errstate(divide="ignore"):

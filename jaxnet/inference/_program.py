@@ -43,7 +43,9 @@ def classify_chunk(
         if len(z) == 1:  # as `predicted` has it
             return (z[0] > 0).astype(jnp.int32), a[0] if brightest else a.T
         numbers = jnp.arange(len(z), dtype=jnp.int32)[:, None]
-        digits = jnp.where(z < z.max(0, keepdims=True), len(z), numbers).min(0)  # argmax is slower
+        # As argmax has it, which is slower: the first of the largest, and NaN is larger than all.
+        z = jnp.where(jnp.isnan(z), jnp.inf, z)
+        digits = jnp.where(z < z.max(0, keepdims=True), len(z), numbers).min(0)
         return digits, jnp.where(numbers == digits[None], a, 0).sum(0) if brightest else a.T
 
     def classify_all(first: Floats | Bytes, rest: Params, images: Array) -> tuple[Array, Array]:

@@ -23,11 +23,13 @@ def check_examples(images: Any, labels: Any) -> int:
     """Raises unless images and labels are arrays with one row per image; returns their number."""
     for name, tree in (("images", images), ("labels", labels)):
         for array in jax.tree.leaves(tree) or [tree]:
-            if not isinstance(array, np.ndarray | jax.Array):
+            is_array = isinstance(array, np.ndarray | jax.Array)
+            if not is_array or array.dtype.kind in "OSUMm":
                 got = type(tree if isinstance(tree, list) else array).__name__
+                got += f" of {array.dtype}" if is_array else ""
                 also = ", or a pytree of them" if name == "labels" else ""
                 raise TypeError(
-                    f"Expected {name} as a NumPy or JAX array{also}; got {got} instead. "
+                    f"Expected {name} as a NumPy or JAX array of numbers{also}; got {got} instead. "
                     f"Use jax.numpy.asarray({name})."
                 )
             if isinstance(array, np.ndarray) and not array.dtype.isnative:

@@ -5,11 +5,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.nn import sigmoid
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+ARRAY = jax.Array | np.ndarray | np.generic | float | int  # what an array can be made of
 Cost = Callable[[Float[Array, " out"], Any], Float[Array, ""]]
 
 
@@ -82,13 +84,35 @@ def has_output(z: Array, digit: Array) -> Array:
     return (digit >= 0) & (digit < max(z.size, 2))
 
 
+def wide(a: Any) -> Array:
+    """At least float32, in which a mean over many images or batches stays accurate."""
+    a = jnp.asarray(a)
+    is_wide = jnp.issubdtype(a.dtype, jnp.floating) and jnp.finfo(a.dtype).bits >= 32
+    return a if is_wide else a.astype(jnp.float32)
+
+
 def _one_or_nan(z: Array, digit: Array) -> Array:
     """A factor that makes the cost and its gradient NaN if no output stands for the digit."""
     return jnp.where(has_output(z, digit), 1.0, jnp.nan).astype(z.dtype)
 
 
+def narrow(labels: Any) -> Any:
+    """Labels with NumPy's integers in 32 bits, of which none becomes a digit by wrapping around."""
+
+    def one(y: Any) -> Any:
+        is_wide = isinstance(y, np.ndarray) and y.dtype.kind in "ui" and y.dtype.itemsize > 4
+        return y.clip(-1, 2**31 - 1).astype(np.int32) if is_wide else y
+
+    return jax.tree.map(one, labels)
+
+
 def _check_label(z: Array, y: Any, *, shares: bool) -> None:
     """Raises unless a label is a digit or, if `shares`, a probability for each output."""
+    if not isinstance(y, ARRAY):
+        raise TypeError(
+            f"Expected one array of labels; got a {type(y).__name__} for each image instead. For "
+            "image weights, use MeanCost(weighted=True); for other labels, a loss of your own."
+        )
     shape, integer = jnp.shape(y), jnp.issubdtype(jnp.result_type(y), jnp.integer)
     if not (integer if shape == () else shares and shape == z.shape):
         also = f", or a probability for each output, shape {z.shape}" if shares else ""

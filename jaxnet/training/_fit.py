@@ -15,6 +15,7 @@ from jaxtyping import Array, Integer, Key
 from jaxnet._util.sharding import batch_sharding, sharding_of
 from jaxnet.training import _loops, _optimizers
 from jaxnet.training._checks import check_batch_size, check_examples, check_labels, check_pixels
+from jaxnet.training._costs import narrow
 from jaxnet.training._loops import Config, History, Score, TrainState
 from jaxnet.training._loss import Images, Loss, MeanCost, loss
 
@@ -71,7 +72,7 @@ def train_step(
     if isinstance(loss, MeanCost) and loss.augment is not None and key is None:
         raise ValueError("Expected a key, since the loss augments the images; got None instead.")
     check_labels(loss, state.params, images, labels, in_loop=True)
-    return _loops.step(Config(loss, optimizer), state, images, labels, key)
+    return _loops.step(Config(loss, optimizer), state, images, narrow(labels), key)
 
 
 def train_epoch(
@@ -114,7 +115,8 @@ def train_epoch(
     Raises:
         TypeError, ValueError: images or labels of the wrong type or shape, labels beyond the
             outputs, no optax optimizer, or a `batch_size` that is not from 1 to `n`. Shapes are
-            checked at trace time, values only outside `jit`.
+            checked at trace time, labels only outside `jit`, and floats outside 0 to 1 only by
+            `fit` and `evaluate`.
 
     Example:
         >>> import jax, jaxnet, optax
@@ -134,7 +136,7 @@ def train_epoch(
     batch_size = check_batch_size(batch_size, n, sharding)
     check_labels(loss, state.params, images, labels)
     config = Config(loss, optimizer, batch_size, sharding=sharding)
-    return _loops.epoch(config, key, state, images, labels)
+    return _loops.epoch(config, key, state, images, narrow(labels))
 
 
 def fit(
@@ -175,7 +177,8 @@ def fit(
             function's arguments, as in `optax.adam(rate)`.
         epochs: number of passes over the images, at least 1.
         batch_size: images per step.
-        params: the initial network, or what the loss builds it from.
+        params: the initial network, or what the loss builds it from; by default a random one with
+            as many inputs as the images have pixels, and the video's other sizes.
         state: what an earlier call returned, to continue from it; instead of `params`.
         first_epoch: the number of epochs already done, which selects the shuffles; may be traced.
             Without it, continuing with the same key repeats the first epochs' order. Six epochs
@@ -224,7 +227,7 @@ def fit(
     examples: list[Sequence[Any]] = [(images, labels)]
     if validation is not None:
         if len(validation) != 2 or not isinstance(validation, tuple | list):
-            got = type(validation).__name__
+            got = f"{type(validation).__name__} of {len(validation)}"
             raise TypeError(f"Expected validation as a pair, (images, labels); got {got} instead.")
         check_examples(*validation)
         config = config._replace(validation_sharding=sharding_of(validation[0]))
@@ -235,6 +238,7 @@ def fit(
         check_labels(loss, begin, some_images, some_labels)
     if not isinstance(first_epoch, jax.Array):  # put there explicitly, for jax.transfer_guard
         first_epoch = jax.device_put(np.uint32(operator.index(first_epoch)))
+    labels, validation = narrow((labels, validation))
     return _loops.fit(config, key, params, state, first_epoch, images, labels, validation)
 
 
@@ -270,7 +274,8 @@ def evaluate(
     if check_range:
         check_pixels(images)
     check_labels(loss, params, images, labels)
-    return _loops.evaluate(Config(loss, sharding=sharding_of(images)), params, images, labels)
+    config = Config(loss, sharding=sharding_of(images))
+    return _loops.evaluate(config, params, images, narrow(labels))
 
 
 def evaluation_params(state: TrainState) -> Any:

@@ -27,9 +27,10 @@ from jaxnet._util.sharding import (
     varying,
 )
 from jaxnet._util.shuffle import shuffled
-from jaxnet.network import init
+from jaxnet.network import SIZES, init
 from jaxnet.training import _optimizers
 from jaxnet.training._checks import check_optimizer
+from jaxnet.training._costs import ARRAY, wide
 from jaxnet.training._loss import Images, Loss, MeanCost, Ratio
 
 _BLOCK = 1_000  # images per gather if batches are small: one gather serves many steps
@@ -191,7 +192,7 @@ def fit(
         return state, History(score.cost, score.metrics, unseen_score)
 
     if state is None:
-        params = init(key_init) if params is None else params
+        params = init(key_init, (images.shape[1], *SIZES[1:])) if params is None else params
         check_optimizer(config.optimizer, params)
         state = TrainState(params, config.optimizer.init(params))
     state = on_mesh_beside(vary_like(state, state.params), key, images, labels)
@@ -307,19 +308,22 @@ def scored(
     try:
         result: Any = loss(params, unit(images), labels, key)
     except Exception as error:
-        if key is None and not isinstance(loss, MeanCost):
-            error.add_note("Without a key, as in evaluation, a loss gets key=None.")
+        if not isinstance(loss, MeanCost):
+            error.add_note(
+                "It was called as loss(params, images, labels, key); evaluation has no key."
+            )
         raise
-    is_pair = isinstance(result, tuple) and len(cast(tuple[Any, ...], result)) == 2
+    is_pair = type(result) is tuple and len(cast(tuple[Any, ...], result)) == 2
     cost, metrics = cast(tuple[Any, Any], result if is_pair else (result, {}))
     for part in (cost, *jax.tree.leaves(metrics)):
-        if not jax.tree_util.all_leaves([part]) or jnp.shape(part):
+        is_number = isinstance(part, ARRAY) and not jnp.iscomplexobj(part)
+        if not is_number or jnp.shape(part):
             got = f"shape {jnp.shape(part)}" if hasattr(part, "shape") else type(part).__name__
             raise ValueError(
                 "Expected loss to return a scalar, or (scalar, metrics) with scalars as metrics; "
                 f"got {got} instead."
             )
-    return cost, jax.tree.map(_wide, Score(cost, metrics))
+    return cost, jax.tree.map(wide, Score(cost, metrics))
 
 
 def _quotients(score: Score) -> Score:
@@ -329,10 +333,3 @@ def _quotients(score: Score) -> Score:
         return isinstance(part, Ratio)
 
     return jax.tree.map(lambda a: a.part / a.whole if is_ratio(a) else a, score, is_leaf=is_ratio)
-
-
-def _wide(a: Any) -> Array:
-    """At least float32, in which a mean over many batches stays accurate."""
-    a = jnp.asarray(a)
-    wide = jnp.issubdtype(a.dtype, jnp.floating) and jnp.finfo(a.dtype).bits >= 32
-    return a if wide else a.astype(jnp.float32)

@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Array, Float, Key, Num
 
 from jaxnet._util.pixels import unit
-from jaxnet._util.sharding import lacks_mesh, on_mesh_of, sharded_like, whole_last_axis
+from jaxnet._util.sharding import on_own_mesh, sharded_like, whole_last_axis
 from jaxnet.network import Image, Layer, Params, Squash, as_function, check, predicted, propagate
-from jaxnet.training._costs import Cost, cross_entropy, has_output
+from jaxnet.training._costs import Cost, cross_entropy, has_output, narrow, wide
 
 Images = Num[Array | np.ndarray, "n pixels"]
 Augment = Callable[[Key[Array, ""], Image], Image]
@@ -38,7 +38,7 @@ class Ratio(NamedTuple):
 
 @dataclass(frozen=True)
 class MeanCost:
-    """Builds a loss: the mean cost over the images of a batch, with the accuracy as its metric.
+    """A loss: the mean cost over the images of a batch, with the accuracy as its metric.
 
     Two that are built from equal arguments are equal, so that both compile only once.
 
@@ -50,7 +50,8 @@ class MeanCost:
         network: builds the network from `params`, if you train something else, such as low-rank
             updates or float weights that are quantized on use.
         weighted: whether `labels` is a pair of labels and weights, one weight per image. An image
-            of weight 0 is ignored, such as an unlabeled one or padding.
+            of weight 0 is ignored, such as an unlabeled one or padding; a negative weight makes
+            the cost NaN.
 
     Returns:
         A function `loss(params, images, labels, key=None)` of a batch: images of shape `(n, 784)`,
@@ -93,22 +94,24 @@ class MeanCost:
         self, params: Any, images: Images, labels: Any, key: Key[Array, ""] | None = None
     ) -> tuple[Float[Array, ""], dict[str, Any]]:
         """The mean cost of a batch, and its accuracy."""
-        if lacks_mesh(
-            params, images, labels
-        ):  # of Explicit axes, on which `sharded_like` needs one
+        return on_own_mesh(self._of_batch)(params, images, labels, key)
 
-            def on_mesh(*args: Any) -> Any:
-                with on_mesh_of(args):
-                    return self(*args)
-
-            return jax.jit(on_mesh)(params, images, labels, key)
-        x = self.augmented(images, key)
-        z = _logits(self.built(params), x, self.squash)
-        labels, weights = self.split(labels, x.shape[0])
-        labels, w = jax.tree.map(lambda a: sharded_like(jnp.asarray(a), z), (labels, weights))
+    def _of_batch(
+        self, params: Any, images: Images, labels: Any, key: Any
+    ) -> tuple[Array, dict[str, Any]]:
+        """`__call__`, on the images' mesh."""
+        z = self._logits(self.built(params), self.augmented(images, key))
+        labels, weights = self.split(labels, images.shape[0])
+        labels, w = jax.tree.map(
+            lambda a: sharded_like(jnp.asarray(a), z), (narrow(labels), weights)
+        )
+        w = jnp.where(w >= 0, w, jnp.nan)
         if self.weighted:  # an ignored image may have any label, such as -1
-            labels = jax.tree.map(lambda y: jax.vmap(_zero_unless)(w.astype(bool), y), labels)
-        costs = _wide(jax.vmap(self.cost)(z, labels))
+            kept = w.astype(bool)
+            labels = jax.tree.map(
+                lambda y: jax.vmap(lambda k, a: jnp.where(k, a, 0).astype(a.dtype))(kept, y), labels
+            )
+        costs = wide(jax.vmap(self.cost)(z, labels))
         if costs.ndim != 1:
             raise ValueError(
                 "Expected cost to return a scalar for each image; got an array of shape "
@@ -150,6 +153,13 @@ class MeanCost:
             )
         return labels[0], labels[1]
 
+    def _logits(self, params: Params, images: Array) -> Array:
+        """The logits of a batch, an image per column: its gradient is faster than by `vmap`."""
+        check(params, jax.ShapeDtypeStruct(images.shape[1:], images.dtype))
+        columns = tuple(Layer(w, b[:, None]) for w, b in params)
+        by_column = jax.vmap(as_function(self.squash), 1, 1)
+        return whole_last_axis(propagate(columns, images.T, by_column, "identity")[-1].T)
+
     def _right(self, z: Array, labels: Any) -> Array | None:
         """1.0 for each image that is classified correctly; None if the labels do not say."""
         if not isinstance(labels, jax.Array):
@@ -161,24 +171,8 @@ class MeanCost:
         if self.cost is not cross_entropy:
             return None
         digits = labels.argmax(1) if z.shape[1] > 1 else (labels.reshape(-1) > 0.5).astype(int)
-        return (jax.vmap(predicted)(z) == digits).astype(jnp.float32)
+        right = (jax.vmap(predicted)(z) == digits).astype(jnp.float32)
+        return jnp.where(jnp.isnan(labels).reshape(len(z), -1).any(1), jnp.nan, right)
 
 
 loss = MeanCost()
-
-
-def _logits(params: Params, images: Array, squash: Squash) -> Array:
-    """The logits of a batch; with an image per column, its gradient is faster than by `vmap`."""
-    check(params, jax.ShapeDtypeStruct(images.shape[1:], images.dtype))
-    columns = tuple(Layer(w, b[:, None]) for w, b in params)
-    by_column = jax.vmap(as_function(squash), 1, 1)
-    return whole_last_axis(propagate(columns, images.T, by_column, "identity")[-1].T)
-
-
-def _zero_unless(keep: Array, y: Array) -> Array:
-    return jnp.where(keep, y, jnp.zeros_like(y))
-
-
-def _wide(a: Array) -> Array:
-    """At least float32, in which a sum over many images stays accurate."""
-    return a.astype(jnp.float32) if jnp.finfo(a.dtype).bits < 32 else a

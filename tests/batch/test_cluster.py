@@ -324,7 +324,7 @@ def test_bad_images(column, fault):
 def test_bad_arguments(tmp_path):
     with pytest.raises(TypeError, match="Expected params as a tuple of Layer"):
         cluster.classify(None, "mine.safetensors")
-    with pytest.raises(ValueError, match="params: expected a network of square images"):
+    with pytest.raises(ValueError, match="params: expected a square number of pixels"):
         cluster.classify(None, jaxnet.init(jax.random.key(0), (65, 10)))
     for name, number in (("batch_size", 0), ("workers", 0), ("num_gpus", -1)):
         with pytest.raises(ValueError, match=f"Expected {name} of .* got {number} instead"):

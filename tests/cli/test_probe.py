@@ -112,7 +112,7 @@ def test_picture(command, tmp_path):
         (["--output", "probe.txt"], "a probe is drawn into .png, .svg, .pdf"),
         (
             ["--weights", "small"],
-            "small: expected a network of square images, such as 28×28; got 5",
+            "small: expected a square number of pixels, such as 784; got 5",
         ),
         (["--weights", "missing"], "missing"),
         (["--colors", "pink", "--output", "a.png"], "one of video, safe"),

@@ -80,7 +80,7 @@ def test_sixteen_is_white(tmp_path, name, dtype):
     rows = inputs.read(0, N)
     np.testing.assert_array_equal(rows.images, squares.reshape(N, 64).astype("f4") / 16)
     assert not rows.errors
-    assert "pixels go up to 16, which is taken for white." in inputs.notes[0]
+    assert "pixels go up to 16, so 16 is taken for white." in inputs.notes[0]
     assert inputs.floats == str(tmp_path / name)
 
 
@@ -96,31 +96,92 @@ def test_bytes_in_a_column(tmp_path):
 
 @pytest.mark.parametrize("side", [16, 17, 28])
 def test_other_numbers_for_white(tmp_path, side):
-    """Of 28×28, what goes to 16 is dark; and a brighter pixel says that 16 is not white."""
+    """Of 17×17, what goes to 16 is dark; and a brighter pixel says that 16 is not white."""
     squares = np.full((N, side, side), 16, np.uint8)
     squares[1, 2, 3] = 17 if side == 16 else 16
     np.save(tmp_path / "dark.npy", squares)
     source = read_images(tmp_path / "dark.npy", side=side)
     np.testing.assert_array_equal(source.images, squares.reshape(N, -1))
-    assert not open_inputs([tmp_path / "dark.npy"], side=side).notes
+    notes = open_inputs([tmp_path / "dark.npy"], side=side).notes
+    assert ("pixels go up to 17, so 255 is taken for white" in str(notes)) == (side == 16)
+
+
+@pytest.mark.parametrize("name", ["square.npy", "plain.csv", "lists.parquet"])
+def test_a_rounding_error_beyond_one(tmp_path, name):
+    """What is no whole number is no count: white is 1."""
+    images = drawn(16).copy()
+    images[3, 8, 8] = 1.0000002
+    FORMATS[name](tmp_path / name, images)
+    source = read_images(tmp_path / name, side=16)
+    np.testing.assert_allclose(source.images, images.reshape(N, -1), atol=2e-6)
+    images[3, 8, 8] = 1.27
+    FORMATS[name](tmp_path / name, images)
+    rows = open_inputs([tmp_path / name], side=16).read(0, N)
+    assert rows.errors.keys() == {3}
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i8"])
+@pytest.mark.parametrize("ending", ["npy", "csv", "parquet"])
+def test_dark_images_first(tmp_path, ending, dtype):
+    images = np.zeros((5_000, 64), dtype)
+    images[4_000:] = np.tile((16 * drawn(8)).round().reshape(N, 64), (25, 1))
+    path = tmp_path / f"dark.{ending}"
+    if ending == "npy":
+        np.save(path, images)
+    elif ending == "csv":
+        np.savetxt(path, images, fmt="%d", delimiter=",")
+    else:
+        parquet.write_table(pa.table({"image": [*images]}), path, row_group_size=500)
+    np.testing.assert_array_equal(read_images(path, side=8).images, images.astype("f4") / 16)
+
+
+@pytest.mark.parametrize("at", [0, 64])
+def test_csv_without_a_header(tmp_path, at):
+    """Both of its outer columns are small integers, of which only labels end at nine."""
+    digits = load_digits()
+    pixels = np.roll(digits.data, 5, axis=1)  # so that no outer column is black
+    np.savetxt(tmp_path / "a.csv", np.insert(pixels, at, digits.target, 1), "%d", ",")
+    np.testing.assert_array_equal(read_labels(tmp_path / "a.csv", side=8), digits.target)
+    images = read_images(tmp_path / "a.csv", side=8).images
+    np.testing.assert_array_equal(images, pixels.astype("f4") / 16)
+    two = np.column_stack([digits.target, pixels.clip(0, 9)[:, :63], digits.target, digits.target])
+    np.savetxt(tmp_path / "b.csv", two[:, :65], "%d", ",")
+    with pytest.raises(FileError, match="neither the first nor the last holds labels"):
+        read_images(tmp_path / "b.csv", side=8)
+
+
+def test_columns_in_another_order(tmp_path):
+    """As scikit-learn names them; sorted by name, `pixel_0_10` comes before `pixel_0_2`."""
+    squares = (255 * drawn(16)).astype(np.uint8)
+    names = [f"pixel_{row}_{column}" for row in range(16) for column in range(16)]
+    order = np.argsort(names)
+    header = ",".join([*np.array(names)[order], "target"])
+    rows = np.column_stack([squares.reshape(N, -1)[:, order], LABELS])
+    np.savetxt(tmp_path / "a.csv", rows, "%d", ",", header=header, comments="")
+    images = read_images(tmp_path / "a.csv", side=16).images
+    np.testing.assert_array_equal(images, squares.reshape(N, -1))
+    np.testing.assert_array_equal(read_labels(tmp_path / "a.csv", side=16), LABELS)
 
 
 @pytest.mark.parametrize("bad", [17, -1, np.nan, np.inf])
 def test_a_bad_row_is_its_own(tmp_path, bad):
-    """Beyond the first images, one that does not fit the scale is an error of its row."""
-    images = np.tile(np.float32([0, 16]), (3_000, 32))
-    images[2_500, 7] = bad
+    """One that is not looked at first and does not fit the scale is an error of its row."""
+    images = np.tile(np.float32([0, 16]), (6_000, 32))
+    images[500, 7] = bad
     np.save(tmp_path / "sixteen.npy", images)
-    rows = open_inputs([tmp_path / "sixteen.npy"], side=8).read(0, 3_000)
-    assert rows.errors.keys() == {2_500}
-    assert "expected floats from 0 to 16; got" in rows.errors[2_500]
-    np.testing.assert_array_equal(np.delete(rows.images, 2_500, 0)[:, :2], [[0, 1]] * 2_999)
-    assert not rows.images[2_500].any()
+    rows = open_inputs([tmp_path / "sixteen.npy"], side=8).read(0, 6_000)
+    assert rows.errors.keys() == {500}
+    assert "expected floats from 0 to 16; got" in rows.errors[500]
+    np.testing.assert_array_equal(np.delete(rows.images, 500, 0)[:, :2], [[0, 1]] * 5_999)
+    assert not rows.images[500].any()
 
 
 def test_no_images(tmp_path):
     np.save(tmp_path / "none.npy", np.zeros((0, 8, 8), np.uint8))
-    assert open_inputs([tmp_path / "none.npy"], side=8).read(0, 0).images.shape == (0, 64)
+    empty = pa.array([], pa.list_(pa.uint8()))
+    parquet.write_table(pa.table({"image": empty}), tmp_path / "none.parquet")
+    for name in ("none.npy", "none.parquet"):
+        assert open_inputs([tmp_path / name], side=8).read(0, 0).images.shape == (0, 64)
 
 
 @pytest.mark.parametrize("factor", [2, 3])
@@ -175,7 +236,7 @@ def test_digits_of_scikit_learn(tmp_path):
     given = ["train.npz", "--sizes", "64-32-10", "--epochs", 30, "--output", "n.safetensors"]
     trained = run("train", *given, cwd=tmp_path)
     assert trained.returncode == 0
-    assert "pixels go up to 16, which is taken for white" in trained.stderr
+    assert "pixels go up to 16, so 16 is taken for white" in trained.stderr
     params, spec = jaxnet.load(tmp_path / "n.safetensors")
     test = read_images(tmp_path / "test.npz", side=8).images
     labels = digits.target[order[1_400:]]
@@ -198,10 +259,10 @@ def test_no_square(tmp_path):
     jaxnet.save(tmp_path / "n.safetensors", jaxnet.init(jax.random.key(0), (1_000, 10)))
     for command in (["classify"], ["probe"], ["draw", "image"]):
         told = run_here(*command, "--weights", "n.safetensors", cwd=tmp_path)
-        assert "n.safetensors: expected a network of square images" in told.stderr
+        assert "n.safetensors: expected a square number of pixels" in told.stderr
     told = run_here(
         "train", "drawn", "--sizes", "1000-10", "--output", "m.safetensors", cwd=tmp_path
     )
-    assert "--sizes: expected a network of square images" in told.stderr
+    assert "--sizes: expected a square number of pixels" in told.stderr
     told = run_here("train", "--sizes", "64-10", "--output", "m.safetensors", cwd=tmp_path)
     assert "Expected a network of 784 inputs for MNIST's images; got one of 64." in told.stderr
