@@ -15,13 +15,13 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple, Self, cast
+from typing import Any, Self, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Key
+from jaxtyping import Array
 from numpy.typing import NDArray
 from scipy.special import log_softmax, softmax
 
@@ -46,18 +46,18 @@ except ModuleNotFoundError as error:
     ) from error
 
 
+_NEW: Any = None  # in place of an optimizer's state that is yet to be made
 _LARGE = 10.0  # size of features, from which a sigmoid's slope is lost
 
 
 class NetworkClassifier(ClassifierMixin, BaseEstimator):
     """A network between any number of features and of classes, trained by `jaxnet.training.fit`.
 
-    The cost is the cross-entropy; under `fit`, the learning rate falls to nothing along half a
-    cosine, and under `partial_fit` it stays.
-    Features are taken as they are: bring them to about one size first, as by scikit-learn's
-    `MinMaxScaler` or `StandardScaler`; bytes of images too. The same `random_state` gives the
-    same network. What is learned is compiled once for each number of samples, of features and
-    of classes, and for each choice of the arguments but `learning_rate`, `weight_decay` and
+    Minimizes cross-entropy. `fit` decays the learning rate to zero along a half cosine;
+    `partial_fit` keeps it constant. Features are not scaled: scale them first, for example with
+    `MinMaxScaler` or `StandardScaler`, and divide pixels from 0 to 255 by 255. The same
+    `random_state` gives the same network. Training compiles once per number of samples, features
+    and classes, and again when an argument changes other than `learning_rate`, `weight_decay` and
     `random_state`.
 
     Args:
@@ -67,8 +67,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         optimizer: a name in `jaxnet.runs.OPTIMIZERS`.
         learning_rate: of the first step.
         epochs: number of passes over the samples; with `early_stopping`, at most.
-        batch_size: samples a step, at most; they are divided evenly, and the few that no batch
-            of an epoch has room for are others in the next one.
+        batch_size: the most samples per step. Batches are of equal size; the few samples left
+            over differ in each epoch.
         weight_decay: half of it times the sum of the squared weights, not of the biases, is added
             to the mean cost, as in PyTorch's `SGD`; 0 for none.
         early_stopping: whether to hold some samples out, to stop when the cost on them no longer
@@ -155,7 +155,6 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         again = bool(self.warm_start) and hasattr(self, "params_")
         x, y, weights = self._checked(X, y, sample_weight, reset=not again)
         classes = self.classes_ if again else np.unique(y)
-        labels = self._labels(y, classes)
         seed = check_random_state(self.random_state).randint(2**31)
         key_init, key_fit = jax.random.split(jax.random.key(seed))
         sizes = (x.shape[1], *self._hidden(), len(classes))
@@ -165,18 +164,19 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
                 f"Expected the hidden_sizes of the last fit, {had[1:-1]}, with warm_start; got "
                 f"{sizes[1:-1]} instead."
             )
-        y = labels if weights is None else (labels, weights)
-        validation = None
+        samples, validation = (x, (self._labels(y, classes), weights)), None
         if self.early_stopping:
-            given = [x, labels] if weights is None else [x, labels, weights]
+            labels = samples[1][0]
             parts = train_test_split(
-                *given, test_size=self.validation_fraction, random_state=seed, stratify=labels
+                *(x, labels, weights),
+                test_size=self.validation_fraction,
+                random_state=seed,
+                stratify=labels,
             )
             (x, *seen), (unseen_x, *unseen) = parts[::2], parts[1::2]
-            y = seen[0] if weights is None else tuple(seen)
-            validation = unseen_x, unseen[0] if weights is None else tuple(unseen)
-        begin = _Begin(key_fit, params, None, self._n_epochs if again else 0)
-        self._train(begin, x, y, validation, epochs=self.epochs, schedule="cosine")
+            samples, validation = (x, tuple(seen)), (unseen_x, tuple(unseen))
+        begin = TrainState(params, _NEW), self._n_epochs if again else 0
+        self._train(key_fit, *begin, samples, validation, epochs=self.epochs, schedule="cosine")
         self.classes_, self._seed = classes, seed
         return self
 
@@ -219,14 +219,14 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         seed = check_random_state(self.random_state).randint(2**31) if first else self._seed
         key_init, key_fit = jax.random.split(jax.random.key(seed))
         if first:
-            begin = _Begin(key_fit, init(key_init, (x.shape[1], *self._hidden(), len(known))), None)
+            sizes = (x.shape[1], *self._hidden(), len(known))
+            begin = TrainState(init(key_init, sizes), _NEW), 0
         else:
-            params, opt_state = self._state
-            opt_state = opt_state if self._trained_by == self.optimizer else None
-            begin = _Begin(key_fit, params, opt_state, self._n_epochs)
+            state = self._state
+            state = state if self._trained_by == self.optimizer else state._replace(opt_state=_NEW)
+            begin = state, self._n_epochs
         before = None if first else self.history_
-        y = labels if weights is None else (labels, weights)
-        self._train(begin, x, y, None, epochs=1, schedule="constant")
+        self._train(key_fit, *begin, (x, (labels, weights)), None, epochs=1, schedule="constant")
         if before:
             whole = History(*before[:2], validation=None)
             self.history_ = jax.tree.map(lambda *a: jnp.concatenate(a), whole, self.history_)
@@ -248,10 +248,9 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Class probabilities: the softmax of the logits.
 
-        That is what the cross-entropy takes them for and makes as good as it can; of the sigmoids
-        of `jaxnet.forward`, which need not sum to 1, it knows nothing. A network that has seen
-        its samples many times is surer than it should be; where that matters, see scikit-learn's
-        `CalibratedClassifierCV`.
+        Training minimizes the cross-entropy of exactly these probabilities. The sigmoids of
+        `jaxnet.forward` are something else and need not sum to 1. An overtrained network is
+        overconfident; calibrate it with scikit-learn's `CalibratedClassifierCV`.
 
         Returns:
             Shape `(samples, classes)`, in the order of `classes_`; each row sums to 1.
@@ -305,11 +304,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
                 stacklevel=3,
             )
         check_classification_targets(y)
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(
-                sample_weight, x, dtype=np.float32, ensure_non_negative=True
-            )
-        return x, y, sample_weight
+        weights = _check_sample_weight(sample_weight, x, dtype=np.float32, ensure_non_negative=True)
+        return x, y, weights
 
     def _labels(self, y: Any, classes: NDArray[Any]) -> NDArray[np.int32]:
         """The index of each label among the classes."""
@@ -319,30 +315,32 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
 
     def _train(
         self,
-        begin: "_Begin",
-        x: Any,
-        y: Any,
+        key: Array,
+        state: TrainState,
+        n_before: int,
+        samples: Any,
         validation: Any,
         *,
         epochs: int,
         schedule: str,
     ) -> None:
-        batch_size = len(x) // math.ceil(len(x) / self.batch_size)
-        n_steps = epochs * (len(x) // batch_size)
+        n = len(samples[0])
+        batch_size = n // math.ceil(n / self.batch_size)
+        n_steps = epochs * (n // batch_size)
         learn = partial(
             _learn,
-            begin.key,
-            *(x, y, validation, self.learning_rate, self.weight_decay),
-            loss=MeanCost(squash=self.squash, weighted=isinstance(y, tuple)),
+            key,
+            *(*samples, validation, self.learning_rate, self.weight_decay),
+            loss=MeanCost(squash=self.squash, weighted=True),
             optimizer=self.optimizer,
             n_steps=n_steps if schedule == "cosine" else None,
             batch_size=batch_size,
         )
         if validation is None:
-            state, history = learn(begin.params, begin.opt_state, begin.n_epochs, epochs=epochs)
+            state, history = learn(*state, n_before, epochs=epochs)
             n_done = epochs
         else:
-            n_done, state, history = self._until_no_better(learn, begin, epochs)
+            n_done, state, history = self._until_no_better(learn, state, n_before, epochs)
         if not all(np.isfinite(a).all() for a in jax.tree.leaves((state.params, history))):
             raise ValueError(
                 "Expected learning to stay within bounds; got NaN or infinity instead. "
@@ -350,17 +348,15 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
             )
         self.params_, self.history_, self.squash_ = state.params, history, self.squash
         self._state, self._trained_by = state, self.optimizer
-        self._n_epochs = begin.n_epochs + n_done
+        self._n_epochs = n_before + n_done
 
     def _until_no_better(
-        self, learn: Callable[..., Any], begin: "_Begin", epochs: int
+        self, learn: Callable[..., Any], state: TrainState, n_before: int, epochs: int
     ) -> tuple[int, TrainState, History]:
         """Trains epoch by epoch until the validation cost stops falling; the best state."""
-        params, opt_state, n = begin.params, begin.opt_state, begin.n_epochs
         best, costs, histories = None, [math.inf], []
         while len(histories) < epochs and len(costs) - np.argmin(costs) <= self.n_iter_no_change:
-            state, history = learn(params, opt_state, n + len(histories), epochs=1)
-            params, opt_state = state
+            state, history = learn(*state, n_before + len(histories), epochs=1)
             best = state if history.validation.cost[0] < min(costs) or best is None else best
             costs.append(float(history.validation.cost[0]))
             histories.append(history)
@@ -370,8 +366,9 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
     def _read(self, X: Any) -> Answers:
         check_is_fitted(self)
         x = cast(Any, validate_data(self, X, reset=False, dtype=np.float32))
-        options: Any = {"squash": self.squash_, "last_squash": "identity", "check_range": False}
-        return classify(self.params_, x, **options)
+        return classify(
+            self.params_, x, squash=self.squash_, last_squash="identity", check_range=False
+        )
 
     def _check_arguments(self) -> None:
         as_function(self.squash)
@@ -387,28 +384,18 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         for name in ("epochs", "batch_size", "n_iter_no_change"):
             if not _is_count(got := getattr(self, name)):
                 raise ValueError(f"Expected {name} as an integer above 0; got {got!r} instead.")
-        rate: Any = self.learning_rate
-        if not isinstance(rate, (int, float, np.number)) or not 0 < rate < math.inf:
-            raise ValueError(f"Expected learning_rate as a number above 0; got {rate!r} instead.")
-        decay: Any = self.weight_decay
-        if not isinstance(decay, (int, float, np.number)) or not 0 <= decay < math.inf:
-            raise ValueError(f"Expected weight_decay as a number from 0; got {decay!r} instead.")
-        share: Any = self.validation_fraction
-        if not isinstance(share, (float, np.floating)) or not 0 < share < 1:
-            raise ValueError(f"Expected validation_fraction from 0 to 1; got {share!r} instead.")
+        for name, fits, expected in (
+            ("learning_rate", lambda rate: 0 < rate < math.inf, "as a number above 0"),
+            ("weight_decay", lambda decay: 0 <= decay < math.inf, "as a number from 0"),
+            ("validation_fraction", lambda share: 0 < share < 1, "from 0 to 1"),
+        ):
+            got = getattr(self, name)
+            if not isinstance(got, (int, float, np.number)) or not fits(got):
+                raise ValueError(f"Expected {name} {expected}; got {got!r} instead.")
 
 
 def _is_count(n: Any) -> bool:
     return isinstance(n, (int, np.integer)) and not isinstance(n, bool) and bool(n > 0)
-
-
-class _Begin(NamedTuple):
-    """Where training begins; without an optimizer's state, a new one is made."""
-
-    key: Key[Array, ""]
-    params: Params
-    opt_state: Any
-    n_epochs: int = 0  # done already
 
 
 @partial(jax.jit, static_argnames=("loss", "optimizer", "n_steps", "batch_size", "epochs"))
@@ -429,16 +416,21 @@ def _learn(
     batch_size: int,
     epochs: int,
 ) -> tuple[TrainState, History]:
-    """Trains with a learning rate that falls to zero in `n_steps` steps, or stays."""
+    """Trains with a learning rate that decays to zero in `n_steps` steps, or stays."""
     # Both are functions, so that either continues the other's state.
     schedule = (lambda _: rate) if n_steps is None else optax.cosine_decay_schedule(rate, n_steps)
     made = optax.chain(
         optax.add_decayed_weights(decay, _weights_only), OPTIMIZERS[optimizer](schedule)
     )
-    state = TrainState(params, made.init(params) if opt_state is None else opt_state)
-    options: Any = {"epochs": epochs, "batch_size": batch_size, "loss": loss}
-    options |= {"state": state, "first_epoch": first_epoch, "validation": validation}
-    return fit(key, x, y, made, **options)
+    return fit(
+        *(key, x, y, made),
+        epochs=epochs,
+        batch_size=batch_size,
+        state=TrainState(params, made.init(params) if opt_state is None else opt_state),
+        first_epoch=first_epoch,
+        loss=loss,
+        validation=validation,
+    )
 
 
 def _weights_only(params: Any) -> Any:

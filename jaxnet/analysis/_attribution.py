@@ -81,13 +81,13 @@ def saliency(
 
     Args:
         params, x, squash: as for `contributions`.
-        digit: the output's place, from 0; may be traced.
+        digit: the output's index, from 0; may be traced.
 
     Returns:
         One slope for each pixel, in the shape of `x`.
 
     Raises:
-        TypeError, ValueError: no such output, or what `jaxnet.forward` refuses.
+        TypeError, ValueError: no such output, or as for `jaxnet.forward`.
 
     Example:
         >>> import jax, jaxnet

@@ -25,9 +25,9 @@ def classify_on_device(
 ) -> Answers:
     """Classifies images that are on a device already. Works under `jit` and all transformations.
 
-    It takes the fastest way of XLA on each platform. Bytes are multiplied by signed bytes, four for
-    each weight of the first layer, which keeps 31 bits of a neuron's largest weight; on a CPU
-    without such instructions, and for floats, the products are those of floats.
+    Uses XLA's fastest product on each platform. For uint8 images, each first-layer weight becomes
+    four int8 parts, which keep 31 bits of a neuron's largest weight. Floats are multiplied as
+    floats, and so are uint8 images on a CPU without int8 dot products.
 
     Args:
         params: the network.

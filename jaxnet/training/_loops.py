@@ -60,7 +60,7 @@ class Score(NamedTuple):
 
     Attributes:
         cost: the mean of the loss, in float32 or wider.
-        metrics: the means of what the loss returns beside the cost; `{}` if that is nothing.
+        metrics: the means of the loss's metrics; `{}` if it returns none.
     """
 
     cost: Float[Array, "..."]
