@@ -1,10 +1,12 @@
 """The command `jaxnet`, also as `python -m jaxnet`."""
 
+import errno
+import os
 import sys
 
 from jaxnet._util import interrupts
 
-_LONGEST = 280  # characters of a message
+_LONGEST_WORD, _LONGEST = 160, 1_200  # characters of a message, which may quote anything
 
 
 def main() -> None:
@@ -13,7 +15,9 @@ def main() -> None:
     try:
         run()
     except SystemExit as end:
-        interrupts.leave(end.code if isinstance(end.code, int) else 0)
+        if isinstance(end.code, str):  # as Python has it, a text is an error
+            print(end.code, file=sys.stderr)
+        interrupts.leave(end.code if isinstance(end.code, int) else int(end.code is not None))
     interrupts.leave(0)
 
 
@@ -37,14 +41,20 @@ def run() -> None:
             _fail("the command line needs typer and rich: pip install 'jaxnet-digits[cli]'")
         _fail(str(error))
     except OSError as error:
-        path = f"{error.filename}: " if error.filename else ""
-        _fail(f"{path}{error.strerror or error}")
+        path = "''" if error.filename == "" else error.filename
+        if path is None and error.errno == errno.ENOSPC:
+            path = "standard output"
+        _fail(f"{path}: {error.strerror or error}" if path else f"{error.strerror or error}")
     except ArgumentError as error:
         _fail(f"{_as_option(error.name)}: {error.problem}")
     except (ValueError, RuntimeError) as error:
         _fail(_with_options(str(error)))
     except MemoryError:
         _fail("there is not enough memory for all of this at once")
+    except Exception:
+        if not _lacks_platform():
+            raise
+        _fail(f"JAX_PLATFORMS names {os.environ['JAX_PLATFORMS']}, which JAX does not find here")
 
 
 def _adapt_output() -> None:
@@ -64,6 +74,17 @@ def _adapt_output() -> None:
     logging.lastResort = logging.NullHandler()
 
 
+def _lacks_platform() -> bool:
+    """Whether JAX lacks the platform that the user's settings name."""
+    import jax
+
+    try:
+        jax.devices()
+    except (AssertionError, RuntimeError):
+        return "JAX_PLATFORMS" in os.environ
+    return False
+
+
 def _with_options(message: str) -> str:
     """The message of the library with options for the arguments that name a remedy."""
     import re
@@ -77,11 +98,15 @@ def _as_option(argument: str) -> str:
 
 
 def _fail(sentence: str) -> None:
-    seen = "".join(c if c.isprintable() else "�" for c in " ".join(sentence.split()))
-    if len(seen) > _LONGEST:
-        seen = f"{seen[: _LONGEST // 2]} … {seen[3 - _LONGEST // 2 :]}"
-    print("jaxnet:", seen, file=sys.stderr)
+    # Cut a long value rather than the sentence around it.
+    seen = " ".join(_cut(word, _LONGEST_WORD) for word in sentence.split())
+    seen = "".join(c if c.isprintable() else "�" for c in seen)
+    print("jaxnet:", _cut(seen, _LONGEST), file=sys.stderr)
     sys.exit(2)
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[: longest // 2]}…{text[-longest // 2 :]}"
 
 
 if __name__ == "__main__":

@@ -48,6 +48,13 @@ def check_free(path: Path, inputs: Iterable[Path | None] = (), *, overwrite: boo
         p and p.exists() and (path.samefile(p) or path.parent.samefile(p)) for p in inputs
     ):
         raise FileError(f"{path}: this is one of the inputs; write to another file.")
+    if path.exists() and not path.is_file():
+        raise FileError(f"{path}: a pipe or a device; write to a file instead.")
+    check_new(path, overwrite=overwrite)
+
+
+def check_new(path: Path, *, overwrite: bool) -> None:
+    """Raises if an output would replace a file; also called again right before writing."""
     if not overwrite and os.path.lexists(path):
         raise exists_already(path)
 
@@ -64,11 +71,12 @@ def replacing(path: str | os.PathLike[str], *, patience: int | float = 5) -> Gen
     """Opens a temporary file that replaces `path` once it is completely written."""
     # If writing is interrupted (an exception, a full disk, a killed process), `path` keeps its old
     # content. One process at a time writes to a path; others wait for `patience` seconds at most.
+    # A file that another program has put there meanwhile is not replaced.
     path = Path(os.path.realpath(path))  # keep a link, replace its target
     partial = _beside(path, "partial")
     with named(path, partial), ExitStack() as entered:
         file = _begin(entered, partial, path, patience)
-        is_ours = True
+        is_ours, is_new = True, not os.path.lexists(path)
         try:
             yield file
             file.flush()
@@ -81,6 +89,8 @@ def replacing(path: str | os.PathLike[str], *, patience: int | float = 5) -> Gen
                     os.chmod(partial, stat.S_IMODE(path.stat().st_mode))
                 if os.name == "nt":  # Windows replaces by closed files only
                     file.close()
+                if is_new and os.path.lexists(path):
+                    raise exists_already(path)
                 os.replace(partial, path)
                 entered.close()
         except BaseException:

@@ -102,6 +102,7 @@ def classify_files(
         recursive=recursive,
         transposed=transposed,
         side=side,
+        skip=on_error == "skip",
     )
     job = open_job(
         *network,

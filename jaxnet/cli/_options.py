@@ -66,12 +66,17 @@ def save_figure(figure: Any, path: Path) -> None:
 
 
 def file_of(weights: Path | None) -> Path:
-    """The network's file; a file in the current folder hides a name."""
+    """The network's file; a file in the current folder hides a name, and may lack its ending."""
     from jaxnet._pretrained import NAMES, path_of
 
     if weights is None:
         return path_of("free")
-    return path_of(str(weights)) if str(weights) in NAMES and not weights.exists() else weights
+    if weights.exists() or not weights.name:
+        return weights
+    if str(weights) in NAMES:
+        return path_of(str(weights))
+    with_ending = weights.with_name(f"{weights.name}.safetensors")
+    return with_ending if with_ending.exists() else weights
 
 
 def network_of(weights: Path | None) -> "tuple[Params, Spec]":

@@ -62,7 +62,7 @@ def _rates(rates: Iterable[Rate]) -> Table:
 
 
 def _stages(stages: Iterable[Stage]) -> Table:
-    table = Table("stage", "precision", ">a million images")
+    table = Table("stage", "precision", ">per million images")
     for stage in stages:
         seconds = f"{1e6 * stage.seconds_per_image:.3f} s"
         table.add_row(_STAGES[stage.name], stage.precision or "", seconds)

@@ -150,6 +150,7 @@ def command(
             recursive=recursive,
             transposed=transposed,
             side=side,
+            skip=on_error == "skip",
         )
     else:
         found, known = _synthetic.inputs(side)

@@ -45,7 +45,7 @@ def command(
     .ckpt (PyTorch Lightning's) and .h5 (Keras's) are only read.
     """
     from jaxnet._util.arguments import check_choice
-    from jaxnet._util.files import FileError, check_free
+    from jaxnet._util.files import FileError, check_free, check_new
     from jaxnet.cli._terminal import printable
     from jaxnet.formats._files import check_ending, load, save
     from jaxnet.formats.torch import save_state_dict
@@ -60,6 +60,7 @@ def command(
     check_free(output, [network], overwrite=overwrite)
     os.environ.setdefault("KERAS_BACKEND", "jax")  # its default needs TensorFlow
     params, about = load(network, squash=squash, last_squash=last_squash)
+    check_new(output, overwrite=overwrite)
     write = save_state_dict if pytorch else save
     write(output, params, **about.squashes, notes=about.notes)
     if not quiet:

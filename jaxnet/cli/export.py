@@ -47,7 +47,7 @@ def command(
     import numpy as np
 
     from jaxnet._util.arguments import ArgumentError
-    from jaxnet._util.files import FileError, check_free, replacing
+    from jaxnet._util.files import FileError, check_free, check_new, replacing
     from jaxnet.cli._terminal import printable
     from jaxnet.formats import onnx, stablehlo
 
@@ -72,6 +72,7 @@ def command(
     else:
         jax.config.update("jax_traceback_in_locations_limit", 0)  # no folder's name in the file
         content = stablehlo.export(params, **squashes, image_dtype=dtype, batch=batch)
+    check_new(output, overwrite=overwrite)
     with replacing(output) as file:
         file.write(content)
     if not quiet:

@@ -1,6 +1,7 @@
 """`jaxnet page`: writes the interactive page."""
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -17,8 +18,12 @@ EXAMPLES = (
 def command(
     weights: Weights = None,
     output: Annotated[
-        Path, typer.Option(metavar="FILE", help="The .html file to write; - is standard output.")
-    ] = Path("jaxnet.html"),
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The .html file to write, by default jaxnet.html; - is standard output.",
+        ),
+    ] = None,
     overwrite: Overwrite = False,
     show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     quiet: Quiet = False,
@@ -29,9 +34,12 @@ def command(
     """
     from jaxnet._page import page
     from jaxnet._util.arguments import ArgumentError
-    from jaxnet._util.files import FileError, check_free, replacing
+    from jaxnet._util.files import FileError, check_free, check_new, replacing
     from jaxnet.cli._terminal import printable
 
+    if output is None:
+        output = Path("jaxnet.html")
+        overwrite = overwrite or _is_page(output)
     piped = str(output) == "-"
     for name, given in (("open", show), ("overwrite", overwrite), ("quiet", quiet)):
         if piped and given:
@@ -48,6 +56,7 @@ def command(
     if piped:
         sys.stdout.buffer.write(made.html.encode())
         return
+    check_new(output, overwrite=overwrite)
     with replacing(output) as file:
         file.write(made.html.encode())
     if not quiet:
@@ -58,3 +67,10 @@ def command(
         if not webbrowser.open(output.absolute().as_uri()):
             here = printable(str(output.absolute()))
             print(f"No browser was found; the page is {here}.", file=sys.stderr)
+
+
+def _is_page(path: Path) -> bool:
+    """Whether a file is an earlier page, which this command may replace."""
+    with suppress(OSError):
+        return b"<title>A neural network, with all its dials</title>" in path.read_bytes()[:4_096]
+    return False

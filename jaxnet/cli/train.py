@@ -103,6 +103,7 @@ def command(
     from jaxnet._util.files import FileError, alone
     from jaxnet._util.pixels import side_of
     from jaxnet.cli import _terminal
+    from jaxnet.runs._options import check_values
     from jaxnet.runs._record import check_output, is_finished, save_run
     from jaxnet.runs._run import OtherOptions
     from jaxnet.runs._run import identity as identity_of
@@ -123,6 +124,7 @@ def command(
         ensemble=ensemble,
         validation=validation,
     )
+    check_values(options)
     wanted = data or ["mnist"]
     files = [path for path in wanted if path not in ("mnist", "drawn")]
     for name, given in (("recursive", recursive), ("transposed", transposed)):

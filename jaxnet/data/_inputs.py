@@ -92,6 +92,7 @@ def open_inputs(
     recursive: bool = False,
     transposed: bool = False,
     side: int = SIDE,
+    skip: bool = False,
 ) -> Inputs:
     """Finds and counts the images in files, without reading their pixels.
 
@@ -110,6 +111,8 @@ def open_inputs(
         side: pixels along each side of the images, as the network takes them. If it is at most 16,
             and a file's first pixels are whole numbers up to 16, as in scikit-learn's digits, 16 is
             white.
+        skip: make pictures that cannot be opened errors of their rows, and pass over folders that
+            cannot be read; otherwise only pictures in folders and patterns are.
 
     Returns:
         The images, in that order. Reading them raises FileError or OSError if a file has changed
@@ -143,8 +146,14 @@ def open_inputs(
             part, about = _standard_input(Choice(split, several=several), side)
             contents.append(part)
         else:
-            there = find(path, without, recursive=recursive)
-            opened = [*_opened(path, there.files, split, side)]
+            try:
+                there = find(path, without, recursive=recursive)
+            except OSError as error:
+                if not skip:
+                    raise
+                notes.append(f"{path}: passed over: {error.strerror}.")
+                continue
+            opened = [*_opened(path, there.files, split, side, skip=skip)]
             notes += [there.note] if there.note else []
             contents += [content for _, content in opened]
             about = _about(path, [file for file, _ in opened])
@@ -189,7 +198,7 @@ def open_labels(
 
 
 def _opened(
-    path: str, files: Sequence[str], split: str, side: int
+    path: str, files: Sequence[str], split: str, side: int, *, skip: bool
 ) -> Iterator[tuple[File, File | Part]]:
     """The content of each of the files that a path stands for; a picture stays a file."""
     in_folder, choice = os.path.isdir(path), Choice(split, split_fragment(path)[1])
@@ -199,7 +208,7 @@ def _opened(
             if not in_folder:
                 opened = open_file(file)
         except (OSError, FileError):
-            if files == [path] or not file.lower().endswith(SUFFIXES):
+            if (files == [path] and not skip) or not file.lower().endswith(SUFFIXES):
                 raise
         if opened is None:
             picture = _picture(file, side)

@@ -83,8 +83,8 @@ def n_validation(options: Options, n: int) -> int:
     return max(1, round(options.validation * n)) if options.validation else 0
 
 
-def check_options(options: Options, images: NDArray[Any], labels: NDArray[Any]) -> None:
-    """Raises unless the options are valid, and fit the images and labels."""
+def check_values(options: Options) -> None:
+    """Raises unless the options are valid, whatever the images."""
     for name, table in TABLES.items():
         check_choice(table, getattr(options, name), name)
     for name, valid, expected in (
@@ -96,6 +96,11 @@ def check_options(options: Options, images: NDArray[Any], labels: NDArray[Any]) 
     ):
         if not valid:
             raise ArgumentError(name, f"expected {expected}; got {getattr(options, name)}.")
+
+
+def check_options(options: Options, images: NDArray[Any], labels: NDArray[Any]) -> None:
+    """Raises unless the options are valid, and fit the images and labels."""
+    check_values(options)
     sizes = options.sizes
     if len(sizes) < 2 or min(sizes) < 1 or max(sizes) > 10**6 or sizes[0] != images.shape[1]:
         raise ArgumentError(

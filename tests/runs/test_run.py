@@ -231,7 +231,7 @@ def test_checkpoint_round_trip(tmp_path):
         (["labels.gz", "images.gz"], "expected images of shape"),
         (["drawn", "--sizes", "784"], "--sizes: expected numbers as in 784-16-16-10"),
         (["drawn", "--sizes", "783-10"], "--sizes: expected a square number of pixels"),
-        (["drawn", "--sizes", "784-99999999999999999999-10"], "--sizes: training "),
+        (["drawn", "--sizes", "784-99999999999999999999-10"], "--sizes: expected 784 first"),
         (["drawn", "--output", "."], "saved as .safetensors"),
         (["images.gz", "labels.gz", "--output", "mine.safetensors"], "mine.json: exists already"),
         (["drawn", "--output", "file.safetensors"], "file.members: something else has this name"),

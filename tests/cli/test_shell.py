@@ -1,0 +1,156 @@
+"""The command as a shell's users expect it: what it replaces, skips, says and where it goes on."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import jaxnet
+from jaxnet._util.files import FileError, replacing
+from tests.subprocesses import run, run_here
+
+
+@pytest.fixture
+def page(tmp_path):
+    """A picture of a one."""
+    pixels = np.full((60, 40), 255, np.uint8)
+    pixels[10:50, 17:22] = 0
+    Image.fromarray(pixels).save(tmp_path / "page.png")
+    return tmp_path / "page.png"
+
+
+def test_what_another_program_wrote_meanwhile_stays(tmp_path):
+    path = tmp_path / "answers.csv"
+    with pytest.raises(FileError, match="exists already"), replacing(path) as file:
+        file.write(b"ours")
+        path.write_text("theirs")
+    assert path.read_text() == "theirs"
+    assert os.listdir(tmp_path) == ["answers.csv"]
+    with replacing(path) as file:  # it was there before
+        file.write(b"ours")
+    assert path.read_text() == "ours"
+
+
+@pytest.mark.full
+def test_a_file_written_during_an_export(tmp_path):
+    path = tmp_path / "digits.onnx"
+
+    def write():
+        time.sleep(0.3)
+        path.write_text("theirs")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    told = run("export", "digits.onnx", cwd=tmp_path)
+    writer.join()
+    assert path.read_text() == "theirs"
+    assert "digits.onnx: exists already" in told.stderr
+    assert told.returncode == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_pipes_and_devices_are_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe.csv")
+    (tmp_path / "null.onnx").symlink_to(os.devnull)
+    for command in (["classify", "--output", "pipe.csv"], ["export", "null.onnx", "--overwrite"]):
+        told = run_here(*command, cwd=tmp_path)
+        assert "a pipe or a device; write to a file instead" in told.stderr
+        assert told.returncode == 2
+    assert (tmp_path / "null.onnx").is_symlink()
+
+
+def test_skipping_a_picture_given_by_name(tmp_path, page):
+    (tmp_path / "bad.png").write_text("no picture")
+    names = ["missing.png", "bad.png", "page.png"]
+    told = run_here("classify", *names, "--one", "--on-error", "skip", "--json", cwd=tmp_path)
+    assert told.returncode == 0
+    assert "skipped: missing.png: No such file or directory." in told.stderr
+    assert "skipped: bad.png: expected PNG" in told.stderr
+    assert told.stdout.count("\n") == 3
+    told = run_here("classify", *names, cwd=tmp_path)
+    assert told.stderr == "jaxnet: missing.png: No such file or directory\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="folders have other permissions there")
+def test_skipping_a_folder_that_cannot_be_read(tmp_path, page, monkeypatch):
+    (tmp_path / "locked").mkdir()
+    scandir = os.scandir
+
+    def refusing(path):  # root may read every folder
+        if os.fspath(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    told = run_here("classify", "locked", "page.png", "--on-error", "skip", cwd=tmp_path)
+    assert "locked: passed over: Permission denied." in told.stderr
+    assert told.returncode == 0
+    told = run_here("classify", "locked", "page.png", cwd=tmp_path)
+    assert told.stderr == "jaxnet: locked: Permission denied\n"
+
+
+def test_nothing_for_a_name(tmp_path):
+    assert (
+        run_here("classify", "", cwd=tmp_path).stderr == "jaxnet: '': No such file or directory\n"
+    )
+
+
+@pytest.mark.full
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has it")
+def test_full_standard_output(tmp_path):
+    with open("/dev/full", "w") as full:
+        told = subprocess.run(
+            [sys.executable, "-m", "jaxnet", "info"], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert told.stderr == "jaxnet: standard output: No space left on device\n"
+    assert told.returncode == 2
+
+
+@pytest.mark.full
+def test_a_platform_that_is_not_there(tmp_path):
+    told = run("classify", cwd=tmp_path, JAX_PLATFORMS="cuda")
+    assert told.returncode == 2
+    assert "cuda" in told.stderr
+    assert told.stderr.count("\n") == 1
+
+
+def test_its_own_page_is_replaced(tmp_path):
+    for _ in range(2):
+        assert run_here("page", cwd=tmp_path).returncode == 0
+    (tmp_path / "jaxnet.html").write_text("mine")
+    assert "exists already" in run_here("page", cwd=tmp_path).stderr
+    assert (tmp_path / "jaxnet.html").read_text() == "mine"
+    assert "exists already" in run_here("page", "--output", "jaxnet.html", cwd=tmp_path).stderr
+
+
+def test_an_ending_left_out(tmp_path):
+    jaxnet.save(tmp_path / "mine.safetensors", jaxnet.pretrained(), notes={"by": "me"})
+    jaxnet.save(tmp_path / "edges.safetensors", jaxnet.pretrained(), notes={"by": "me"})
+    assert "me" in run_here("info", "mine", cwd=tmp_path).stdout
+    assert "edges, sixteen" not in run_here("info", "edges", cwd=tmp_path).stdout
+    assert run_here("info", "yours", cwd=tmp_path).stderr == (
+        "jaxnet: yours: No such file or directory\n"
+    )
+
+
+def test_no_epochs_are_refused_before_the_digits_are_drawn(tmp_path, monkeypatch):
+    monkeypatch.setattr("jaxnet.runs.load_data", None)
+    told = run_here("train", "drawn", "--epochs", "0", "--output", "n.safetensors", cwd=tmp_path)
+    assert told.stderr == "jaxnet: --epochs: expected at least 1; got 0.\n"
+
+
+def test_a_long_message_keeps_its_sentence(tmp_path, monkeypatch):
+    monkeypatch.setenv("JAXNET_DATA", "/nonexistent")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("jaxnet.data.mnist.MIRRORS", ("http://127.0.0.1:9/",) * 3)
+    told = run_here("train", "--output", "n.safetensors", cwd=tmp_path)
+    assert "JAXNET_DATA names /nonexistent, which is no folder" in told.stderr
+    told = run_here("classify", "x" * 3_000, cwd=tmp_path)
+    assert told.stderr.startswith("jaxnet: xxx")
+    assert told.stderr.endswith("x: File name too long\n")
+    assert len(told.stderr) < 250
