@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from jaxnet.cli._options import SQUASHES, Quiet, Recursive, Transposed, save_figure
+from jaxnet.cli._options import (
+    NETWORKS,
+    SQUASHES,
+    Quiet,
+    Recursive,
+    Transposed,
+    network_of,
+    save_figure,
+)
 
 EXAMPLES = (
     "jaxnet train",
@@ -38,15 +46,28 @@ def command(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an existing network.")
     ] = False,
-    sizes: Annotated[
-        str, typer.Option(metavar="SIZES", help="Neurons of each layer, pixels first.")
-    ] = "784-16-16-10",
-    squash: Annotated[
-        str,
+    start: Annotated[
+        Path | None,
         typer.Option(
-            metavar="NAME", help=f"The hidden layers' activation function: one of {SQUASHES}."
+            "--from",
+            metavar="FILE",
+            help="Train this network further, a file of any format that `jaxnet convert` reads, or "
+            f"one of {NETWORKS}.",
         ),
-    ] = "sigmoid",
+    ] = None,
+    sizes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZES", help="Neurons of each layer, pixels first; by default 784-16-16-10."
+        ),
+    ] = None,
+    squash: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"The hidden layers' activation function: one of {SQUASHES}; by default sigmoid.",
+        ),
+    ] = None,
     cost: Annotated[
         str, typer.Option(metavar="NAME", help="The cost: cross-entropy or quadratic.")
     ] = "cross-entropy",
@@ -108,11 +129,19 @@ def command(
     from jaxnet.runs._run import OtherOptions
     from jaxnet.runs._run import identity as identity_of
 
+    params = None
+    if start is not None:
+        for name, given in (("sizes", sizes), ("squash", squash)):
+            if given is not None:
+                raise ArgumentError(name, "is that of the network that --from names.")
+        params, spec = network_of(start)
+        sizes, squash = "-".join(map(str, spec.sizes)), spec.squash
+    sizes = "784-16-16-10" if sizes is None else sizes
     if not re.fullmatch(r"\d+(-\d+)+", sizes):
         raise ArgumentError("sizes", f"expected numbers as in 784-16-16-10; got {sizes}.")
     options = runs.Options(
         sizes=tuple(map(int, sizes.split("-"))),
-        squash=squash,
+        squash="sigmoid" if squash is None else squash,
         cost=cost,
         optimizer=optimizer,
         schedule=schedule,
@@ -139,12 +168,17 @@ def command(
         side=side_of(options.sizes[0], "--sizes"),
     )
     said = _terminal.printable(named).replace("recursive=True", "--recursive")
-    identity = identity_of(options, images, labels)
+    identity = identity_of(options, images, labels, params)
     if resume and not checkpoint.exists():
         if is_finished(output, identity):
             if not quiet:
                 print(_terminal.printable(f"{output}: this run is finished."))
             return
+        if output.exists() and not overwrite:
+            raise FileError(
+                f"{output}: exists already, and is no run with these options. To train it "
+                f"further, pass --from {output} and another --output; to replace it, --overwrite."
+            )
         check_output(output, files, replace=overwrite)
     err, draw_curves = _terminal.console(stderr=True), None
     try:
@@ -166,7 +200,9 @@ def command(
             with Live(
                 console=err, transient=True, auto_refresh=False, redirect_stdout=False
             ) as live:
-                training = runs.train(options, images, labels, checkpoint, resume=resume)
+                training = runs.train(
+                    *(options, images, labels, checkpoint), resume=resume, params=params
+                )
                 if not quiet:
                     err.print(Text(f"training on {said}"), soft_wrap=True)
                 if err.is_terminal and not quiet:

@@ -139,13 +139,17 @@ def load_data(
     return images, labels, named + (f" ({'; '.join(notes)})" if notes else "")
 
 
-def identity(options: Options, images: NDArray[Any], labels: NDArray[Any]) -> dict[str, str]:
-    """What identifies a run: its options, and the SHA-256 of its images and labels."""
-    return {
-        "options": json.dumps(options._asdict()),
-        "images": hashlib.sha256(np.ascontiguousarray(images).data).hexdigest(),
-        "labels": hashlib.sha256(np.ascontiguousarray(labels).data).hexdigest(),
+def identity(
+    options: Options, images: NDArray[Any], labels: NDArray[Any], params: Params | None = None
+) -> dict[str, str]:
+    """What identifies a run: its options, and the SHA-256 of its images, labels and network."""
+    arrays = {"images": images, "labels": labels}
+    if params is not None:
+        arrays["network"] = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(params)])
+    digests = {
+        name: hashlib.sha256(np.ascontiguousarray(a).data).hexdigest() for name, a in arrays.items()
     }
+    return {"options": json.dumps(options._asdict()), **digests}
 
 
 def train(
@@ -155,6 +159,7 @@ def train(
     checkpoint: str | os.PathLike[str],
     *,
     resume: bool = False,
+    params: Params | None = None,
 ) -> Iterator[Progress]:
     """Trains, saving a checkpoint at the start and after every epoch.
 
@@ -164,6 +169,8 @@ def train(
         labels: integers, shape `(n,)`.
         checkpoint: the file, replaced atomically.
         resume: continue from the checkpoint if it exists.
+        params: the network to begin with, of the sizes and the squash in `options`; by default a
+            random one.
 
     Returns:
         An iterator of the progress after each epoch; if a checkpoint was loaded, first its own.
@@ -185,8 +192,12 @@ def train(
     """
     check_options(options, images, labels)
     check_memory(options, images)
-    notes = identity(options, images, labels)
-    start, epoch = _program(options, images, labels)
+    if params is not None:
+        had = (params[0].weights.shape[1], *(len(layer.biases) for layer in params))
+        if had != tuple(options.sizes):
+            raise ValueError(f"Expected params of the sizes {options.sizes}; got {had} instead.")
+    notes = identity(options, images, labels, params)
+    start, epoch = _program(options, images, labels, params)
     none_yet: Any = np.empty((0, options.ensemble), np.float32)
     none = Score(none_yet, {"accuracy": none_yet})
     history = History(*none, none if options.validation else None)
@@ -242,7 +253,9 @@ def _placed(members: Any, options: Options) -> Any:
     return shard_members(members, jax.devices() if shared else jax.devices()[:1])
 
 
-def _program(options: Options, images: NDArray[Any], labels: NDArray[Any]) -> tuple[Any, Any]:
+def _program(
+    options: Options, images: NDArray[Any], labels: NDArray[Any], params: Params | None
+) -> tuple[Any, Any]:
     """Functions that return the initial state and run an epoch, compiled once for the whole run."""
     key_split, key_starts, key_epochs = jax.random.split(jax.random.key(options.seed), 3)
     n_unseen = n_validation(options, len(images))
@@ -258,8 +271,14 @@ def _program(options: Options, images: NDArray[Any], labels: NDArray[Any]) -> tu
 
     def start() -> TrainState:
         keys = jax.random.split(key_starts, options.ensemble)
-        params = jax.vmap(partial(init, sizes=options.sizes))(keys)
-        return TrainState(params, jax.vmap(optimizer.init)(params))
+        members = jax.vmap(partial(init, sizes=options.sizes))(keys)
+        if params is not None:
+            members = jax.tree.map(
+                lambda a, b: jnp.broadcast_to(jnp.asarray(b).astype(a.dtype), a.shape),
+                members,
+                params,
+            )
+        return TrainState(members, jax.vmap(optimizer.init)(members))
 
     def one(key: Array, state: TrainState, seen: Any, unseen: Any) -> tuple[Any, History]:
         state, score = train_epoch(

@@ -2,10 +2,6 @@
 
 import json
 import math
-import signal
-import subprocess
-import sys
-import time
 from itertools import pairwise, product
 
 import jax
@@ -188,21 +184,3 @@ def test_bad_options_fail_before_measuring(wrong, message, tmp_path, monkeypatch
 @pytest.mark.full
 def test_bad_image_count():
     assert "--images: expected one or more; got 0" in refused(run("bench", "--images", "0"))
-
-
-@pytest.mark.full
-def test_ctrl_c(tmp_path):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "jaxnet", "bench"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={"TMPDIR": str(tmp_path), "PATH": ""},
-    )
-    time.sleep(4)  # until it measures
-    process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=60)
-    assert process.returncode in (130, -signal.SIGINT)  # the latter if before Python starts
-    assert "Traceback" not in stderr
-    assert stdout == ""
-    assert [*tmp_path.iterdir()] == []

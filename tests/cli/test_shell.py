@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -154,3 +155,37 @@ def test_a_long_message_keeps_its_sentence(tmp_path, monkeypatch):
     assert told.stderr.startswith("jaxnet: xxx")
     assert told.stderr.endswith("x: File name too long\n")
     assert len(told.stderr) < 250
+
+
+@pytest.fixture
+def digits(tmp_path):
+    """Synthetic digits and their labels in one file."""
+    images, labels = jaxnet.data.synthetic.sample(jax.random.key(0), 200)
+    np.savez(tmp_path / "digits.npz", images=images, labels=np.asarray(labels))
+    return "digits.npz"
+
+
+def test_training_goes_on_from_a_network(tmp_path, digits):
+    """At a rate of nearly nothing it stays what it is; ensembles begin with it in every member."""
+    gentle = [digits, "--from", "free", "--epochs", 1, "--rate", 1e-7, "--batch-size", 60]
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        told = run_here(
+            "train", *gentle, "--ensemble", 2, "--output", "n.safetensors", cwd=tmp_path
+        )
+        assert told.returncode == 0, told.stderr
+        params, spec = jaxnet.load(tmp_path / "n.safetensors")
+        for one, other in zip(params, jaxnet.pretrained(), strict=True):
+            np.testing.assert_allclose(one.weights, other.weights, atol=1e-4)
+        assert spec.squash == "sigmoid"
+        jaxnet.save(
+            tmp_path / "relu.onnx", jaxnet.init(jax.random.key(1), (784, 5, 10)), squash="relu"
+        )
+        further = [digits, "--from", "relu.onnx", "--epochs", 1, "--output", "m.safetensors"]
+        assert run_here("train", *further, cwd=tmp_path).returncode == 0
+        assert jaxnet.load(tmp_path / "m.safetensors")[1].sizes == (784, 5, 10)
+        assert jaxnet.load(tmp_path / "m.safetensors")[1].squash == "relu"
+        more = [digits, "--epochs", 3, "--resume", "--output", "m.safetensors"]
+        assert "pass --from m.safetensors" in run_here("train", *more, cwd=tmp_path).stderr
+    for option in (["--sizes", "784-10"], ["--squash", "relu"]):
+        told = run_here("train", *further, *option, cwd=tmp_path)
+        assert "is that of the network that --from names" in told.stderr
