@@ -1,4 +1,4 @@
-"""Arguments that are names: one error for a bad one, which the command line shows as its option."""
+"""The error for a bad argument, which the command line shows as its option."""
 
 from collections.abc import Iterable
 

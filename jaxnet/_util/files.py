@@ -28,7 +28,7 @@ def open_file(path: str | os.PathLike[str]) -> BinaryIO:
 def named(
     path: str | os.PathLike[str], hidden: str | os.PathLike[str] | None = None
 ) -> Generator[None]:
-    """Names a file in an error of the system that names none, or a hidden file beside it."""
+    """Adds the file's name to an OSError that has none, or that names the hidden file beside it."""
     try:
         yield
     except OSError as error:
@@ -102,7 +102,7 @@ def replacing(path: str | os.PathLike[str], *, patience: int | float = 5) -> Gen
 
 @contextmanager
 def alone(path: str | os.PathLike[str]) -> Generator[None]:
-    """Keeps this process alone among those that ask for the same path, until the block is left."""
+    """Holds an exclusive lock on a path for the duration of the block."""
     path = Path(os.path.realpath(path))
     held = _beside(path, "lock")
     with named(path, held), ExitStack() as entered:

@@ -18,7 +18,7 @@ from threading import RLock, Thread
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")  # the last is unknown to Windows
 _SHOW_CURSOR = b"\x1b[?25h\n"
 
-# What is half done in this process. Whoever holds the lock is not ended meanwhile.
+# Undo functions for work in progress. While the lock is held, the process is not ended.
 not_now = RLock()
 _undo: list[Callable[[], object]] = []
 
@@ -68,7 +68,7 @@ def _wait(heard: int) -> None:
     wanted = {getattr(signal, name, None) for name in _SIGNALS}
     while (number := os.read(heard, 1)[0]) not in wanted:
         pass
-    not_now.acquire()  # for good: nothing is begun or finished any more
+    not_now.acquire()  # never released: no more work starts or finishes
     if sys.stderr is not None and sys.stderr.isatty():
         with suppress(OSError):
             os.write(2, _SHOW_CURSOR)

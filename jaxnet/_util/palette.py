@@ -35,7 +35,7 @@ def in_words(colors: str) -> str:
 
 
 def scale(numbers: ArrayLike, percentile: float = 97) -> float:
-    """The magnitude to show at full brightness: few numbers are larger, and none much smaller."""
+    """The magnitude shown at full brightness: the 97th percentile, rounded up to two digits."""
     magnitudes = np.abs(np.asarray(numbers, float))
     if not np.isfinite(magnitudes).all():
         raise ValueError("Expected finite numbers to draw; got NaN or infinity instead.")
@@ -115,7 +115,7 @@ def whites_in_words(layers: Sequence[ArrayLike], colors: str = "video") -> str:
 
 
 def threshold_in_words(total: float, bias: float, activation: float) -> str:
-    """What a neuron's inputs add up to, and the threshold that its bias sets them."""
+    """The sum of a neuron's inputs, and the threshold that its bias sets."""
     beyond = total + bias
     how = "beats it" if beyond > 0 else "stays below it"
     return (

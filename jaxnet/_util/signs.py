@@ -1,6 +1,6 @@
 """Plain signs in place of ours, for a terminal whose encoding lacks them.
 
-Each takes the place of one sign, so that columns stay columns.
+Each replaces a single character, so that columns stay aligned.
 """
 
 import codecs

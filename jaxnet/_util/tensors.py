@@ -9,7 +9,7 @@ from safetensors.numpy import save
 
 
 def to_bytes(arrays: Mapping[str, NDArray[Any]], notes: Mapping[str, str]) -> bytes:
-    """Serializes arrays and notes; the package itself has the notes in another order each time."""
+    """Serializes arrays and notes, in a fixed order; safetensors itself does not keep one."""
     content = save(dict(arrays), dict(notes))
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])

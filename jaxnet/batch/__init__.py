@@ -11,7 +11,7 @@ module `jaxnet.batch.cluster` does the same with Ray Data.
 From ten images to a trillion: an image is 784 bytes, a billion are 784 GB, and the slowest step
 decides how long it takes.
 
-| step | images a second | a billion | a trillion |
+| step | images per second | a billion | a trillion |
 | --- | ---: | ---: | ---: |
 | photos (JPEG, 3000×2000), two cores | 43 | 9 months | 740 years |
 | pictures (PNG, 280×280), two cores | 1,100 | 11 days | 29 years |

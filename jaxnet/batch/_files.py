@@ -23,7 +23,7 @@ from jaxnet.formats._parts import with_spec
 from jaxnet.inference import PRECISIONS, classifier
 from jaxnet.network import Params, Squash
 
-_HIGHEST = np.iinfo(np.int8).max  # label in a table of answers
+_HIGHEST = np.iinfo(np.int8).max  # the highest label that a table of answers can hold
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
 

@@ -1,4 +1,4 @@
-"""What a job's labels tell about its images."""
+"""Hints from a job's labels about its images."""
 
 import numpy as np
 

@@ -84,7 +84,7 @@ def tables(job: Job, start: int = 0, stop: int | None = None) -> Generator[Table
             at, start = start, start + table.n_inputs
             if job.labels is not None:
                 if len(table.names) != table.n_inputs:
-                    raise ArgumentError("labels", "are for one digit a picture: several=False.")
+                    raise ArgumentError("labels", "need one digit per picture; pass several=False.")
                 table = table._replace(labels=job.labels[at:start])
             yield table
 

@@ -19,7 +19,7 @@ from jaxnet.inference._confidence import UNSURE
 
 BOX = ("left", "top", "right", "bottom")
 _PARQUET = "pip install 'jaxnet-digits[parquet]'"
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a spreadsheet knows one
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for the start of a formula
 _ROW_GROUP = 131_072  # rows per row group of a Parquet file
 
 
@@ -44,7 +44,7 @@ class Table(NamedTuple):
 
     @property
     def n_inputs(self) -> int:
-        """Of how many images or pictures these are."""
+        """Number of images or pictures."""
         n = len(self.names)
         return n if self.places is None or not n else int(self.places.of[-1]) + 1
 
@@ -153,7 +153,7 @@ def _write_npy(file: BinaryIO, n: int, like: Table) -> Generator[Write]:
         _npy_header(file, dtype, n)
         yield lambda table: file.write(_records(table, dtype).tobytes())
         return
-    held: list[NDArray[Any]] = []  # how many digits there are in pictures is known in the end
+    held: list[NDArray[Any]] = []  # the number of digits in pictures is known only at the end
     pictures = 0
 
     def write(table: Table) -> None:

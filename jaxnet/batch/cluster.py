@@ -11,7 +11,7 @@
 
 Both return at once; the work begins when rows are requested. If a worker dies its work is retried
 elsewhere, and every row is emitted exactly once. Workers need jaxnet installed, and files
-must lie where all of them can read them. Ray wants two cores at least: on one alone, a step may
+must lie where all of them can read them. Ray needs at least two cores: with one, a step may
 wait for ever for the core of another.
 
 Rows come out as they are done. For the order in which they went in, set before:
@@ -55,7 +55,7 @@ except ModuleNotFoundError as error:
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
-_BLOCK = 16_384  # images of one file that are handed on together
+_BLOCK = 16_384  # images of one file per block
 
 
 def classify(

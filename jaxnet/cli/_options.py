@@ -35,7 +35,7 @@ Overwrite = Annotated[
 Recursive = Annotated[bool, typer.Option("--recursive", help="Go into the subfolders of folders.")]
 Transposed = Annotated[
     bool,
-    typer.Option("--transposed", help="Swap rows and columns: EMNIST's images are stored so."),
+    typer.Option("--transposed", help="Swap rows and columns, as EMNIST's files need."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
 Colors = Annotated[

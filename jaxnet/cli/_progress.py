@@ -1,4 +1,4 @@
-"""How far a long job is: a bar in a terminal, and now and then a line in a log."""
+"""Progress of a long job: a bar in a terminal, or a line in a log now and then."""
 
 import time
 from collections.abc import Callable, Generator

@@ -13,7 +13,7 @@ _STAGES = {
     "read": "read from a file that the system has in memory",
     "transfer": "transfer to the device",
     "compute": "compute, and bring the answers to NumPy",
-    "result": "of that, the answers' way back",
+    "result": "of that, copying the answers back",
 }
 
 
@@ -42,7 +42,7 @@ def plain(report: Report) -> dict[str, Any]:
 
 
 def _limits(limits: Limits, work: Work) -> Table:
-    table = Table("limit", ">measured", ">enough for images a second")
+    table = Table("limit", ">measured", ">enough for images per second")
     for name, rate in (("memory", limits.memory), ("transfer", limits.transfer)):
         if rate is not None:
             table.add_row(name, f"{rate / 1e9:,.1f} GB/s", _rounded(rate / work.bytes))
@@ -53,7 +53,9 @@ def _limits(limits: Limits, work: Work) -> Table:
 
 
 def _rates(rates: Iterable[Rate]) -> Table:
-    table = Table("precision", ">images a call", ">images a second", "share of the least limit")
+    table = Table(
+        "precision", ">images per call", ">images per second", "share of the lowest limit"
+    )
     for rate in rates:
         share = f"{bar(rate.share)} {100 * rate.share:.3g} % of {rate.limit}"
         speed = _rounded(rate.images_per_second)

@@ -39,7 +39,7 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def has_colors(console: Console) -> bool:
-    """Whether pictures may be drawn in colors; half a block needs two, and its sign."""
+    """Whether half blocks can be shown: they need colors and Unicode."""
     plain = console.no_color or console.color_system is None
     return not plain and console.encoding.startswith("utf")
 
@@ -279,7 +279,7 @@ def summary(
         share = 100 * tally.right / read
         table.add_row("correct", f"[bold]{share:.2f} %[/] ({tally.right:,})")
     if rate:
-        table.add_row("speed", f"{rate:,.0f} images a second")
+        table.add_row("speed", f"{rate:,.0f} images per second")
     table.add_row("device", jax.devices()[0].device_kind)
     return table
 

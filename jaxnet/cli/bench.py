@@ -50,9 +50,7 @@ def command(
     draw = None
     if output:
         if output.suffix.lower() not in FIGURES:
-            raise FileError(
-                f"{output}: the roofline is drawn into {', '.join(FIGURES)}; name it so."
-            )
+            raise FileError(f"{output}: the output must end in {', '.join(FIGURES)}.")
         check_free(output, [weights], overwrite=overwrite)
         from jaxnet.plot._roofline import roofline as draw
     params, spec = network_of(weights)

@@ -105,7 +105,7 @@ def command(
     from jaxnet.cli._progress import progress
     from jaxnet.data import open_inputs
 
-    # Refuse what makes no sense before any work.
+    # Reject options that do not fit together.
     piped = output == "-"
     folder = output if output is not None and not piped and is_folder(output) else None
     for name, given, fits, use in (

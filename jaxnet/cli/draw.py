@@ -92,7 +92,9 @@ def command(
     ] = None,
     natural: Annotated[
         bool,
-        typer.Option("--natural", help="Search the exciting image among drawn digits and strokes."),
+        typer.Option(
+            "--natural", help="Search only among drawn digits and strokes for the exciting image."
+        ),
     ] = False,
     colors: Colors = None,
     quiet: Quiet = False,

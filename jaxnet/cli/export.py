@@ -53,7 +53,7 @@ def command(
 
     ending = output.suffix.lower()
     if ending not in (".onnx", ".stablehlo"):
-        raise FileError(f"{output}: networks are exported to .onnx or .stablehlo; name it so.")
+        raise FileError(f"{output}: the output must end in .onnx or .stablehlo.")
     check_free(output, [weights], overwrite=overwrite)
     if opset is not None and ending != ".onnx":
         raise ArgumentError("opset", "is for .onnx only.")

@@ -46,7 +46,7 @@ def command(
             raise ArgumentError(name, "is for a page in a file only.")
     if not piped:
         if output.suffix.lower() not in (".html", ".htm"):
-            raise FileError(f"{output}: pages are written to .html; name it so.")
+            raise FileError(f"{output}: the output must end in .html.")
         check_free(output, [weights], overwrite=overwrite)
     params, about = network_of(weights)
     try:

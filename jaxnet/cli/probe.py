@@ -48,7 +48,7 @@ def command(
     colors: Colors = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Tell what each neuron looks for: edges, parts, digits?"""
+    """Show what each neuron looks for: edges, parts, digits?"""
     from jaxnet._util.arguments import ArgumentError, check_choice
     from jaxnet._util.files import FileError, check_free
     from jaxnet._util.palette import PAIRS
@@ -56,7 +56,7 @@ def command(
     from jaxnet.cli import _probe, _terminal
 
     if (images is None) != (labels is None):
-        raise ArgumentError("labels", "expected with INPUT, and INPUT with it.")
+        raise ArgumentError("labels", "INPUT and --labels go together.")
     if compare and (weights or output):
         raise ArgumentError("compare", "takes neither --weights nor --output.")
     check_output_only(output, colors=colors, overwrite=overwrite)
@@ -65,7 +65,7 @@ def command(
     draw = None
     if output:
         if output.suffix.lower() not in FIGURES:
-            raise FileError(f"{output}: a probe is drawn into {', '.join(FIGURES)}; name it so.")
+            raise FileError(f"{output}: the output must end in {', '.join(FIGURES)}.")
         check_free(output, [images, labels, weights], overwrite=overwrite)
         from jaxnet.plot import probe as draw  # says what it lacks before the work
     params, spec = network_of(weights)

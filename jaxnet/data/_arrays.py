@@ -16,7 +16,7 @@ from jaxnet._util.pixels import side_of
 from jaxnet.data._rows import Numbered, Part, Rows, checked
 from jaxnet.network import SIDE
 
-MOST_FROM_ONE_BYTE = 1032  # how far deflate can compress, hence unpack, at best
+MOST_FROM_ONE_BYTE = 1032  # the highest compression ratio of deflate
 SEEN = 2_048  # images at most by which the scale of a file's pixels is known
 COARSE = 16  # pixels along a side, up to which pixels may go to this number
 _ALIGNED = 64  # bytes

@@ -23,11 +23,11 @@ _BOM = b"\xef\xbb\xbf"
 _PIXEL = re.compile(r"[a-z_ ]*\d+([x_]\d+)?")  # pixel0, px_1, 28x28, pixel_7_7, 783
 _NO_PIXELS = ("", "id", "index", "imageid", "unnamed: 0")  # names of a column of row numbers
 _ANSWERS = ("image", "digit", "activation")  # how the columns of `jaxnet classify` begin
-_EVERY = 256  # lines, of which the first one's place is kept
+_EVERY = 256  # lines between two whose position is kept
 _TOGETHER = 2**22  # bytes of text that are parsed at once
 _LONGEST = 2**16  # bytes of a line
 _LONGEST_NUMBER = 40
-_FEW = 100  # lines of which all may have one label
+_FEW = 100  # lines, in which all labels may be the same
 _HIGHEST = 61  # label, of EMNIST's
 _PIECE = 2**20
 
@@ -198,7 +198,7 @@ def _is_number(cell: bytes) -> bool:
 
 
 def _counts(cells: Sequence[bytes]) -> bool:
-    """Whether numbers are those of columns, as pandas writes them: 0, 1, 2, and so on."""
+    """Whether the header is 0, 1, 2, …, as pandas writes for unnamed columns."""
     return len(cells) > 2 and all(cell == b"%d" % n for n, cell in enumerate(cells))
 
 
@@ -287,7 +287,7 @@ def _shown(cell: bytes) -> str:
 
 
 def _floats(table: _Table, text: bytes, n: int) -> tuple[NDArray[np.float32], dict[int, str]]:
-    """The pixels of some lines, and what is wrong with those that are zeros."""
+    """Parses lines to pixels; unparsable lines become zeros, each with an error message."""
     assert table.pixels is not None
     values = _parsed(table, text, table.pixels, "float32", n)
     errors: dict[int, str] = {}

@@ -1,4 +1,4 @@
-"""Folders of pictures: which files in them are taken, and what is passed over."""
+"""Folders of pictures: which files are read, and which are passed over."""
 
 import os
 from collections import Counter
@@ -25,7 +25,7 @@ class Found(NamedTuple):
 
 
 class _Folder:
-    """What has been found in a folder and in those below it that were entered."""
+    """The contents of a folder and of the subfolders that were entered."""
 
     def __init__(self) -> None:
         self.files: list[str] = []

@@ -89,7 +89,7 @@ def begins_idx(head: bytes) -> bool:
 
 
 def read_labels(file: File) -> NDArray[np.uint8]:
-    """Loads labels, one an image, or QMNIST's, of which the first of eight columns is the digit."""
+    """Loads labels: one per image, or QMNIST's, whose first of eight columns is the digit."""
     labels = read_idx(file.name)
     if labels.shape[1:] == (8,) and labels.dtype == np.int32:
         labels = labels[:, 0]

@@ -165,12 +165,12 @@ def _archive(file: File) -> Generator[zipfile.ZipFile]:
         # A damaged archive fails in as many ways as `zipfile` and `zlib` have lines.
         except Exception as error:
             if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
-                raise  # it is not of a place that the archive only claims to have
+                raise  # the system's own, not one caused by a forged offset
             raise _damaged(file) from error
 
 
 class _Sparing:
-    """An archive's file, of which a directory of any declared size cannot be read at once."""
+    """Caps each read, so that a forged directory cannot make zipfile allocate gigabytes."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
@@ -182,7 +182,7 @@ class _Sparing:
         return self.file.read(_PIECE if n < 0 else n)
 
     def close(self) -> None:
-        """The file is closed by who opened it."""
+        """Does nothing: whoever opened the file closes it."""
 
 
 def _damaged(file: File) -> FileError:

@@ -37,7 +37,7 @@ from jaxnet.data.pictures._files import decode
 MAGIC = b"PAR1"
 _OPTIONS = {"pre_buffer": False, "buffer_size": 2**20, "page_checksum_verification": True}
 _LABELS_AT_ONCE = 65_536
-_BATCH = 1_024  # rows at most: on the way to bytes, pyarrow takes eight for each
+_BATCH = 1_024  # the most rows: pyarrow needs eight bytes for each byte on the way
 _SMALL = 2**28  # bytes of images that are unpacked from a file of any size
 IMAGE_COLUMNS = ("image", "images", "pixels")
 _NAMES = f"{', '.join(IMAGE_COLUMNS[:-1])} or {IMAGE_COLUMNS[-1]}"
@@ -134,7 +134,7 @@ def column_images(
 
 
 class _Batches:
-    """A column in batches of rows, read on from where the last reading ended where it can be."""
+    """Reads one column sequentially, in batches; restarts only for earlier rows."""
 
     def __init__(
         self, file: File, metadata: Any, starts: Sequence[int], column: str, size: int

@@ -45,7 +45,7 @@ def find(
 
 
 def split_fragment(path: str) -> tuple[str, str | None]:
-    """A path and what it names within the file, as in `mnist.npz#train`; None if nothing."""
+    """Splits `mnist.npz#train` into the path and the part of the file, None without one."""
     file, sign, fragment = path.rpartition("#")
     if not file or not sign or os.path.lexists(path) or not fragment.isidentifier():
         return path, None
@@ -97,7 +97,7 @@ def _below(folder: str) -> Iterator[str]:
 
 
 def _scanned(folder: str) -> list[os.DirEntry[str]]:
-    """The entries of a folder; none of what is no folder."""
+    """The entries of a folder; an empty list if it is not a folder."""
     with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder or ".") as entries:
         return [*entries]
     return []

@@ -20,7 +20,7 @@ from jaxnet.data.pictures._decode import Room, TooLargeToShare
 
 AT_ONCE = 16_384
 _OF_PICTURES = 2**22  # bytes that are decoded together
-_OF_ITS_PATH = {  # what the system says of a path that leads to no file, or to none for us
+_OF_ITS_PATH = {  # errno values that mean the path is missing or not readable
     errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ELOOP,
     errno.ENAMETOOLONG,
 }  # fmt: skip
@@ -242,7 +242,7 @@ def decoded(
                 raise
             errors[at] = f"{names[at]}: {error.strerror}."
 
-    # Pillow warns of what it forgives. Around all threads, since the filters are the process's.
+    # Pillow warns about what it tolerates. Filters are process-wide: set them around all threads.
     with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor(cores()) as threads:
         for _ in threads.map(into_place, unknown, repeat(Room())):
             pass

@@ -1,4 +1,4 @@
-"""The standard input: looked at before it is read, and copied to a file that can be read twice."""
+"""Standard input: its format is detected first, then it is copied to a seekable file."""
 
 import hashlib
 import math
@@ -18,7 +18,7 @@ _PIECE = 2**20
 
 
 class Given:
-    """Standard input, whose beginning is looked at before it is read."""
+    """Standard input, with a look at its beginning before it is read."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file, self.head = file, file.read(HEAD)
@@ -34,7 +34,7 @@ class Given:
 
 
 def copy(given: Given | BinaryIO, file: BinaryIO, most: int) -> None:
-    """Copies the rest of standard input to a file that may have so many bytes in all."""
+    """Copies the rest of standard input to a file of limited size."""
     while piece := given.read(min(_PIECE, most - file.tell())):
         file.write(piece)
     if given.read(1):
@@ -53,5 +53,5 @@ def copy_gzip(given: BinaryIO, file: BinaryIO) -> None:
 
 
 def copy_undeclared(given: BinaryIO, file: BinaryIO) -> None:
-    """Up to half of the room where temporary files are; the format declares no size."""
+    """Copies at most half of the free space for temporary files: the format declares no size."""
     copy(given, file, shutil.disk_usage(tempfile.gettempdir()).free // 2)

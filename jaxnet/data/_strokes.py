@@ -24,7 +24,7 @@ class Way(NamedTuple):
     strokes: list[Stroke]
 
 
-# What differs from hand to hand, the least and the most of it.
+# What differs from hand to hand, with its lowest and highest value.
 HAND: dict[str, Range] = {
     "way": (0, 1),  # of writing the digit, as a share of those there are
     "pen": (2.0, 3.6),  # pixels

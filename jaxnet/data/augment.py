@@ -16,7 +16,7 @@ from jaxnet.network import Image
 
 __all__ = ["affine", "both", "elastic"]
 
-TURN, STRETCH, SLANT, SHIFT = 0.12, 0.07, 0.1, 1.0  # as much as leaves each digit what it is
+TURN, STRETCH, SLANT, SHIFT = 0.12, 0.07, 0.1, 1.0  # the most that keeps each digit legible
 STRENGTH, SMOOTHNESS = 0.8, 4.0
 
 

@@ -68,7 +68,7 @@ def load_mnist(
         The images and their labels.
 
     Raises:
-        FileError: the files are nowhere to be had, do not hold images with their labels, or are
+        FileError: the files are neither found nor downloaded, do not hold images with labels, or are
             not MNIST's: Fashion-MNIST and others have the same names, but another SHA-256.
         OSError: a file cannot be read.
         ValueError: another split.
@@ -118,7 +118,7 @@ def split_of(images: NDArray[Any]) -> str | None:
 
 
 def is_mnists_name(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is named as one of MNIST's, which says little of what is in it."""
+    """Whether a file is named like one of MNIST's; its content may be something else."""
     return Path(path).name.removesuffix(".gz").replace(".idx", "-idx") in _SHA256
 
 

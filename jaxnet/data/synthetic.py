@@ -42,7 +42,7 @@ HAND = _strokes.HAND  # what differs from hand to hand: its name, the least and 
 _PIECES = 32  # straight pieces that a digit is drawn with
 _TILE = 16  # digits drawn at a time, so that the work stays in the cache
 
-# What differs besides if a component is drawn alone: its place in a digit is not that exact.
+# Extra variation for a component drawn alone, since its position in a digit varies.
 _ALONE = {
     "zoom": (0.85, 1.1),  # about its own center
     "aside": (-1.5, 1.5),  # pixels

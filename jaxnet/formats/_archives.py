@@ -1,4 +1,4 @@
-"""ZIP archives, in which PyTorch and Keras save: no larger unpacked than a network's may be."""
+"""Guards against ZIP bombs in PyTorch's and Keras' files."""
 
 import os
 import zipfile

@@ -33,7 +33,7 @@ class Malformed(Exception):
 
 
 def root_of(data: bytes) -> int:
-    """The place of the root group, where any other object's place can be found by `members`."""
+    """The address of the root group; `members` finds everything else from there."""
     if data[:8] != _SIGNATURE or data[8] != 0 or (data[13], data[14]) != (8, 8):
         raise Malformed("not an HDF5 file of the first version")
     base, _, _, _, _, root = struct.unpack_from("<6Q", data, 24)

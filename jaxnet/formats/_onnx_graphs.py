@@ -35,7 +35,7 @@ _TO_LABELS = {
 
 
 class _Value(NamedTuple):
-    """The followed value: after how many changes, its shape, and whether images are columns."""
+    """The value being followed: its step number, its shape, and whether images are columns."""
 
     n: int
     shape: tuple[int | None, ...]

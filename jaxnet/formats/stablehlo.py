@@ -185,5 +185,5 @@ def _classifier(exported: Any) -> Classifier:
 
 
 def _digest(content: bytes) -> str:
-    """The SHA-256 of a whole file, in which it stands itself, as zeros."""
+    """The file's SHA-256, computed with its own field zeroed."""
     return hashlib.sha256(_SHA256.sub(rb"\g<1>" + _NONE.encode(), content)).hexdigest()

@@ -102,7 +102,7 @@ def weights_learning(
     Args:
         path: as for `flow`.
         snapshots: the network at one time after another, two or more, all of the same sizes.
-        milliseconds: that each is shown; the last for two seconds more.
+        milliseconds: duration of each frame; the last is shown for two more seconds.
         colors: "video" or "safe".
 
     Raises:

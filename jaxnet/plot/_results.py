@@ -32,7 +32,7 @@ def confusion(
         The figure, the whole one if a part of it was given. Save it by `.savefig(path)`.
 
     Raises:
-        ValueError: no images, not a label for each, or labels that no output stands for.
+        ValueError: no images, not one label per image, or labels without an output.
 
     Example:
         >>> import jax, jaxnet

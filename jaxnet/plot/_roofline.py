@@ -14,7 +14,7 @@ from jaxnet.plot._canvas import FAINT, LINE, TEXT, Axes, Figure, Sheet
 # As elsewhere, hues that eyes of every kind tell apart.
 _COLORS = dict(zip(PRECISIONS, cycle(("#5ab4ff", "#ffd84a", "#ff8a4c", "#7bd88f")), strict=False))
 _MARKERS = "ovsD^P*X"
-_APART = 1.25  # so far from the one before is a precision's column of points
+_APART = 1.25  # the ratio between the columns of points of two precisions
 
 
 def roofline(report: Report, *, figure: Sheet | None = None) -> Figure:
@@ -49,7 +49,7 @@ def _draw(ax: Axes, work: Work, limits: Limits, rates: list[Rate]) -> None:
     to_images = partial(np.multiply, 1 / work.operations)
     to_operations = partial(np.multiply, work.operations)
     images = ax.secondary_yaxis("right", functions=(to_images, to_operations))
-    images.set_ylabel("images a second", color=FAINT)
+    images.set_ylabel("images per second", color=FAINT)
     images.tick_params(which="both", colors=FAINT, labelcolor=FAINT, length=0)
     images.spines[:].set_visible(False)
     low, high = ax.get_ylim()
@@ -61,7 +61,7 @@ def _draw(ax: Axes, work: Work, limits: Limits, rates: list[Rate]) -> None:
     title = limits.device
     if rates:
         best = max(rates, key=lambda rate: rate.images_per_second)
-        title += f": at best {best.images_per_second / 1e6:.3g} million images a second, "
+        title += f": at best {best.images_per_second / 1e6:.3g} million images per second, "
         title += f"{100 * best.share:.3g} % of what {best.limit} allows"
     ax.set_title(title, color=TEXT, fontsize=11)
     ax.grid(color=LINE, linewidth=0.6, alpha=0.6)

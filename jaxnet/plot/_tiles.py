@@ -10,7 +10,7 @@ from jaxnet._util import palette
 from jaxnet.plot import _canvas
 from jaxnet.plot._canvas import FAINT, TEXT, Axes, Sheet
 
-MOST = 100  # of more grids, 99 are drawn, and the last place says how many are not
+MOST = 100  # grids; of more, 99 are drawn, and the last tile says how many are missing
 
 
 def tiles(

@@ -17,7 +17,7 @@ Tree = TypeVar("Tree")
 
 
 def save(path: str | os.PathLike[str], tree: Any, notes: Mapping[str, str]) -> None:
-    """Writes a tree of arrays to a file, bit by bit; an earlier one is replaced whole or not."""
+    """Saves a pytree of arrays, bit-exactly and atomically."""
     arrays = _by_name(jax.tree.map(partial(np.asarray, order="C"), tree))
     with replacing(path) as file:
         file.write(to_bytes(arrays, {**notes, "sha256": _digest(arrays)}))
@@ -35,10 +35,10 @@ def load(path: str | os.PathLike[str], like: Tree) -> tuple[Tree, dict[str, str]
     except Exception as error:  # SafetensorError, and errors from malformed headers
         raise FileError(f"{path}: not a whole checkpoint.") from error
     if notes.pop("sha256", None) != _digest(arrays):
-        raise FileError(f"{path}: not a whole checkpoint (its bytes are not those once written).")
+        raise FileError(f"{path}: damaged checkpoint (checksum mismatch).")
     expected = _by_name(like)
     if arrays.keys() != expected.keys():
-        raise FileError(f"{path}: a checkpoint of something else; start anew in another file.")
+        raise FileError(f"{path}: a checkpoint of another kind of run; use another file.")
     for name, leaf in expected.items():
         got = arrays[name]
         shape = got.shape[:1] + leaf.shape[1:] if leaf.shape[:1] == (0,) else leaf.shape

@@ -1,4 +1,4 @@
-"""How much memory a run takes, and how much there is: known before anything is compiled."""
+"""Estimates the memory that a run needs, and compares it with what is available."""
 
 import math
 import os

@@ -169,7 +169,7 @@ def test_command_prints_tables(network, capsys):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"output": "a.jpg"}, "a.jpg: the roofline is drawn into .png, .svg, .pdf"),
+        ({"output": "a.jpg"}, "a.jpg: the output must end in .png, .svg, .pdf"),
         ({"output": "none/a.png"}, "none/a.png: there is no folder"),
         ({"weights": "nothing"}, "nothing"),
     ],

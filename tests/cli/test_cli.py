@@ -72,7 +72,7 @@ def test_many_images(folder):
     assert process.returncode == 0
     assert re.search(r"images +40\b", process.stdout)
     assert re.search(r"correct +(9\d\.\d\d|100\.00) % \((3\d|40)\)", process.stdout)
-    assert re.search(r"speed +[\d,]+ images a second", process.stdout)
+    assert re.search(r"speed +[\d,]+ images per second", process.stdout)
     assert re.search(r"device +\w+", process.stdout)
 
 

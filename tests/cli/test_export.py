@@ -104,7 +104,7 @@ def test_keras_backend(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["export", "digits.txt"], r"digits\.txt: networks are exported to \.onnx or \.stablehlo"),
+        (["export", "digits.txt"], r"digits\.txt: the output must end in \.onnx or \.stablehlo"),
         (["export", "nowhere/digits.onnx"], "there is no folder nowhere"),
         (["export", "digits.onnx", "--batch", 0], "a batch of 1 to 2,147,483,647 images; got 0"),
         (

@@ -106,10 +106,10 @@ def test_picture(command, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["images.gz"], "--labels: expected with INPUT"),
-        (["--labels", "labels.gz"], "--labels: expected with INPUT"),
+        (["images.gz"], "--labels: INPUT and --labels go together"),
+        (["--labels", "labels.gz"], "--labels: INPUT and --labels go together"),
         (["--compare", "--weights", "relu"], "--compare: takes neither"),
-        (["--output", "probe.txt"], "a probe is drawn into .png, .svg, .pdf"),
+        (["--output", "probe.txt"], "the output must end in .png, .svg, .pdf"),
         (
             ["--weights", "small"],
             "small: expected a square number of pixels, such as 784; got 5",

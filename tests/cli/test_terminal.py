@@ -104,7 +104,7 @@ def test_summary():
     assert re.search(r"images +3\b", shown)
     assert re.search(r"skipped +1\b", shown)
     assert "50.00 % (1)" in shown  # of those that could be read
-    assert "4 images a second" in shown
+    assert "4 images per second" in shown
     plain = printed(terminal.summary(Tally(rows=3), 4.0, labeled=False))
     assert "correct" not in plain
     assert "skipped" not in plain

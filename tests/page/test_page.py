@@ -116,7 +116,7 @@ def test_open_in_the_browser(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--output", "page.txt"], "page.txt: pages are written to .html"),
+        (["--output", "page.txt"], "page.txt: the output must end in .html"),
         (["--output", "nowhere/page.html"], "there is no folder nowhere"),
         (["--weights", "small.safetensors"], "small.safetensors: Expected a network from 784"),
         (["--weights", "none.safetensors"], "none.safetensors: No such file"),

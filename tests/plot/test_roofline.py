@@ -71,14 +71,14 @@ def test_points():
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
     assert labels[-4:] == [
         "1 image a call",
-        "100 images a call",
-        "10,000 images a call",
-        "200,000 images a call",
+        "100 images per call",
+        "10,000 images per call",
+        "200,000 images per call",
     ]
     best = max(rates("abacus:0"), key=lambda rate: rate.images_per_second)
     millions, share = best.images_per_second / 1e6, 100 * best.share
     assert ax.get_title() == (
-        f"abacus:0: at best {millions:.3g} million images a second, "
+        f"abacus:0: at best {millions:.3g} million images per second, "
         f"{share:.3g} % of what memory allows"
     )
 

@@ -39,7 +39,7 @@ _NETPBM = (b"P1", b"P2", b"P3", b"P4", b"P5", b"P6")
 
 
 class TooLargeToShare(Exception):
-    """A picture is to be decoded while no others are, and by a thread that is there already.
+    """Too large to decode in parallel: decode it alone, on the calling thread.
 
     C libraries keep some of the memory of each thread for it.
     """
@@ -49,7 +49,7 @@ class Room:
     """Memory for which threads wait until others have left enough.
 
     Args:
-        n_bytes: how many may be taken at a time.
+        n_bytes: the most bytes in use at a time.
 
     Example:
         >>> room = Room(100)
@@ -134,7 +134,9 @@ def _bytes_needed(image: Any, file: BinaryIO, name: str) -> int:
     pixels = math.prod(image.size)
     n_bytes = pixels * {"1": 1, "L": 1, "P": 1, "I;16": 2}.get(image.mode, 4)
     n_bytes += math.prod(whole) * 2 * components  # all coefficients of a progressive JPEG
-    n_bytes *= 3 if image.format in ("WEBP", "AVIF", "HEIF") else 1  # which have two frames besides
+    n_bytes *= (
+        3 if image.format in ("WEBP", "AVIF", "HEIF") else 1
+    )  # these decoders hold two more frames
     n_bytes += _PER_SCALED * min(pixels, _SCALED**2)
     if n_bytes > _MOST_BYTES or max(whole) > _LONGEST or math.prod(whole) * scans > _MOST_SCANNED:
         raise FileError(f"{name}: this picture is too large: {width:,} × {height:,} pixels.")
@@ -184,7 +186,7 @@ def _full(pixels: NDArray[np.float32]) -> float:
 
 
 def _undecodable(error: Exception, name: str) -> Exception:
-    """What to say of a picture at which Pillow failed; its decoders raise almost every kind."""
+    """The message for a picture that Pillow cannot decode, whatever it raised."""
     no_fault = isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)
     if isinstance(error, MemoryError) or no_fault:  # EINVAL: it points to a place before the file
         return error

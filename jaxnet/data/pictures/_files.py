@@ -68,7 +68,7 @@ def read_digits(path: str | os.PathLike[str], *, side: int = SIDE) -> Digits:
 
 
 def _read(path: str | os.PathLike[str], *, several: bool, side: int) -> Digits:
-    # Pillow warns of what it forgives.
+    # Pillow warns about what it tolerates.
     with open_file(path) as file, warnings.catch_warnings(action="ignore"):
         return decode(file, os.fsdecode(path), several=several, side=side)
 
@@ -83,7 +83,7 @@ def decode(
     file: BinaryIO, name: str, room: Room | None = None, *, several: bool = False, side: int
 ) -> Digits:
     """Reads the digits in a picture from an open file, or from `io.BytesIO`."""
-    # Pillow's warnings pass: to ignore them is a matter of the whole process, hence the caller's.
+    # Pillow's warnings pass through; filters are process-wide, so the caller sets them.
     gray, scale = read_gray(file, name, room)
     try:
         found = find(gray, several=several, side=side)

@@ -29,7 +29,7 @@ _LOWEST = 12  # pixels of a line of digits, which would be a blur otherwise
 _GLANCE = 112  # pixels of the longer side, to see whether a picture is clean
 _EVEN = 6  # of 255: how far the border of a clean picture may be from even
 _LEAST = 24  # pixels of a digit, at that size
-_ALONE = 4  # times as much ink as all other marks have: the one digit among them
+_ALONE = 4  # times as much ink as all other marks together: then it is the only digit
 
 
 _FIRST_LINE, _NOT_TOUCHING = np.zeros(1, np.int32), np.zeros(1, np.bool_)
@@ -154,7 +154,9 @@ def _at_a_glance(gray: Gray, side: int) -> Digits | None:
     away = cv2.absdiff(small, ground)
     mask = (away > 0.4 * strength).view(np.uint8)
     outlines, inside = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    if inside is None or np.count_nonzero(inside[0, :, 3] < 0) != 1:  # but those of holes
+    if (
+        inside is None or np.count_nonzero(inside[0, :, 3] < 0) != 1
+    ):  # outlines other than those of holes
         return None
     outline = max(outlines, key=len)
     left, top, width, height = cv2.boundingRect(outline)

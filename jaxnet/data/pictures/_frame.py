@@ -47,7 +47,7 @@ def pen_width(ink: NDArray[np.float32]) -> float:
     # Across a stroke, the distance from its edge rises and falls evenly, so that its mean is a
     # quarter of the width.
     cv2 = opencv()
-    smooth = cv2.blur(ink, (3, 3))  # or each hole that noise leaves in a stroke were an edge
+    smooth = cv2.blur(ink, (3, 3))  # otherwise every noise hole counts as an edge
     inside = np.pad((smooth > 0.5).astype(np.uint8), 1)
     if not inside.any():
         return 0.0
@@ -57,7 +57,7 @@ def pen_width(ink: NDArray[np.float32]) -> float:
 
 
 def _with_usual_pen(ink: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The same strokes as drawn by a pen of MNIST's width, if theirs is thinner or thicker."""
+    """Redraws strokes that are thinner or thicker than MNIST's with a pen of its width."""
     cv2 = opencv()
     factor = _DRAWN_AT / max(ink.shape)
     if not 0.5 < factor < 2:

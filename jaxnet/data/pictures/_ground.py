@@ -12,10 +12,10 @@ Mask = NDArray[np.uint8]  # 0 or 1
 
 FAINT = 0.12  # contrast below which nothing is drawn
 _LEAST = 8  # pixels of ink, or nothing is drawn
-_STROKE = 0.3  # of the picture's shorter side: no stroke is wider, and what is wider is ground
+_STROKE = 0.3  # of the picture's shorter side; anything wider than this is background
 _SHEET = 240  # pixels of the longer side to which a picture is reduced to look for a sheet
 _DARKEST = 50  # of 255: paper in the dark, below which noise would be taken for ink
-_DARKER = 25  # of 255, at least: a desk than the sheet on it, and ink than paper
+_DARKER = 25  # of 255: the least by which a desk is darker than the sheet, and ink than paper
 
 
 def opencv() -> Any:
@@ -66,7 +66,7 @@ def is_light(gray: Gray) -> bool:
 
 
 def contrast(gray: Gray) -> Gray:
-    """How much of the light each pixel swallows that the paper around it reflects."""
+    """Ink contrast: the fraction of the local paper brightness that is missing at each pixel."""
     # The paper is what remains when gaps narrower than a stroke are closed: the brightest pixel
     # around, but not beyond the edge of a shadow.
     cv2 = opencv()
@@ -108,7 +108,7 @@ def binned(gray: Gray, least: int) -> tuple[Gray, int]:
 
 
 def outer(mask: Mask) -> Any:
-    """The outline of the largest of what is connected."""
+    """The outline of the largest connected region."""
     cv2 = opencv()
     outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     return max(outlines, key=cv2.contourArea)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from jaxnet.data.pictures._ground import Gray, Mask, is_rectangle, opencv
 
 _TILT = 8.0  # degrees that paper may be turned by
-_DENSE = 0.3  # of all pixels: more than lines take up; noise, in which a search would take long
+_DENSE = 0.3  # of all pixels: denser than lines, so it is noise, too slow to search
 _BINS = 64  # to find the angle that most lines have
 _LONG = 0.4  # of the picture's shorter side: a run of ink that may be a line
 
@@ -62,7 +62,7 @@ def without_boxes(mask: Mask) -> Mask:
             cv2.drawContours(boxes, outlines, number, 1, cv2.FILLED)
             for hole in holes:
                 cv2.drawContours(boxes, outlines, hole, 0, cv2.FILLED)
-                cv2.drawContours(boxes, outlines, hole, 1, 1)  # the hole's outline is the ink's
+                cv2.drawContours(boxes, outlines, hole, 1, 1)  # a hole's outline lies on the ink
             for ink in within:
                 cv2.drawContours(boxes, outlines, ink, 0, cv2.FILLED)
     return mask & ~boxes if boxes.any() else mask
@@ -87,7 +87,7 @@ class _Run(NamedTuple):
 
 
 def without_lines(mask: Mask) -> Mask:
-    """Takes out level and upright lines, but not the strokes that cross them or run along them."""
+    """Removes horizontal and vertical lines, but not strokes that cross or follow them."""
     cv2 = opencv()
     level, upright = _runs(mask), _runs(mask.T)
     lines = _lines(level[1], upright[1], mask.shape)
@@ -140,7 +140,7 @@ def _lines(
     left = [
         [run for run in runs if run.thick <= widest or run in sure] for runs in (level, upright)
     ]
-    while True:  # leave out runs that do not meet others at both ends, until none is left out
+    while True:  # drop runs that do not meet a crossing run at both ends, until nothing changes
         met = [
             [run for run in runs if run in sure or _is_side(run, others, near)]
             for runs, others in (left, left[::-1])
@@ -172,7 +172,7 @@ def _is_side(run: _Run, across: list[_Run], near: float) -> bool:
 
 
 def _thin(lines: Mask) -> Mask:
-    """Level lines without what is much thicker than they are: strokes that run along them."""
+    """Horizontal lines without much thicker parts, which are strokes that run along them."""
     columns = lines[:, lines.any(0)]
     if not columns.size:
         return lines

@@ -1,4 +1,4 @@
-"""What is connected in the ink, and which of it is a digit."""
+"""Connected regions of ink, and which of them are digits."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from jaxnet.data.pictures._ground import Mask, opencv
 _DUST = 0.02  # of the largest mark's area
 _MOST = 1_000  # marks of writing on a page
 _LOW = 0.4  # of a usual digit's height: what is lower is no digit
-_TALL = 2.5  # what is taller is none either
+_TALL = 2.5  # nothing taller is a digit
 WIDE = 1.6  # times as wide as a digit is high: two digits that touch
 
 
@@ -60,7 +60,7 @@ def marks_in(mask: Mask) -> tuple[NDArray[np.int32], list[list[Mark]]]:
 
 
 def _inside(marks: list[Mark], shape: tuple[int, int]) -> list[Mark]:
-    """The marks that the picture's edge does not cut off, unless those are next to nothing."""
+    """The marks that the picture's edge does not cut off, unless hardly any remain."""
     height, width = shape
     inside = [
         mark
