@@ -27,6 +27,9 @@ CORE_pinned := $(PINS)
 CORE_lowest := --resolution lowest-direct
 CORE_newest := --upgrade
 
+# The tests that `make check` runs.
+TESTS ?= not slow
+
 # MNIST, if it is in the folder that JAXNET_DATA names or in the user's cache.
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/jaxnet
 IMAGES := $(firstword $(wildcard $(foreach d,$(JAXNET_DATA) $(CACHE),$(d)/t10k-images?idx3-ubyte*)))
@@ -63,7 +66,7 @@ lint: $(VENV)/installed-dev
 	$(NPX) --yes --package typescript@5.9.3 tsc --project tests/page
 
 check: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m '$(TESTS)'
 	$(BIN)/python -m tests.fuzz --seconds 5
 
 slow: $(VENV)/installed-dev

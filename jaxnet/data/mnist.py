@@ -68,8 +68,8 @@ def load_mnist(
         The images and their labels.
 
     Raises:
-        FileError: the files are neither found nor downloaded, do not hold images with labels, or are
-            not MNIST's: Fashion-MNIST and others have the same names, but another SHA-256.
+        FileError: the files are neither found nor downloaded, do not hold images with labels, or
+            are not MNIST's: Fashion-MNIST and others have the same names, but another SHA-256.
         OSError: a file cannot be read.
         ValueError: another split.
 
