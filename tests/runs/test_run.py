@@ -199,7 +199,7 @@ def test_damaged_checkpoint(tmp_path, digits, keep):
     next(parts := train(FEW, *digits, path))
     parts.close()
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(FileError, match="not a whole checkpoint|damaged checkpoint"):
+    with pytest.raises(FileError, match=r"not a whole checkpoint|damaged checkpoint"):
         next(train(FEW, *digits, path, resume=True))
 
 
