@@ -100,7 +100,7 @@ def _points(ax: Axes, work: Work, limits: Limits, rates: list[Rate]) -> None:
             color=_COLORS[rate.precision], marker=markers[rate.batch_size], markersize=8,
         )  # fmt: skip
     for size, marker in markers.items():
-        label = f"{size:,} image{'s' if size > 1 else ''} a call"
+        label = f"{size:,} image{'s' if size > 1 else ''} per call"
         ax.plot([], [], color=FAINT, marker=marker, linestyle="", label=label)
 
 

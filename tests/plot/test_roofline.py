@@ -70,7 +70,7 @@ def test_points():
     assert places[1] == pytest.approx(25_920 / 784)
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
     assert labels[-4:] == [
-        "1 image a call",
+        "1 image per call",
         "100 images per call",
         "10,000 images per call",
         "200,000 images per call",
