@@ -318,9 +318,10 @@ def _scale(table: _Table) -> tuple[int, bool, str | None]:
     values = np.concatenate(known)
     values = values[np.isfinite(values)]
     white, note = white_of(table.file, lambda: values)
-    if white or 0 < values.max(initial=0) <= 1:
+    whole, top = bool((values == np.floor(values)).all()), values.max(initial=0)
+    # Fractions that go a little beyond 1 are no fractions of 255.
+    if white or 0 < top <= (1 if whole else 2):
         return white or 1, True, note
-    whole = bool((values == np.floor(values)).all())
     return 255, not whole, note
 
 

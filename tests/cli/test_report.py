@@ -40,7 +40,7 @@ def test_numbers_in_rows():
         ["int8", "200,000", "25,000,000", "██████▎", "78.4 % of transfer"],
         ["transfer to the device", "0.032 s"],
         ["compute, and bring the answers to NumPy", "int8", "0.010 s"],
-        ["of that, the answers' way back", "0.002 s"],
+        ["of that, copying the answers back", "0.002 s"],
     ):
         assert row in rows
 
