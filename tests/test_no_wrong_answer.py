@@ -47,10 +47,9 @@ def test_probabilities_that_are_nan():
     assert np.isnan(score.accuracy)
 
 
-@pytest.mark.parametrize("bad", [-1, np.nan])
-def test_weights_below_zero(bad):
+def test_a_weight_that_is_nan():
     weights = np.ones(20, np.float32)
-    weights[3] = bad
+    weights[3] = np.nan
     score = evaluate(PARAMS, IMAGES, (LABELS, weights), loss=MeanCost(weighted=True))
     assert np.isnan(score.cost)
     assert np.isnan(score.accuracy)

@@ -50,8 +50,8 @@ class MeanCost:
         network: builds the network from `params`, if you train something else, such as low-rank
             updates or float weights that are quantized on use.
         weighted: whether `labels` is a pair of labels and weights, one weight per image. An image
-            of weight 0 is ignored, such as an unlabeled one or padding; a negative weight makes
-            the cost NaN.
+            of weight 0 is ignored, such as an unlabeled one or padding; one of negative weight is
+            unlearned.
 
     Returns:
         A function `loss(params, images, labels, key=None)` of a batch: images of shape `(n, 784)`,
@@ -105,11 +105,10 @@ class MeanCost:
         labels, w = jax.tree.map(
             lambda a: sharded_like(jnp.asarray(a), z), (narrow(labels), weights)
         )
-        w = jnp.where(w >= 0, w, jnp.nan)
         if self.weighted:  # an ignored image may have any label, such as -1
             kept = w.astype(bool)
             labels = jax.tree.map(
-                lambda y: jax.vmap(lambda k, a: jnp.where(k, a, 0).astype(a.dtype))(kept, y), labels
+                lambda y: jax.vmap(lambda k, a: jnp.where(k, a, jnp.zeros_like(a)))(kept, y), labels
             )
         costs = wide(jax.vmap(self.cost)(z, labels))
         if costs.ndim != 1:

@@ -654,7 +654,7 @@ WRONG_LABELS = {
     "negative": (lambda y: y.at[3].set(-1), "got -1 for image 3"),
     "a list": (
         lambda y: y.tolist(),
-        r"labels as a NumPy or JAX array of numbers, or a pytree .* got list .* jax.numpy.asarray\(labels\)",
+        r"a NumPy or JAX array of numbers, or a pytree .* got list .* jax.numpy.asarray\(labels\)",
     ),
     "too few": (lambda y: y[:-1], r"got \(1000, 784\) and \(999,\)"),
 }
