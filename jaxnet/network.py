@@ -238,7 +238,7 @@ def as_function(squash: Squash) -> Function:
     """The squashing function itself, given it or its name."""
     if callable(squash):
         return squash
-    if squash not in [*SQUASHES]:  # in a list, since no dictionary takes one
+    if squash not in [*SQUASHES]:  # a list also takes what has no hash
         raise ValueError(
             f"Expected a squash as a function or one of {', '.join(SQUASHES)}; "
             f"got {squash!r:.60} instead."

@@ -133,9 +133,9 @@ def command(
         if not 0 <= at < len(seen):
             raise ArgumentError("index", f"expected 0 to {len(seen) - 1:,}; got {at}.")
         given |= {"images": seen, "x": to_float32(seen[at])}
-    if labels:
-        given["labels"] = read_labels(labels, side=side_of(spec.sizes[0], weights))
-        given["answers"] = inference.classify(params, given["images"], **spec.squashes)
+        if labels:
+            given["labels"] = read_labels(labels, side=side)
+            given["answers"] = inference.classify(params, seen, **spec.squashes)
     if not output:
         _terminal.console().print(_call(getattr(_blocks, what), given))
         return

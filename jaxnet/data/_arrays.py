@@ -17,7 +17,7 @@ from jaxnet.data._rows import Numbered, Part, Rows, checked
 from jaxnet.network import SIDE
 
 MOST_FROM_ONE_BYTE = 1032  # the highest compression ratio of deflate
-SEEN = 2_048  # images at most by which the scale of a file's pixels is known
+SEEN = 2_048  # the most images that are looked at to find the scale of a file's pixels
 COARSE = 16  # pixels along a side, up to which pixels may go to this number
 _ALIGNED = 64  # bytes
 
@@ -130,9 +130,8 @@ def images_of(file: File, layout: Layout) -> Part:
     if dtype.kind not in "uif":
         raise FileError(f"{file.name}: expected images in integers or floats; got {dtype}.")
     layout = layout._replace(shape=shape)
-    some = spread(shape[0])
     white, note = white_of(
-        file, lambda: np.concatenate([read_rows(file, layout, *rows) for rows in some])
+        file, lambda: np.concatenate([read_rows(file, layout, *rows) for rows in spread(shape[0])])
     )
     read = partial(_read_array, file, layout, white)
     floats = file.name if white or dtype.kind == "f" else None

@@ -163,14 +163,12 @@ def _without_header(table: _Table) -> _Table:
             known += [] if values is None else [values]
     ends = np.concatenate(known)
     # Pixels that go up to 16 only are as small as letters' labels; then labels are digits.
-    highest = _HIGHEST if table.file.side > COARSE else 9
-    small = ends.max(0, initial=0) <= highest
+    coarse = table.file.side <= COARSE
+    small = ends.max(0, initial=0) <= (9 if coarse else _HIGHEST)
     fits = small & (np.ptp(ends, 0) > 0) if len(ends) else [False, False]
     if fits[1] and not fits[0]:
         label, where = n_pixels, "last"
-    elif (fits[0] and not (fits[1] and table.file.side <= COARSE)) or (
-        small[0] and 0 < len(ends) < _FEW and not fits[1]
-    ):
+    elif not (coarse and fits[1]) and (fits[0] or (small[0] and 0 < len(ends) < _FEW)):
         label, where = 0, "first"
     else:
         raise FileError(

@@ -109,8 +109,8 @@ def open_inputs(
         recursive: take the pictures in all subfolders of a folder, too.
         transposed: swap the rows and columns of every image, as EMNIST's files need.
         side: pixels along each side of the images, as the network takes them. If it is at most 16,
-            and a file's first pixels are whole numbers up to 16, as in scikit-learn's digits, 16 is
-            white.
+            and the pixels all over a file are whole numbers up to 16, as in scikit-learn's digits,
+            16 is white.
         skip: make pictures that cannot be opened errors of their rows, and pass over folders that
             cannot be read; otherwise only pictures in folders and patterns are.
 
@@ -162,9 +162,10 @@ def open_inputs(
     notes += [part.note for part in contents if isinstance(part, Part) and part.note]
     parts = [*_pictures_together(contents, several)]
     ends = [*accumulate(part.n for part in parts)]
+    read = partial(_read, parts, ends, side)
     return Inputs(
         sum(part.n for part in parts),
-        partial(_read_transposed if transposed else _read, parts, ends, side),
+        partial(_read_transposed, read) if transposed else read,
         identity,
         min((part.at_once for part in parts), default=AT_ONCE),
         next((part.floats for part in parts if part.floats and part.n), None),
@@ -252,14 +253,9 @@ def _read(
 
 
 def _read_transposed(
-    parts: Sequence[Part],
-    ends: Sequence[int],
-    side: int,
-    start: int,
-    stop: int,
-    over: Event | None = None,
+    read: Callable[..., Rows], start: int, stop: int, over: Event | None = None
 ) -> Rows:
-    rows = _read(parts, ends, side, start, stop, over)
+    rows = read(start, stop, over)
     return rows._replace(images=transpose(rows.images))
 
 

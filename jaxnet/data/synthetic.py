@@ -21,7 +21,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, Key
 from numpy.typing import NDArray
 
-from jaxnet._util.sharding import lacks_mesh, on_mesh_of, pick
+from jaxnet._util.sharding import on_mesh_of, on_own_mesh, pick
 from jaxnet.data import _strokes
 from jaxnet.network import SIDE
 
@@ -73,8 +73,7 @@ def draw(key: Key[Array, ""], digit: ArrayLike, *, side: int = SIDE) -> Float[Ar
     """
     if isinstance(digit, (int, np.integer)) and not 0 <= digit <= 9:
         raise ValueError(f"Expected a digit, 0 to 9; got {digit} instead.")
-    drawn = partial(_draw, side=side)
-    return (jax.jit(drawn) if lacks_mesh(key, digit) else drawn)(key, digit)
+    return on_own_mesh(partial(_draw, side=side))(key, digit)
 
 
 def sample(
@@ -127,8 +126,7 @@ def draw_component(
     n = len(COMPONENTS)
     if isinstance(component, (int, np.integer)) and not 0 <= component < n:
         raise ValueError(f"Expected a component, 0 to {n - 1}; got {component} instead.")
-    drawn = partial(_draw_component, side=side)
-    return (jax.jit(drawn) if lacks_mesh(key, component) else drawn)(key, component)
+    return on_own_mesh(partial(_draw_component, side=side))(key, component)
 
 
 def sample_components(
@@ -209,8 +207,7 @@ def drawing(
 
 
 def _draw(key: Key[Array, ""], digit: ArrayLike, side: int) -> Array:
-    with on_mesh_of(key, digit):
-        return _digit(_uniform(key, HAND), digit, side)
+    return _digit(_uniform(key, HAND), digit, side)
 
 
 def _draw_with_components(key: Key[Array, ""], digit: ArrayLike, side: int) -> tuple[Array, Array]:
@@ -221,8 +218,7 @@ def _draw_with_components(key: Key[Array, ""], digit: ArrayLike, side: int) -> t
 
 
 def _draw_component(key: Key[Array, ""], component: ArrayLike, side: int) -> Array:
-    with on_mesh_of(key, component):
-        return _component(_uniform(key, HAND | _ALONE), component, side)
+    return _component(_uniform(key, HAND | _ALONE), component, side)
 
 
 def _digit(hand: Mapping[str, Array], digit: ArrayLike, side: int) -> Array:
