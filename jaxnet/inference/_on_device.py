@@ -73,16 +73,21 @@ def classify_on_device(
     if not (is_uint8 and exact):
         return Answers(*by(as_floats, None)(first, tuple(rest), images))
     on_cpu = by(_as_bytes, _CPU_TILE) if multiplies_bytes() else by(as_floats, TILE)
-    arguments = first, tuple(rest), images
+    arguments = _without_derivative(first), tuple(rest), images
     return Answers(*jax.lax.platform_dependent(*arguments, cpu=on_cpu, default=by(_as_bytes, None)))
 
 
-@jax.custom_jvp
 def _as_bytes(layer: Layer) -> Bytes:
     return in_bytes(layer.weights.astype(jnp.float32), layer.biases, _PARTS)
 
 
-@_as_bytes.defjvp
+@jax.custom_jvp
+def _without_derivative(layer: Layer) -> Layer:
+    """The layer, alike on machines that round its weights to bytes and on those that do not."""
+    return layer
+
+
+@_without_derivative.defjvp
 def _no_derivative(*_: Any) -> NoReturn:
     raise TypeError(
         "Expected no derivative of classify_on_device, which rounds weights to bytes; take that of "
