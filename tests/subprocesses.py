@@ -10,6 +10,7 @@ from contextlib import chdir, redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
 
+import jax
 import pytest
 
 from jaxnet.__main__ import run as run_main
@@ -26,9 +27,9 @@ def run(*arguments, cwd=None, **environment):
     )
 
 
-def run_here(*arguments, cwd):
-    """What `run` does, in this process: for the many mistakes that need none of their own."""
-    signals = signal.SIGINT, signal.SIGTERM
+def run_here(*arguments, cwd=".", **environment):
+    """What `run` does, in this process, with JAX as users have it."""
+    signals = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
     handlers = [signal.getsignal(number) for number in signals]
     out, err, code = StringIO(), StringIO(), 0
     with (
@@ -36,9 +37,12 @@ def run_here(*arguments, cwd):
         redirect_stderr(err),
         chdir(cwd),
         pytest.MonkeyPatch.context() as now,
+        jax.numpy_dtype_promotion("standard"),
+        jax.numpy_rank_promotion("allow"),
     ):
         now.setattr(sys, "argv", ["jaxnet", *map(str, arguments)])
-        now.setenv("COLUMNS", "100")
+        for name, value in {"COLUMNS": "100", **environment}.items():
+            now.setenv(name, value)
         try:
             run_main()
         except SystemExit as end:
@@ -46,7 +50,7 @@ def run_here(*arguments, cwd):
         finally:
             for number, handler in zip(signals, handlers, strict=True):
                 signal.signal(number, handler)
-    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+    return subprocess.CompletedProcess(arguments, code or 0, out.getvalue(), err.getvalue())
 
 
 def run_in_terminal(command, **options):

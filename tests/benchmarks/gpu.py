@@ -21,13 +21,14 @@ from jax.sharding import SingleDeviceSharding
 import jaxnet
 from jaxnet._util.cores import cores
 from jaxnet._util.files import FileError
-from jaxnet.bench._limits import copy_bandwidth, time_calls, transfer_bandwidth
+from jaxnet.bench import bandwidth_to_device, time_calls
 from jaxnet.data import load_mnist
 from jaxnet.inference import classify_on_device
 from jaxnet.inference._program import classify_chunk
 from jaxnet.inference._quantize import Floats, prepare
 from jaxnet.training import TrainState, evaluate, fit, train_epoch
 from tests.benchmarks.report import report
+from tests.benchmarks.roofline import copy_bandwidth
 from tests.inference.test_gpu import gpu_kernel
 
 DEVICE = jax.devices()[0]
@@ -127,7 +128,7 @@ def from_device_memory(params):
     draw = jax.jit(partial(jax.random.bits, shape=(N, 784), dtype="uint8"))
     batches = [draw(jax.random.key(seed)) for seed in range(2)]
     batches[0] = batches[0].at[: len(checked)].set(checked)
-    bandwidth = copy_bandwidth(DEVICE, size=2**20 if SMALL else 2**30, seconds=SECONDS)
+    bandwidth = copy_bandwidth(size=2**20 if SMALL else 2**30, seconds=SECONDS)
     for name, (program, arguments, tolerance, share) in programs(params).items():
         run = jax.jit(program).lower(*arguments, batches[0]).compile()
         run_on = partial(run, *jax.device_put(arguments, DEVICE))
@@ -151,7 +152,7 @@ def from_host_memory(params):
     """`classify` of a NumPy array, and the rates at which its bytes can reach the device."""
     images = np.random.default_rng(0).integers(0, 256, (N, 784), np.uint8)
     pinned = jax.device_put(images, SingleDeviceSharding(DEVICE, memory_kind="pinned_host"))
-    threads = transfer_bandwidth(DEVICE, size=images.nbytes, seconds=SECONDS) / 784e6
+    threads = bandwidth_to_device(size=images.nbytes, seconds=SECONDS)[0] / 784e6
 
     def rate(call):
         return N / statistics.median(time_calls(call, SECONDS)) / 1e6

@@ -23,10 +23,9 @@ from jaxnet.batch import _jobs as jobs
 from jaxnet.batch import _shards as shards
 from jaxnet.batch._files import open_job
 from jaxnet.batch._tables import ENDINGS
-from jaxnet.bench import measure_limits
-from jaxnet.bench._measure import roofline_limit, work_per_image
+from jaxnet.bench import measure
 from jaxnet.data import load_mnist, open_inputs
-from jaxnet.inference import PRECISIONS, classify_on_device
+from jaxnet.inference import classify_on_device
 from tests.benchmarks import readers
 from tests.benchmarks.readers import in_batches
 from tests.benchmarks.report import report
@@ -94,10 +93,9 @@ def million(params):
         show(f"a million, {mine}", rates[mine], rates[name], peer_name=name, batch_size=size)
     for name in ours:
         show(f"a million, {name}", rates[name], rates["float32"], peer_name="ours, float32")
-    limits = measure_limits(jax.devices()[0])
-    for name in PRECISIONS:
-        most, limit = roofline_limit(work_per_image(params), limits, name)
-        show(f"a million, {name}", rates[name], most / 1e6, peer_name=f"the machine's {limit}")
+    for rate in measure(params, n_images=N_TRIED, batch_sizes=()):
+        name, most = rate.precision, rate.images_per_second / rate.share / 1e6
+        show(f"a million, {name}", rates[name], most, peer_name=f"the machine's {rate.limit}")
 
 
 def on_device(params):

@@ -195,7 +195,6 @@ def test_nothing_is_exported_over_a_file(digits, command):
         (["draw", "weights", "--quiet"], "--quiet: is for --output only"),
         (["draw", "image", "--colors", "safe"], "--colors: image does not take this option"),
         (["page", "--output", "-", "--open"], "--open: is for a page in a file only"),
-        (["bench", "--overwrite"], "--overwrite: is for --output only"),
         (["bench", "--images", "0"], "--images: expected one or more; got 0"),
     ],
 )
