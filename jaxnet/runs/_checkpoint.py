@@ -23,8 +23,8 @@ def save(path: str | os.PathLike[str], tree: Any, notes: Mapping[str, str]) -> N
         file.write(to_bytes(arrays, {**notes, "sha256": _digest(arrays)}))
 
 
-def load(path: str | os.PathLike[str], like: Tree) -> tuple[Tree, dict[str, str]]:
-    """Reads what `save` wrote."""
+def load(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Reads the arrays that `save` wrote, by name, and the notes."""
     open_file(path).close()
     try:
         with safe_open(os.fspath(path), framework="numpy") as file:
@@ -36,6 +36,11 @@ def load(path: str | os.PathLike[str], like: Tree) -> tuple[Tree, dict[str, str]
         raise FileError(f"{path}: not a whole checkpoint.") from error
     if notes.pop("sha256", None) != _digest(arrays):
         raise FileError(f"{path}: damaged checkpoint (checksum mismatch).")
+    return arrays, notes
+
+
+def as_tree(arrays: Mapping[str, Any], like: Tree, path: str | os.PathLike[str]) -> Tree:
+    """The arrays of a file as a pytree of the structure, shapes and types of another."""
     expected = _by_name(like)
     if arrays.keys() != expected.keys():
         raise FileError(f"{path}: a checkpoint of another kind of run; use another file.")
@@ -47,8 +52,7 @@ def load(path: str | os.PathLike[str], like: Tree) -> tuple[Tree, dict[str, str]
                 f"{path}: holds {name} as {got.dtype}{list(got.shape)}, and not as "
                 f"{leaf.dtype}{list(leaf.shape)}; start anew in another file."
             )
-    leaves = [arrays[name] for name in expected]
-    return jax.tree.unflatten(jax.tree.structure(like), leaves), notes
+    return jax.tree.unflatten(jax.tree.structure(like), [arrays[name] for name in expected])
 
 
 def _digest(arrays: Mapping[str, Any]) -> str:

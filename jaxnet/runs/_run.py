@@ -207,10 +207,11 @@ def train(
             raise FileError(
                 f"{checkpoint}: an unfinished run; resume it with resume=True, or delete this file."
             )
-        like = jax.eval_shape(start), history
-        (state, history), said = _checkpoint.load(checkpoint, like)
+        arrays, said = _checkpoint.load(checkpoint)
         if other := [name for name in notes if said.get(name) != notes[name]]:
             raise _other_run(checkpoint, said, options, other)
+        like = jax.eval_shape(start), history
+        state, history = _checkpoint.as_tree(arrays, like, checkpoint)
         seconds = float(said["seconds"])
         state = _placed(state, options)
     else:

@@ -456,7 +456,7 @@ def checkpoint():
 def load_checkpoint(path):
     from jaxnet.runs import _checkpoint
 
-    return _checkpoint.load(path, TREE)
+    return _checkpoint.as_tree(_checkpoint.load(path)[0], TREE, path)
 
 
 PLAN = {"rows": 3, "ending": ".csv"}
