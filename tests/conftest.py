@@ -1,6 +1,7 @@
 """Test configuration: four CPU devices, strict dtype and rank promotion, fixtures."""
 
 import os
+import signal
 from importlib.metadata import version
 from importlib.util import find_spec
 from tempfile import TemporaryDirectory
@@ -22,6 +23,8 @@ jax.config.update("jax_default_matmul_precision", "highest")  # a GPU's default 
 
 def pytest_configure(config):
     """Shares one compilation cache among the processes of a test run."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a script
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         folder = TemporaryDirectory(prefix="jaxnet-compiled-")
         config.add_cleanup(folder.cleanup)

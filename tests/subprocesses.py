@@ -1,14 +1,17 @@
 """The command line in a process of its own or in this one, and what a mistake must look like."""
 
+import logging
 import os
 import pty
 import signal
 import socket
 import subprocess
 import sys
+import warnings
 from contextlib import chdir, redirect_stderr, redirect_stdout
-from io import StringIO
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
+from unittest import mock
 
 import jax
 import pytest
@@ -16,7 +19,8 @@ import pytest
 from jaxnet.__main__ import run as run_main
 
 
-def run(*arguments, cwd=None, **environment):
+def run_alone(*arguments, cwd=None, **environment):
+    """Runs the command line in a process of its own, for what a process has only once."""
     return subprocess.run(
         [sys.executable, "-m", "jaxnet", *map(str, arguments)],
         capture_output=True,
@@ -27,22 +31,24 @@ def run(*arguments, cwd=None, **environment):
     )
 
 
-def run_here(*arguments, cwd=".", **environment):
-    """What `run` does, in this process, with JAX as users have it."""
+def run(*arguments, cwd=".", **environment):
+    """Runs the command line in this process, with JAX as users have it."""
     signals = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
     handlers = [signal.getsignal(number) for number in signals]
-    out, err, code = StringIO(), StringIO(), 0
+    out, err = (TextIOWrapper(BytesIO(), "utf-8", write_through=True) for _ in range(2))
+    code = 0
     with (
         redirect_stdout(out),
         redirect_stderr(err),
         chdir(cwd),
         pytest.MonkeyPatch.context() as now,
+        warnings.catch_warnings(),
+        mock.patch.dict(os.environ, {"COLUMNS": "100", **environment}),
         jax.numpy_dtype_promotion("standard"),
         jax.numpy_rank_promotion("allow"),
     ):
+        now.setattr(logging, "lastResort", logging.lastResort)  # and restores it
         now.setattr(sys, "argv", ["jaxnet", *map(str, arguments)])
-        for name, value in {"COLUMNS": "100", **environment}.items():
-            now.setenv(name, value)
         try:
             run_main()
         except SystemExit as end:
@@ -50,7 +56,8 @@ def run_here(*arguments, cwd=".", **environment):
         finally:
             for number, handler in zip(signals, handlers, strict=True):
                 signal.signal(number, handler)
-    return subprocess.CompletedProcess(arguments, code or 0, out.getvalue(), err.getvalue())
+    said = (stream.buffer.getvalue().decode(errors="surrogateescape") for stream in (out, err))
+    return subprocess.CompletedProcess(arguments, code or 0, *said)
 
 
 def run_in_terminal(command, **options):

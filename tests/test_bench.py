@@ -18,7 +18,7 @@ from jaxnet.bench import (
     time_calls,
 )
 from jaxnet.inference import PRECISIONS
-from tests.subprocesses import refused, run_here
+from tests.subprocesses import refused, run
 
 
 @pytest.fixture
@@ -141,17 +141,17 @@ def test_command(monkeypatch):
         bench.Rate("int8", 200_000, 2.5e7, 0.784, "memory"),
     ]
     monkeypatch.setattr(bench, "measure", lambda params, **_: iter(given))
-    rows = [line.split() for line in run_here("bench").stdout.splitlines()]
+    rows = [line.split() for line in run("bench").stdout.splitlines()]
     assert ["float32", "1", "1,230", "0.00387", "%", "of", "transfer"] in rows
     assert ["int8", "200,000", "25,000,000", "██████▎", "78.4", "%", "of", "memory"] in rows
-    lines = run_here("bench", "--json").stdout.splitlines()
+    lines = run("bench", "--json").stdout.splitlines()
     assert [bench.Rate(**json.loads(line)) for line in lines] == given
 
 
 def test_command_measures_a_network_of_ones_own(tmp_path):
     path = tmp_path / "small.safetensors"
     jaxnet.save(path, jaxnet.init(jax.random.key(0), (4, 3, 2)), last_squash="softmax")
-    done = run_here("bench", "--quick", "--images", 20, "--json", "--weights", path)
+    done = run("bench", "--quick", "--images", 20, "--json", "--weights", path)
     rates = [json.loads(line) for line in done.stdout.splitlines()]
     assert [(rate["precision"], rate["batch_size"]) for rate in rates] == [
         (name, 20) for name in PRECISIONS
@@ -159,4 +159,4 @@ def test_command_measures_a_network_of_ones_own(tmp_path):
 
 
 def test_bad_image_count():
-    assert "--images: expected one or more; got 0" in refused(run_here("bench", "--images", "0"))
+    assert "--images: expected one or more; got 0" in refused(run("bench", "--images", "0"))

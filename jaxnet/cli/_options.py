@@ -57,10 +57,11 @@ def check_output_only(output: object, **given: object) -> None:
             raise ArgumentError(name, "is for --output only.")
 
 
-def save_figure(figure: Any, path: Path) -> None:
+def save_figure(figure: Any, path: Path, *, overwrite: bool) -> None:
     """Draws a figure to a file; the ending gives the format."""
-    from jaxnet._util.files import replacing
+    from jaxnet._util.files import check_new, replacing
 
+    check_new(path, overwrite=overwrite)
     with replacing(path) as file:
         figure.savefig(file, format=path.suffix[1:].lower(), dpi=150)
 

@@ -143,7 +143,7 @@ def command(
 
     figure = _call(getattr(plots, what), given)
     if figure is not None:  # an animation has been written already
-        save_figure(figure, output)
+        save_figure(figure, output, overwrite=overwrite)
     if not quiet:
         print(_terminal.printable(str(output)))
 

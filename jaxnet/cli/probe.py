@@ -81,7 +81,8 @@ def command(
     squash = spec.squashes["squash"]
     report = _probe.probe(params, digits, squash=squash)
     if output and draw:
-        save_figure(draw(report, params, squash=squash, colors=colors), output)
+        figure = draw(report, params, squash=squash, colors=colors)
+        save_figure(figure, output, overwrite=overwrite)
     if as_json:
         print(json.dumps(_probe.plain(report)))
     else:

@@ -223,7 +223,7 @@ def command(
         assert progress is not None
         picture = output.with_suffix(".png")
         if draw_curves:
-            save_figure(draw_curves(progress.history), picture)
+            save_figure(draw_curves(progress.history), picture, overwrite=True)
         else:
             picture.unlink(missing_ok=True)  # of an earlier run
         save_run(progress, options, output, trained_on=said, identity=identity)

@@ -17,7 +17,7 @@ from PIL import Image
 import jaxnet
 from jaxnet.data import write_idx
 from jaxnet.formats._files import TRAINED
-from tests.subprocesses import refused, run, run_here, run_in_terminal
+from tests.subprocesses import refused, run, run_alone, run_in_terminal
 
 
 @pytest.fixture(scope="module")
@@ -220,7 +220,7 @@ def test_mistakes(folder, tmp_path, arguments, says):
     (tmp_path / "images.npy").rename(tmp_path / "a.csv")
     np.save(tmp_path / "two.npy", np.array([1, 2]))
     jaxnet.save(tmp_path / "small", jaxnet.init(jax.random.key(0), (4, 2)))
-    assert re.search(says, refused(run_here(*arguments, cwd=tmp_path)))
+    assert re.search(says, refused(run(*arguments, cwd=tmp_path)))
 
 
 @pytest.mark.parametrize(
@@ -251,24 +251,24 @@ def test_more_mistakes(tmp_path, arguments, says):
     os.symlink("../a.npy", tmp_path / "b" / "link.npy")
     np.save(tmp_path / "f.npy", np.zeros((2, 784), np.float32))
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.npy")}
-    assert re.search(says, refused(run_here("classify", *arguments, cwd=tmp_path)))
+    assert re.search(says, refused(run("classify", *arguments, cwd=tmp_path)))
     assert before == {path: path.read_bytes() for path in tmp_path.rglob("*.npy")}
 
 
 def test_trailing_slash(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((2, 784), np.uint8))
     arguments = "classify", "a.npy", "--output", "x.csv/", "--format", "csv"
-    assert run_here(*arguments, cwd=tmp_path).returncode == 0
+    assert run(*arguments, cwd=tmp_path).returncode == 0
     assert (tmp_path / "x.csv" / "part-00000.csv").exists()
-    assert run_here(*arguments, "--resume", cwd=tmp_path).returncode == 0
+    assert run(*arguments, "--resume", cwd=tmp_path).returncode == 0
 
 
 def test_output_folder_among_the_inputs(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((30, 784), np.uint8))
     command = "classify", "**/*.npy", "--output", "out", "--format", "npy"
-    assert run_here(*command, cwd=tmp_path).returncode == 0
+    assert run(*command, cwd=tmp_path).returncode == 0
     assert np.load(tmp_path / "out" / "part-00000.npy").shape == (30,)
-    process = run_here(*command, "--resume", cwd=tmp_path)
+    process = run(*command, "--resume", cwd=tmp_path)
     assert process.returncode == 0, process
     assert "30" in process.stdout
 
@@ -412,7 +412,7 @@ def test_patterns_and_standard_input(folder):
 
 @pytest.mark.full
 def test_missing_platform():
-    process = run("info", JAX_PLATFORMS="abacus")
+    process = run_alone("info", JAX_PLATFORMS="abacus")
     assert "Unable to initialize backend 'abacus'" in refused(process)
 
 

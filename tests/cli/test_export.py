@@ -9,7 +9,7 @@ import jaxnet
 from jaxnet._util.files import FileError
 from jaxnet.formats._files import TRAINED
 from tests.oracles import matrix_form
-from tests.subprocesses import refused, run
+from tests.subprocesses import refused, run, run_alone
 
 onnxruntime = pytest.importorskip("onnxruntime")
 torch = pytest.importorskip("torch")
@@ -96,7 +96,9 @@ def test_pytorch_names_in_safetensors(tmp_path, command):
 def test_keras_backend(tmp_path):
     """Keras defaults to TensorFlow, which is rarely installed beside JAX."""
     pytest.importorskip("keras")
-    process = run("convert", TRAINED, "digits.keras", cwd=tmp_path, KERAS_HOME=tmp_path / "keras")
+    process = run_alone(
+        "convert", TRAINED, "digits.keras", cwd=tmp_path, KERAS_HOME=tmp_path / "keras"
+    )
     assert (process.returncode, process.stdout, process.stderr) == (0, "digits.keras\n", "")
     assert (tmp_path / "digits.keras").exists()
 

@@ -23,7 +23,7 @@ from jaxnet._util.palette import PAIRS
 from jaxnet.batch._tables import ENDINGS
 from jaxnet.cli import _options, bench, classify, convert, draw, export, info, page, probe, train
 from jaxnet.formats._files import TRAINED
-from tests.subprocesses import refused, run, run_here
+from tests.subprocesses import refused, run
 
 MODULES = (bench, classify, convert, draw, export, info, page, probe, train)
 
@@ -154,12 +154,12 @@ WRITERS = {
 def test_nothing_is_overwritten_by_chance(digits, name):
     command, output = WRITERS[name]
     (digits / output).write_text("precious")
-    said = refused(run_here(*command, "--output", output, cwd=digits))
+    said = refused(run(*command, "--output", output, cwd=digits))
     assert (
         f"{output}: exists already; choose another output, or replace it with --overwrite" in said
     )
     assert (digits / output).read_text() == "precious"
-    process = run_here(*command, "--output", output, "--overwrite", cwd=digits)
+    process = run(*command, "--output", output, "--overwrite", cwd=digits)
     assert process.returncode == 0, process
     assert output in process.stdout
     assert (digits / output).stat().st_size > 100
@@ -171,9 +171,9 @@ def test_nothing_is_overwritten_by_chance(digits, name):
 )
 def test_nothing_is_exported_over_a_file(digits, command):
     (digits / "out.onnx").write_text("precious")
-    assert "out.onnx: exists already" in refused(run_here(*command, cwd=digits))
+    assert "out.onnx: exists already" in refused(run(*command, cwd=digits))
     assert (digits / "out.onnx").read_text() == "precious"
-    process = run_here(*command, "--overwrite", cwd=digits)
+    process = run(*command, "--overwrite", cwd=digits)
     assert process.stdout == "out.onnx\n"
     assert (digits / "out.onnx").stat().st_size > 10_000
 
@@ -200,7 +200,7 @@ def test_nothing_is_exported_over_a_file(digits, command):
 )
 def test_options_without_effect(digits, arguments, says):
     before = sorted(digits.iterdir())
-    assert says in refused(run_here(*arguments, cwd=digits))
+    assert says in refused(run(*arguments, cwd=digits))
     assert sorted(digits.iterdir()) == before
 
 
@@ -214,11 +214,11 @@ def test_endings_in_any_case(digits):
         ["convert", "COPY.ONNX", "COPY.SafeTensors"],
         ["draw", "weights", "--neuron", "1", "--output", "OUT.PNG"],
     ):
-        process = run_here(*command, cwd=digits)
+        process = run(*command, cwd=digits)
         assert process.returncode == 0, process
         assert (digits / command[-1]).stat().st_size > 100
         assert process.stdout.splitlines()[-1] == command[-1]
-    assert run_here("info", "COPY.SafeTensors", cwd=digits).returncode == 0
+    assert run("info", "COPY.SafeTensors", cwd=digits).returncode == 0
 
 
 def test_quiet(digits):
@@ -229,7 +229,7 @@ def test_quiet(digits):
         ["convert", "n.safetensors", "copy.onnx"],
         ["draw", "weights", "--neuron", "1", "--output", "out.png"],
     ):
-        process = run_here(*command, "--quiet", cwd=digits)
+        process = run(*command, "--quiet", cwd=digits)
         assert (process.returncode, process.stdout, process.stderr) == (0, "", "")
 
 
@@ -271,7 +271,7 @@ def many_pictures(tmp_path):
 
 
 def test_folder_of_many_pictures(many_pictures):
-    process = run_here("classify", ".", "--labels", "labels.npy", cwd=many_pictures)
+    process = run("classify", ".", "--labels", "labels.npy", cwd=many_pictures)
     answers = process.stdout.splitlines()[:23]
     expected = [f"{n:02}.png  1{'  ✗ 9' * (n in (4, 7))}" for n in range(23)]
     assert answers == expected
@@ -280,7 +280,7 @@ def test_folder_of_many_pictures(many_pictures):
 
 def test_no_images(tmp_path):
     np.save(tmp_path / "none.npy", np.zeros((0, 784), np.uint8))
-    process = run_here("classify", "none.npy", cwd=tmp_path)
+    process = run("classify", "none.npy", cwd=tmp_path)
     assert (process.returncode, process.stdout) == (0, "")
     assert process.stderr == "none.npy: no images\n"
 

@@ -12,7 +12,7 @@ import jaxnet
 from jaxnet.cli import app
 from jaxnet.data import write_idx
 from jaxnet.data.synthetic import COMPONENTS
-from tests.subprocesses import refused, run_here
+from tests.subprocesses import refused, run
 
 pytestmark = pytest.mark.full
 
@@ -120,4 +120,4 @@ def test_picture(command, tmp_path):
     ],
 )
 def test_mistakes(folder, arguments, says):
-    assert says in refused(run_here("probe", *arguments, cwd=folder))
+    assert says in refused(run("probe", *arguments, cwd=folder))

@@ -10,7 +10,7 @@ from PIL import Image
 
 import jaxnet
 from jaxnet.data import write_idx
-from tests.subprocesses import refused, run_here
+from tests.subprocesses import refused, run
 
 N = 300
 
@@ -63,7 +63,7 @@ SETS = [
 
 @pytest.mark.parametrize(("images", "labels"), SETS)
 def test_classify(folder, images, labels):
-    process = run_here("classify", images, "--labels", labels, cwd=folder)
+    process = run("classify", images, "--labels", labels, cwd=folder)
     assert process.returncode == 0, process.stderr
     assert float(re.search(r"correct +(\d+\.\d\d) %", process.stdout)[1]) > 90
     assert "transposed" not in process.stdout
@@ -79,7 +79,7 @@ def test_classify(folder, images, labels):
 def test_classify_writes_labels(folder, tmp_path, images, labels):
     output = tmp_path / "answers.jsonl"
     options = ["--labels", labels, "--output", output, "--quiet"]
-    process = run_here("classify", images, *options, cwd=folder)
+    process = run("classify", images, *options, cwd=folder)
     assert (process.returncode, process.stdout, process.stderr) == (0, "", "")
     lines = [json.loads(line) for line in output.read_text().splitlines()]
     assert [line["label"] for line in lines] == list(jaxnet.data.read_labels(folder / labels))
@@ -87,16 +87,16 @@ def test_classify_writes_labels(folder, tmp_path, images, labels):
 
 def test_hint_about_transposed_images(folder):
     options = ["--labels", "labels-idx2-int.gz"]
-    said = run_here("classify", "emnist.gz", *options, cwd=folder).stdout
+    said = run("classify", "emnist.gz", *options, cwd=folder).stdout
     assert re.search(r"stored as EMNIST's are\? With --transposed, about (9\d|100)% would", said)
-    said = run_here("classify", "emnist.gz", *options, "--transposed", cwd=folder).stdout
+    said = run("classify", "emnist.gz", *options, "--transposed", cwd=folder).stdout
     assert float(re.search(r"correct +(\d+\.\d\d) %", said)[1]) > 90
     assert "EMNIST" not in said
-    said = run_here("classify", "images.gz", *options, "--transposed", cwd=folder).stdout
+    said = run("classify", "images.gz", *options, "--transposed", cwd=folder).stdout
     assert re.search(r"\nWithout --transposed, about (9\d|100)% would be right", said)
     # Labels of other images do not fit either way.
     np.save(folder / "others.npy", np.roll(jaxnet.data.read_labels(folder / options[1]), 1))
-    said = run_here("classify", "images.gz", "--labels", "others.npy", cwd=folder).stdout
+    said = run("classify", "images.gz", "--labels", "others.npy", cwd=folder).stdout
     assert "correct" in said
     assert "transposed" not in said
 
@@ -106,11 +106,11 @@ def test_subfolders(folder, tmp_path):
     for name in ("top.png", "deep/one.png", "deep/deeper/two.png"):
         picture = next((folder / "scans").rglob("*.png"))
         (tmp_path / name).write_bytes(picture.read_bytes())
-    process = run_here("classify", ".", "--json", cwd=tmp_path)
+    process = run("classify", ".", "--json", cwd=tmp_path)
     assert len(process.stdout.splitlines()) == 1
-    process = run_here("classify", ".", cwd=tmp_path)
+    process = run("classify", ".", cwd=tmp_path)
     assert process.stderr == ".: passed over 1 folder (--recursive goes into them).\n"
-    process = run_here("classify", ".", "--recursive", "--json", cwd=tmp_path)
+    process = run("classify", ".", "--recursive", "--json", cwd=tmp_path)
     names = [json.loads(line)["image"] for line in process.stdout.splitlines()]
     assert names == ["deep/deeper/two.png", "deep/one.png", "top.png"]
     assert process.stderr == ""
@@ -139,7 +139,7 @@ def test_train(folder, tmp_path, data, told):
     output = tmp_path / "a.safetensors"
     options = ["--epochs", "1", "--batch-size", "20", "--output", output]
     with jax.numpy_dtype_promotion("standard"):
-        process = run_here("train", *data, *options, cwd=folder)
+        process = run("train", *data, *options, cwd=folder)
     assert process.returncode == 0, process.stderr
     assert f"{told}" in process.stderr.splitlines()[0]
     assert told in json.loads(output.with_suffix(".json").read_text())["trained on"]
@@ -151,7 +151,7 @@ def test_train_on_transposed_images(folder, tmp_path):
     for data, name in ((["images.gz"], "a"), (["emnist.gz", "--transposed"], "b")):
         output = ["--output", tmp_path / f"{name}.safetensors"]
         with jax.numpy_dtype_promotion("standard"):
-            run_here("train", *data, "train.csv", *options, *output, cwd=folder)
+            run("train", *data, "train.csv", *options, *output, cwd=folder)
     networks = [jaxnet.load(tmp_path / f"{name}.safetensors")[0] for name in "ab"]
     np.testing.assert_array_equal(networks[0][0].weights, networks[1][0].weights)
 
@@ -184,15 +184,15 @@ def test_train_on_mnist_by_any_name(mnist, tmp_path):
 )
 def test_mistakes(folder, tmp_path, arguments, says):
     output = ["--output", tmp_path / "a.safetensors"] if arguments[0] == "train" else []
-    assert says in refused(run_here(*arguments, *output, cwd=folder))
+    assert says in refused(run(*arguments, *output, cwd=folder))
 
 
 def test_answers_are_no_images(folder, tmp_path):
     for ending in ("csv", "parquet", "npy"):
         output = tmp_path / f"answers.{ending}"
-        run_here("classify", "images.gz", "--output", output, cwd=folder)
+        run("classify", "images.gz", "--output", output, cwd=folder)
         if ending != "npy":  # but another network's answers may be compared with these
-            process = run_here("classify", "images.gz", "--labels", output, cwd=folder)
+            process = run("classify", "images.gz", "--labels", output, cwd=folder)
             assert "100.00 %" in process.stdout
-        said = refused(run_here("classify", output, cwd=folder))
+        said = refused(run("classify", output, cwd=folder))
         assert said.endswith(f"answers.{ending}: these are answers of jaxnet's, not images.\n")

@@ -3,8 +3,6 @@
 import os
 import subprocess
 import sys
-import threading
-import time
 
 import jax
 import numpy as np
@@ -13,7 +11,8 @@ from PIL import Image
 
 import jaxnet
 from jaxnet._util.files import FileError, replacing
-from tests.subprocesses import run, run_here
+from jaxnet.formats import _files
+from tests.subprocesses import run, run_alone
 
 
 @pytest.fixture
@@ -37,20 +36,24 @@ def test_what_another_program_wrote_meanwhile_stays(tmp_path):
     assert path.read_text() == "ours"
 
 
-@pytest.mark.full
-def test_a_file_written_during_an_export(tmp_path):
-    path = tmp_path / "digits.onnx"
+@pytest.mark.parametrize(
+    "command", [["export", "a.onnx"], ["draw", "weights", "--output", "a.png"], ["convert", "a.pt"]]
+)
+def test_a_file_written_during_the_job_stays(tmp_path, monkeypatch, command):
+    if command[0] == "convert":
+        command.insert(1, _files.TRAINED)
+    load = _files.load
 
-    def write():
-        time.sleep(0.3)
-        path.write_text("theirs")
+    def meanwhile(*arguments, **options):
+        for name in ("a.onnx", "a.png", "a.pt"):
+            (tmp_path / name).write_text("theirs")
+        return load(*arguments, **options)
 
-    writer = threading.Thread(target=write)
-    writer.start()
-    told = run("export", "digits.onnx", cwd=tmp_path)
-    writer.join()
-    assert path.read_text() == "theirs"
-    assert "digits.onnx: exists already" in told.stderr
+    monkeypatch.setattr(_files, "load", meanwhile)
+    told = run(*command, cwd=tmp_path)
+    name = command[-1]
+    assert (tmp_path / name).read_text() == "theirs"
+    assert f"{name}: exists already" in told.stderr
     assert told.returncode == 2
 
 
@@ -59,7 +62,7 @@ def test_pipes_and_devices_are_not_replaced(tmp_path):
     os.mkfifo(tmp_path / "pipe.csv")
     (tmp_path / "null.onnx").symlink_to(os.devnull)
     for command in (["classify", "--output", "pipe.csv"], ["export", "null.onnx", "--overwrite"]):
-        told = run_here(*command, cwd=tmp_path)
+        told = run(*command, cwd=tmp_path)
         assert "a pipe or a device; write to a file instead" in told.stderr
         assert told.returncode == 2
     assert (tmp_path / "null.onnx").is_symlink()
@@ -68,12 +71,12 @@ def test_pipes_and_devices_are_not_replaced(tmp_path):
 def test_skipping_a_picture_given_by_name(tmp_path, page):
     (tmp_path / "bad.png").write_text("no picture")
     names = ["missing.png", "bad.png", "page.png"]
-    told = run_here("classify", *names, "--one", "--on-error", "skip", "--json", cwd=tmp_path)
+    told = run("classify", *names, "--one", "--on-error", "skip", "--json", cwd=tmp_path)
     assert told.returncode == 0
     assert "skipped: missing.png: No such file or directory." in told.stderr
     assert "skipped: bad.png: expected PNG" in told.stderr
     assert told.stdout.count("\n") == 3
-    told = run_here("classify", *names, cwd=tmp_path)
+    told = run("classify", *names, cwd=tmp_path)
     assert told.stderr == "jaxnet: missing.png: No such file or directory\n"
 
 
@@ -88,17 +91,15 @@ def test_skipping_a_folder_that_cannot_be_read(tmp_path, page, monkeypatch):
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refusing)
-    told = run_here("classify", "locked", "page.png", "--on-error", "skip", cwd=tmp_path)
+    told = run("classify", "locked", "page.png", "--on-error", "skip", cwd=tmp_path)
     assert "locked: passed over: Permission denied." in told.stderr
     assert told.returncode == 0
-    told = run_here("classify", "locked", "page.png", cwd=tmp_path)
+    told = run("classify", "locked", "page.png", cwd=tmp_path)
     assert told.stderr == "jaxnet: locked: Permission denied\n"
 
 
 def test_nothing_for_a_name(tmp_path):
-    assert (
-        run_here("classify", "", cwd=tmp_path).stderr == "jaxnet: '': No such file or directory\n"
-    )
+    assert run("classify", "", cwd=tmp_path).stderr == "jaxnet: '': No such file or directory\n"
 
 
 @pytest.mark.full
@@ -114,7 +115,7 @@ def test_full_standard_output(tmp_path):
 
 @pytest.mark.full
 def test_a_platform_that_is_not_there(tmp_path):
-    told = run("classify", cwd=tmp_path, JAX_PLATFORMS="cuda")
+    told = run_alone("classify", cwd=tmp_path, JAX_PLATFORMS="cuda")
     assert told.returncode == 2
     assert "cuda" in told.stderr
     assert told.stderr.count("\n") == 1
@@ -122,26 +123,26 @@ def test_a_platform_that_is_not_there(tmp_path):
 
 def test_its_own_page_is_replaced(tmp_path):
     for _ in range(2):
-        assert run_here("page", cwd=tmp_path).returncode == 0
+        assert run("page", cwd=tmp_path).returncode == 0
     (tmp_path / "jaxnet.html").write_text("mine")
-    assert "exists already" in run_here("page", cwd=tmp_path).stderr
+    assert "exists already" in run("page", cwd=tmp_path).stderr
     assert (tmp_path / "jaxnet.html").read_text() == "mine"
-    assert "exists already" in run_here("page", "--output", "jaxnet.html", cwd=tmp_path).stderr
+    assert "exists already" in run("page", "--output", "jaxnet.html", cwd=tmp_path).stderr
 
 
 def test_an_ending_left_out(tmp_path):
     jaxnet.save(tmp_path / "mine.safetensors", jaxnet.pretrained(), notes={"by": "me"})
     jaxnet.save(tmp_path / "edges.safetensors", jaxnet.pretrained(), notes={"by": "me"})
-    assert "me" in run_here("info", "mine", cwd=tmp_path).stdout
-    assert "edges, sixteen" not in run_here("info", "edges", cwd=tmp_path).stdout
-    assert run_here("info", "yours", cwd=tmp_path).stderr == (
+    assert "me" in run("info", "mine", cwd=tmp_path).stdout
+    assert "edges, sixteen" not in run("info", "edges", cwd=tmp_path).stdout
+    assert run("info", "yours", cwd=tmp_path).stderr == (
         "jaxnet: yours: No such file or directory\n"
     )
 
 
 def test_no_epochs_are_refused_before_the_digits_are_drawn(tmp_path, monkeypatch):
     monkeypatch.setattr("jaxnet.runs.load_data", None)
-    told = run_here("train", "drawn", "--epochs", "0", "--output", "n.safetensors", cwd=tmp_path)
+    told = run("train", "drawn", "--epochs", "0", "--output", "n.safetensors", cwd=tmp_path)
     assert told.stderr == "jaxnet: --epochs: expected at least 1; got 0.\n"
 
 
@@ -149,9 +150,9 @@ def test_a_long_message_keeps_its_sentence(tmp_path, monkeypatch):
     monkeypatch.setenv("JAXNET_DATA", "/nonexistent")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr("jaxnet.data.mnist.MIRRORS", ("http://127.0.0.1:9/",) * 3)
-    told = run_here("train", "--output", "n.safetensors", cwd=tmp_path)
+    told = run("train", "--output", "n.safetensors", cwd=tmp_path)
     assert "JAXNET_DATA names /nonexistent, which is no folder" in told.stderr
-    told = run_here("classify", "x" * 3_000, cwd=tmp_path)
+    told = run("classify", "x" * 3_000, cwd=tmp_path)
     assert told.stderr.startswith("jaxnet: xxx")
     assert told.stderr.endswith("x: File name too long\n")
     assert len(told.stderr) < 250
@@ -169,9 +170,7 @@ def test_training_goes_on_from_a_network(tmp_path, digits):
     """At a rate of nearly nothing it stays what it is; ensembles begin with it in every member."""
     gentle = [digits, "--from", "free", "--epochs", 1, "--rate", 1e-7, "--batch-size", 60]
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        told = run_here(
-            "train", *gentle, "--ensemble", 2, "--output", "n.safetensors", cwd=tmp_path
-        )
+        told = run("train", *gentle, "--ensemble", 2, "--output", "n.safetensors", cwd=tmp_path)
         assert told.returncode == 0, told.stderr
         params, spec = jaxnet.load(tmp_path / "n.safetensors")
         for one, other in zip(params, jaxnet.pretrained(), strict=True):
@@ -181,11 +180,11 @@ def test_training_goes_on_from_a_network(tmp_path, digits):
             tmp_path / "relu.onnx", jaxnet.init(jax.random.key(1), (784, 5, 10)), squash="relu"
         )
         further = [digits, "--from", "relu.onnx", "--epochs", 1, "--output", "m.safetensors"]
-        assert run_here("train", *further, cwd=tmp_path).returncode == 0
+        assert run("train", *further, cwd=tmp_path).returncode == 0
         assert jaxnet.load(tmp_path / "m.safetensors")[1].sizes == (784, 5, 10)
         assert jaxnet.load(tmp_path / "m.safetensors")[1].squash == "relu"
         more = [digits, "--epochs", 3, "--resume", "--output", "m.safetensors"]
-        assert "pass --from m.safetensors" in run_here("train", *more, cwd=tmp_path).stderr
+        assert "pass --from m.safetensors" in run("train", *more, cwd=tmp_path).stderr
     for option in (["--sizes", "784-10"], ["--squash", "relu"]):
-        told = run_here("train", *further, *option, cwd=tmp_path)
+        told = run("train", *further, *option, cwd=tmp_path)
         assert "is that of the network that --from names" in told.stderr

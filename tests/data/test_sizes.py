@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits
 import jaxnet
 from jaxnet._util.files import FileError
 from jaxnet.data import find_digits, open_inputs, read_images, read_labels, synthetic, write_idx
-from tests.subprocesses import run, run_here
+from tests.subprocesses import run
 
 pa = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -250,7 +250,7 @@ def test_digits_of_scikit_learn(tmp_path):
         ["draw", "exciting", "--natural", "--layer", 2, "--neuron", 3, "--output", "3.png"],
     ):
         assert run(*arguments, *weights, cwd=tmp_path).returncode == 0
-    wrong = run_here("classify", "test.npz", cwd=tmp_path)
+    wrong = run("classify", "test.npz", cwd=tmp_path)
     assert wrong.returncode == 2
     assert "expected images of shape (n, 28, 28) or (n, 784)" in wrong.stderr
 
@@ -258,11 +258,9 @@ def test_digits_of_scikit_learn(tmp_path):
 def test_no_square(tmp_path):
     jaxnet.save(tmp_path / "n.safetensors", jaxnet.init(jax.random.key(0), (1_000, 10)))
     for command in (["classify"], ["probe"], ["draw", "image"]):
-        told = run_here(*command, "--weights", "n.safetensors", cwd=tmp_path)
+        told = run(*command, "--weights", "n.safetensors", cwd=tmp_path)
         assert "n.safetensors: expected a square number of pixels" in told.stderr
-    told = run_here(
-        "train", "drawn", "--sizes", "1000-10", "--output", "m.safetensors", cwd=tmp_path
-    )
+    told = run("train", "drawn", "--sizes", "1000-10", "--output", "m.safetensors", cwd=tmp_path)
     assert "--sizes: expected a square number of pixels" in told.stderr
-    told = run_here("train", "--sizes", "64-10", "--output", "m.safetensors", cwd=tmp_path)
+    told = run("train", "--sizes", "64-10", "--output", "m.safetensors", cwd=tmp_path)
     assert "Expected a network of 784 inputs for MNIST's images; got one of 64." in told.stderr

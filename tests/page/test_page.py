@@ -11,7 +11,7 @@ import pytest
 
 import jaxnet
 from jaxnet._page import page
-from tests.subprocesses import refused, run, run_here
+from tests.subprocesses import refused, run
 
 VIDEO = "https://www.3blue1brown.com/lessons/neural-networks"
 
@@ -124,5 +124,5 @@ def test_open_in_the_browser(tmp_path):
 )
 def test_mistakes(tmp_path, arguments, said):
     jaxnet.save(tmp_path / "small.safetensors", jaxnet.init(jax.random.key(0), (100, 10)))
-    assert said in refused(run_here("page", *arguments, cwd=tmp_path))
+    assert said in refused(run("page", *arguments, cwd=tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["small.safetensors"]

@@ -20,7 +20,7 @@ from jaxnet.data import write_idx
 from jaxnet.runs import Options, train
 from jaxnet.runs import _checkpoint as checkpoints
 from jaxnet.runs._record import save_run
-from tests.subprocesses import refused, run, run_here
+from tests.subprocesses import refused, run
 
 FEW = Options(epochs=4, batch_size=50, ensemble=2, augment="affine", optimizer="sgd", rate=0.5)
 
@@ -254,7 +254,7 @@ def test_checkpoint_round_trip(tmp_path):
 def test_mistakes(folder, arguments, said):
     for name in ("there.safetensors", "mine.json", "input.json", "file.members"):
         (folder / name).touch()
-    assert said in refused(run_here("train", *arguments, cwd=folder))
+    assert said in refused(run("train", *arguments, cwd=folder))
 
 
 SHORT = ("images.gz", "labels.gz", "--epochs", "3", "--batch-size", "50")
