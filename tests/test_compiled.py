@@ -90,14 +90,6 @@ def test_step_compiles_to_the_equations(step_arguments):
     assert ours[0]["dot"] == 8  # three ahead, and five back: the images have no slopes
 
 
-def test_jaxpr_is_the_equation(params, x):
-    ours, theirs = (
-        [eqn.primitive.name for eqn in jax.make_jaxpr(f)(params, x).eqns]
-        for f in (jaxnet.forward, inline)
-    )
-    assert ours == theirs
-
-
 def test_extra_product_is_detected(params, x):
     def wasteful(params, x):
         return jaxnet.forward(params, x) + jaxnet.logits(params, 1 - x)

@@ -148,11 +148,6 @@ def test_derivatives_at_the_optimum(name):
     np.testing.assert_allclose(slope, difference, rtol=0.05)
 
 
-def test_deterministic(planted):
-    for one, other in zip(fit_all(planted[1]), fit_all(planted[1]), strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
 @pytest.mark.full
 @pytest.mark.parametrize("side", [8, 16, 40])
 def test_other_sides(side):

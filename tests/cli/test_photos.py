@@ -9,8 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+import jaxnet
 from jaxnet.cli import app
 from tests import scenes
+from tests.oracles import matrix_form
 
 FIVE = (3, 0, 8, 2, 5)
 BOX = ("left", "top", "right", "bottom")
@@ -73,9 +75,12 @@ def test_csv(photos, classify):
     assert [row["unsure"] for row in rows] == ["false"] * 6 + ["true", "true", "false"]
     boxes = np.array([[int(row[edge]) for edge in BOX] for row in rows[:5]])
     assert abs(boxes - np.array(photos.boxes)).max() < 25
-    for row in rows:
-        assert 0 <= float(row["confidence"]) <= 1
-        assert 0 <= float(row["activation_9"]) <= 1
+    pictures = [np.asarray(Image.open(path)) for path in sorted(Path().glob("[a-d] *"))]
+    found = [jaxnet.data.find_digits(picture).images for picture in pictures]
+    pixels = np.round(255 * np.concatenate(found)) / 255  # a job reads bytes
+    expected = matrix_form(jaxnet.pretrained(), pixels)[-1]
+    given = [[float(row[f"activation_{digit}"]) for digit in range(10)] for row in rows]
+    np.testing.assert_allclose(given, expected, atol=1e-4)
 
 
 def test_every_format_says_the_same(photos, classify):

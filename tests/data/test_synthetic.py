@@ -99,12 +99,6 @@ def test_x64_and_strict_types():
         np.testing.assert_array_equal(the_same, labels)
 
 
-def test_deterministic():
-    one, again, other = (draw(jax.random.key(n), 4) for n in (1, 1, 2))
-    np.testing.assert_array_equal(one, again)
-    assert abs(one - other).max() > 0.5
-
-
 @pytest.mark.slow
 def test_under_jit_vmap_and_jax_checks():
     with jax.checking_leaks(), jax.debug_nans(True), jax.debug_key_reuse(True):

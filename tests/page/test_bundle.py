@@ -25,11 +25,6 @@ def test_no_names_clash():
     assert {name: n for name, n in declared.items() if n > 1} == {}
 
 
-def test_modules_are_short():
-    lengths = {path.name: len(path.read_text().splitlines()) for path in WEB.glob("*.js")}
-    assert {name: n for name, n in lengths.items() if n > 450} == {}
-
-
 def test_all_modules_are_bundled():
     text = page().html
     for module in WEB.glob("*.js"):

@@ -75,7 +75,13 @@ def test_few_misread(drawn, n):
     images, read, labels = drawn
     labels = (labels[:n] + 5) % 10
     few = jaxnet.Answers(read.digits[:n], read.activations[:n])
-    assert_tidy(results.misread(images[:n], few, labels))
+    figure = results.misread(images[:n], few, labels)
+    assert_tidy(figure)
+    wrong = int((few.digits != labels).sum())
+    assert figure.get_suptitle() == f"{wrong} of {n} images misclassified"
+    pairs = {(int(text[-7]), int(text[-1])) for text in texts(figure)}  # "[n] 0, is 5"
+    assert pairs <= {*zip(few.digits.tolist(), labels.tolist(), strict=True)}
+    assert len(texts(figure)) == wrong
 
 
 def test_learning_curves():

@@ -121,17 +121,6 @@ def test_epoch_uses_every_image_once(digits):
     np.testing.assert_allclose(score.accuracy, (z.argmax(1) == labels).mean(), atol=1e-6)
 
 
-def test_epoch_is_deterministic(digits, adam):
-    images, labels = digits
-    optimizer = adam
-    run = jax.jit(partial(train_epoch, optimizer=optimizer, batch_size=100))
-    one, again, other = (
-        run(jax.random.key(n), start(optimizer), images, labels)[0].params for n in (1, 1, 2)
-    )
-    same(one, again)
-    assert not jnp.array_equal(one[0].weights, other[0].weights)
-
-
 @pytest.mark.full
 def test_ensemble_members_train_as_if_alone(digits, adam):
     images, labels = digits
@@ -216,14 +205,6 @@ def test_bad_batch_size(digits, batch_size):
         )
 
 
-def test_under_jax_checks(digits, adam):
-    optimizer = adam
-    with jax.checking_leaks(), jax.debug_nans(True), jax.debug_key_reuse(True):
-        augmented = MeanCost(augment=affine)
-        run = jax.jit(partial(train_epoch, optimizer=optimizer, batch_size=500, loss=augmented))
-        run(jax.random.key(0), start(optimizer), *digits)
-
-
 @pytest.mark.slow
 def test_augment_gets_one_key_per_image(digits):
     images, labels = digits
@@ -257,9 +238,10 @@ def test_numpy_arrays(digits):
     state, _ = train_epoch(
         jax.random.key(0), start(optimizer), images, labels, optimizer=optimizer, batch_size=100
     )
-    assert 0 <= evaluate(state.params, images, labels).accuracy <= 1
+    right = (matrix_form(state.params, images / 255)[-1].argmax(1) == labels).mean()
+    assert evaluate(state.params, images, labels).accuracy == pytest.approx(right)
     with jax.enable_x64(True):
-        assert 0 <= evaluate(state.params, images, labels).accuracy <= 1
+        assert evaluate(state.params, images, labels).accuracy == pytest.approx(right)
 
 
 @pytest.mark.parametrize("dtype", [np.int64, bool])
@@ -620,19 +602,6 @@ def test_functions_that_hold_arrays(digits):
     state = start(optax.sgd(0.1))
     _, score = train_step(state, *digits, optimizer=optax.sgd(0.1), loss=MeanCost(cost))
     np.testing.assert_allclose(score.cost, 2 * loss(state.params, *digits)[0], rtol=1e-6)
-
-
-@pytest.mark.full
-def test_no_tracer_leaks(digits):
-    rates = jnp.array([0.1, 0.5])
-
-    def run(rate):
-        run = partial(fit, jax.random.key(0), *digits, optax.sgd(rate), epochs=1)
-        return run(batch_size=100)[1].cost
-
-    with jax.checking_leaks():
-        mapped, compiled = jax.vmap(run)(rates), jax.jit(jax.vmap(run))(rates)
-    np.testing.assert_allclose(mapped, compiled, rtol=1e-5)
 
 
 @pytest.mark.full

@@ -111,8 +111,3 @@ def test_same_permutation_with_x64():
         order = compiled(jax.random.key(0), 1_500)
     assert order.dtype == jnp.uint32
     np.testing.assert_array_equal(order, compiled(jax.random.key(0), 1_500))
-
-
-def test_leak_and_key_reuse_checks():
-    with jax.checking_leaks(), jax.debug_key_reuse(True):
-        jax.jit(partial(shuffled, n=1_200))(jax.random.key(0))
