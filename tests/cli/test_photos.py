@@ -76,7 +76,7 @@ def test_csv(photos, classify):
     boxes = np.array([[int(row[edge]) for edge in BOX] for row in rows[:5]])
     assert abs(boxes - np.array(photos.boxes)).max() < 25
     found = jaxnet.data.open_inputs(["[a-d] *"], several=True).read(0, 4).images
-    expected = matrix_form(jaxnet.pretrained(), found / 255)[-1]
+    expected = matrix_form(jaxnet.pretrained(), found)[-1]
     given = [[float(row[f"activation_{digit}"]) for digit in range(10)] for row in rows]
     np.testing.assert_allclose(given, expected, atol=1e-4)
 
