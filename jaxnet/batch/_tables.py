@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from jaxnet.inference._confidence import UNSURE
 
 BOX = ("left", "top", "right", "bottom")
 _PARQUET = "pip install 'jaxnet-digits[parquet]'"
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # all but tabs and new lines
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for the start of a formula
 _ROW_GROUP = 131_072  # rows per row group of a Parquet file
 
@@ -235,7 +237,9 @@ def _but_unread(table: Table, missing: str, texts: list[str]) -> list[str]:
 
 
 def _csv_cell(text: str) -> str:
-    """A cell; one that a spreadsheet would run as a formula begins with an apostrophe instead."""
+    """A cell without control characters, and with an apostrophe before what is a formula."""
+    # A terminal or a spreadsheet would obey them.
+    text = _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
     text = f"'{text}" if text.startswith(_FORMULA) else text
     return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\r\n') else text
 

@@ -19,7 +19,7 @@ def progress(console: Console, n: int, *, hidden: bool) -> Generator[Callable[[i
     def pace(rows: int, before: int) -> str:
         rate = (rows - before) / (time.perf_counter() - began)
         left = f", {(n - rows) / rate:,.0f} s left" if rate else ""
-        return f"{rows:,} of {n:,} images, {rate:,.0f} a second{left}"
+        return f"{rows:,} of {n:,} images, {rate:,.0f} per second{left}"
 
     if console.is_terminal and not hidden:
         columns = (BarColumn(), TextColumn("{task.description}"))

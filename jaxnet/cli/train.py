@@ -3,7 +3,7 @@
 import re
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +17,12 @@ from jaxnet.cli._options import (
     save_figure,
 )
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from jaxnet.runs import Options
+
+_FEW = 5_000  # images
 EXAMPLES = (
     "jaxnet train",
     "jaxnet train drawn --epochs 3 --ensemble 4 --augment both --output mine.safetensors",
@@ -231,6 +237,28 @@ def command(
     if quiet:
         return
     _terminal.console().print(_terminal.Learning(progress, epochs))
+    if advice := _advice(options, images, labels):
+        _terminal.console().print(Text(advice), soft_wrap=True)
     for path in (output, *map(output.with_suffix, (".json", ".png", ".members"))):
         if path.exists():
             print(_terminal.printable(str(path)))
+
+
+def _advice(options: "Options", images: "NDArray[Any]", labels: "NDArray[Any]") -> str:
+    """What helps where images are few, and how well the trained network does on them."""
+    import jaxnet
+    from jaxnet.runs._run import split
+
+    if len(images) >= _FEW:
+        return ""
+    more = f"more epochs (--epochs {10 * options.epochs})"
+    augment = "" if options.augment != "none" else " or slightly changed images (--augment both)"
+    advice = f"These are few images; {more}{augment} may help."
+    _, (unseen, digits) = split(options, images, labels)
+    if options.sizes[0] != jaxnet.network.SIZES[0] or not len(digits) or digits.max() > 9:
+        return advice
+    right = (jaxnet.classify(jaxnet.pretrained(), unseen).digits == digits).mean()
+    return (
+        f"{advice} The network that comes with jaxnet classifies {100 * right:.2f} % of the same "
+        f"{len(digits)} validation images correctly."
+    )

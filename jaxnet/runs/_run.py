@@ -248,6 +248,16 @@ def _epochs(
         yield Progress(kept.params, history, seconds)
 
 
+def split(
+    options: Options, images: NDArray[Any], labels: NDArray[Any]
+) -> tuple[tuple[NDArray[Any], NDArray[Any]], tuple[NDArray[Any], NDArray[Any]]]:
+    """The images and labels to train on, and those for validation, shuffled by the seed."""
+    key, *_ = jax.random.split(jax.random.key(options.seed), 3)
+    order, n = np.asarray(shuffled(key, len(images))), n_validation(options, len(images))
+    unseen, seen = order[:n], order[n:]
+    return (images[seen], labels[seen]), (images[unseen], labels[unseen])
+
+
 def _placed(members: Any, options: Options) -> Any:
     """Shards the members across all devices if they can share them equally."""
     shared = options.ensemble % jax.device_count() == 0
@@ -258,12 +268,10 @@ def _program(
     options: Options, images: NDArray[Any], labels: NDArray[Any], params: Params | None
 ) -> tuple[Any, Any]:
     """Functions that return the initial state and run an epoch, compiled once for the whole run."""
-    key_split, key_starts, key_epochs = jax.random.split(jax.random.key(options.seed), 3)
-    n_unseen = n_validation(options, len(images))
-    order = np.asarray(shuffled(key_split, len(images)))
-    data = [jnp.asarray(a[order]) for a in (images, labels.astype(np.int32))]
-    unseen = [a[:n_unseen] for a in data]
-    seen = [a[n_unseen:] for a in data]
+    _, key_starts, key_epochs = jax.random.split(jax.random.key(options.seed), 3)
+    parts = split(options, images, labels.astype(np.int32))
+    seen, unseen = jax.tree.map(jnp.asarray, parts)
+    n_unseen = len(unseen[1])
 
     loss = MeanCost(COSTS[options.cost], squash=options.squash, augment=AUGMENTS[options.augment])
     n_steps = options.epochs * (len(seen[0]) // options.batch_size)

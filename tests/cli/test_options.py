@@ -323,7 +323,7 @@ def test_progress_counts_from_where_it_began(monkeypatch):
     with _progress.progress(console, 10_000, hidden=False) as advance:
         now[0] += 20
         advance(4_000, 2_000)
-    assert console.file.getvalue() == "4,000 of 10,000 images, 100 a second, 60 s left\n"
+    assert console.file.getvalue() == "4,000 of 10,000 images, 100 per second, 60 s left\n"
 
 
 def test_names_of_the_networks():
@@ -331,7 +331,13 @@ def test_names_of_the_networks():
     assert ", ".join(network.SQUASHES) == _options.SQUASHES
 
 
-@pytest.mark.full
+def test_csv_of_control_characters(tmp_path):
+    """A terminal that shows the file must not obey what a file's name says."""
+    np.save(tmp_path / "a\x1b[31m\x9b.npy", np.zeros((1, 784), np.uint8))
+    run("classify", "*.npy", "--output", "a.csv", cwd=tmp_path)
+    assert "\na\\x1b[31m\\x9b.npy[0]," in (tmp_path / "a.csv").read_text()
+
+
 def test_json_and_csv_of_formulas(tmp_path):
     np.save(tmp_path / "=1+1.npy", np.zeros((1, 784), np.uint8))
     run("classify", "=1+1.npy", "--output", "a.csv", cwd=tmp_path)

@@ -169,22 +169,40 @@ def digits(tmp_path):
 def test_training_goes_on_from_a_network(tmp_path, digits):
     """At a rate of nearly nothing it stays what it is; ensembles begin with it in every member."""
     gentle = [digits, "--from", "free", "--epochs", 1, "--rate", 1e-7, "--batch-size", 60]
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        told = run("train", *gentle, "--ensemble", 2, "--output", "n.safetensors", cwd=tmp_path)
-        assert told.returncode == 0, told.stderr
-        params, spec = jaxnet.load(tmp_path / "n.safetensors")
-        for one, other in zip(params, jaxnet.pretrained(), strict=True):
-            np.testing.assert_allclose(one.weights, other.weights, atol=1e-4)
-        assert spec.squash == "sigmoid"
-        jaxnet.save(
-            tmp_path / "relu.onnx", jaxnet.init(jax.random.key(1), (784, 5, 10)), squash="relu"
-        )
-        further = [digits, "--from", "relu.onnx", "--epochs", 1, "--output", "m.safetensors"]
-        assert run("train", *further, cwd=tmp_path).returncode == 0
-        assert jaxnet.load(tmp_path / "m.safetensors")[1].sizes == (784, 5, 10)
-        assert jaxnet.load(tmp_path / "m.safetensors")[1].squash == "relu"
-        more = [digits, "--epochs", 3, "--resume", "--output", "m.safetensors"]
-        assert "pass --from m.safetensors" in run("train", *more, cwd=tmp_path).stderr
+    told = run("train", *gentle, "--ensemble", 2, "--output", "n.safetensors", cwd=tmp_path)
+    assert told.returncode == 0, told.stderr
+    params, spec = jaxnet.load(tmp_path / "n.safetensors")
+    for one, other in zip(params, jaxnet.pretrained(), strict=True):
+        np.testing.assert_allclose(one.weights, other.weights, atol=1e-4)
+    assert spec.squash == "sigmoid"
+    jaxnet.save(tmp_path / "relu.onnx", jaxnet.init(jax.random.key(1), (784, 5, 10)), squash="relu")
+    further = [digits, "--from", "relu.onnx", "--epochs", 1, "--output", "m.safetensors"]
+    assert run("train", *further, cwd=tmp_path).returncode == 0
+    assert jaxnet.load(tmp_path / "m.safetensors")[1].sizes == (784, 5, 10)
+    assert jaxnet.load(tmp_path / "m.safetensors")[1].squash == "relu"
+    more = [digits, "--epochs", 3, "--resume", "--output", "m.safetensors"]
+    assert "pass --from m.safetensors" in run("train", *more, cwd=tmp_path).stderr
     for option in (["--sizes", "784-10"], ["--squash", "relu"]):
         told = run("train", *further, *option, cwd=tmp_path)
         assert "is that of the network that --from names" in told.stderr
+
+
+@pytest.mark.parametrize(("label", "percent"), [(1, "100.00"), (3, "0.00")])
+def test_advice_on_few_images(tmp_path, page, label, percent):
+    """The trained network reads the one that is drawn on all of them."""
+    one = jaxnet.data.read_images(page).images
+    np.savez(tmp_path / "few.npz", images=np.repeat(one, 60, 0), labels=np.full(60, label))
+    arguments = "train", "few.npz", "--epochs", 2, "--validation", 0.2, "--batch-size", 20
+    said = run(*arguments, cwd=tmp_path).stdout
+    assert "more epochs (--epochs 20) or slightly changed images (--augment both) may" in said
+    assert f"classifies {percent} % of the same 12 validation images correctly" in said
+    said = run(*arguments, "--overwrite", "--augment", "both", cwd=tmp_path).stdout
+    assert "more epochs (--epochs 20) may help" in said
+
+
+def test_no_advice_about_another_size(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (50, 64), np.uint8)
+    np.savez(tmp_path / "few.npz", images=images, labels=np.arange(50) % 10)
+    said = run("train", "few.npz", "--sizes", "64-5-10", "--batch-size", 5, cwd=tmp_path).stdout
+    assert "may help" in said
+    assert "comes with" not in said

@@ -113,4 +113,4 @@ def test_summary():
 
 
 def test_summary_of_a_finished_job():
-    assert "a second" not in printed(terminal.summary(Tally(rows=3), 0.0, labeled=False))
+    assert "per second" not in printed(terminal.summary(Tally(rows=3), 0.0, labeled=False))
