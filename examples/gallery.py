@@ -49,7 +49,7 @@ pictures = {
     "probe": plot.probe(report, params),
     "saliency": plot.saliency(params, x),
     "confusion": plot.confusion(answers, labels),
-    "misread": plot.misread(images, answers, labels),
+    "misclassified": plot.misclassified(images, answers, labels),
     "learning-curves": plot.learning_curves(history),
 }
 for name, figure in pictures.items():

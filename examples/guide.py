@@ -94,7 +94,7 @@ print("9. a function:", *(f"{number:.2f}" for number in classify(x)))
 keep("9-function", plot.saliency(params, x))
 
 # %% The hope. One would hope that the second layer picks up on edges, the third on components such
-# as a loop above. Does it? For each neuron: the best-fitting edge, and the component it tells best.
+# as a loop above. Does it? For each neuron: the best-fitting edge and the best-detected component.
 probe = partial(jaxnet.analysis.probe, jax.random.key(5), images=images, labels=labels)
 print("10. the hope:", probe(params).summary())
 keep("10-hope", plot.probe(probe(params), params))

@@ -69,8 +69,9 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         epochs: number of passes over the samples; with `early_stopping`, at most.
         batch_size: the most samples per step. Batches are of equal size; the few samples left
             over differ in each epoch.
-        weight_decay: half of it times the sum of the squared weights, not of the biases, is added
-            to the mean cost, as in PyTorch's `SGD`; 0 for none.
+        weight_decay: the strength of L2 regularization, as in PyTorch's `SGD`: adds
+            `weight_decay / 2` times the sum of the squared weights, without the biases, to the mean
+            cost; 0 for none.
         early_stopping: whether to hold some samples out, to stop when the cost on them no longer
             falls, and to keep the network that had the least.
         validation_fraction: the share that is held out, the same of each class.
@@ -99,7 +100,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
 
     It passes scikit-learn's own checks but one, that a sample of weight two be the same as two
     samples (`check_sample_weight_equivalence_on_dense_data`): these may fall into different
-    batches, so the objective is the same, but not the path to its minimum.
+    batches, so the objective is the same, but the steps toward its minimum differ.
 
     Source: the protocol is scikit-learn's "Developing scikit-learn estimators".
     """
@@ -147,7 +148,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
 
         Raises:
             TypeError, ValueError: samples, labels or arguments of another kind, or a learning
-                rate at which the network's numbers left all bounds.
+                rate so high that the network's weights became infinite or NaN.
 
         Example: see the class.
         """
@@ -241,7 +242,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
 
         Example: see the class.
         """
-        # Not by the digits: a single class has a single output, whose threshold says nothing.
+        # Not by the digits: a single class has a single output, and no threshold to exceed.
         outputs = self._read(X).activations.argmax(1)  # first, since it asks whether it is fitted
         return self.classes_[outputs]
 

@@ -43,7 +43,7 @@ ALONE_WEIGHT, DRAWN_WEIGHT, BRIGHTEST_WEIGHT, OWN, ENOUGH = 0.1, 0.05, 0.06, 5.0
 
 
 class Claim(NamedTuple):
-    """How well the neurons of the third layer tell their components; an array has one for each.
+    """How well the neurons of the third layer detect their components; an array has one for each.
 
     Attributes:
         brightest: of drawings of its component alone, the share in which it is the brightest.
@@ -234,7 +234,7 @@ def main() -> None:
     order, accuracies = best_first(ensemble, images, labels)
     ensemble = jax.tree.map(lambda a: a[order], ensemble)
     told = claims(ensemble, chosen_by)
-    print("what the third layer tells:", *map(in_words, told), sep="\n  ")
+    print("what the third layer detects:", *map(in_words, told), sep="\n  ")
     best = next((n for n, measured in enumerate(told) if meets(measured, MARGIN)), 0)
     params = jax.tree.map(lambda a: a[best], ensemble)
 
@@ -248,7 +248,7 @@ def main() -> None:
         f"epochs, batches of {MNIST_BATCH}, softmax cross-entropy, tanh written as sigmoid, "
         f"seed {SEED}",
         "chosen by": f"of {SCOUTS} random starts the best {FINALISTS} after {SCOUT_EPOCHS} epochs, "
-        f"and of these the best whose third layer tells components as it should, on the "
+        f"and of these the best whose third layer detects components as it should, on the "
         f"{N_VALIDATION:,} images left out",
         "validation accuracy": f"{100 * accuracies[best]:.2f} %",
     }

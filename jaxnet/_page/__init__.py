@@ -79,9 +79,9 @@ def page(
     if params is not None:
         _check(params)
         own = _embedded(params, as_name(squash), as_name(last_squash))
-        there = [network for network in networks if network[2] == own]
+        same = [network for network in networks if network[2] == own]
         others = [network for network in networks if network[2] != own]
-        networks = (there or [("yours", "your network", own)]) + others
+        networks = (same or [("yours", "your network", own)]) + others
     given = {
         "networks": networks,
         "reasons": {
@@ -95,7 +95,7 @@ def page(
             "components": [
                 [],
                 [
-                    [name, f"Trained to tell this component of digits: {name}."]
+                    [name, f"Trained to detect this component of digits: {name}."]
                     for name in COMPONENTS
                 ],
             ],

@@ -14,7 +14,7 @@ def pretrained(name: str = "free") -> Params:
 
     "free" is trained without any constraint. The other two work as the video hopes. In "edges",
     each neuron of the second layer is exactly `jaxnet.design.edge` times a gain, less a threshold.
-    In "components", in addition, each neuron of the third layer tells one of the sixteen
+    In "components", in addition, each neuron of the third layer detects one of the sixteen
     `jaxnet.data.synthetic.COMPONENTS`, in their order, such as a loop above.
 
     Args:

@@ -42,7 +42,7 @@ def scale(numbers: ArrayLike, percentile: float = 97) -> float:
     seen = magnitudes[magnitudes > 0]
     reached = float(np.percentile(seen, percentile)) if seen.size else 1.0
     if seen.size and seen.max() < 1.5 * reached:
-        reached = float(seen.max())  # and so none is beyond
+        reached = float(seen.max())  # so that nothing exceeds it
     unit = 10.0 ** (math.floor(math.log10(reached)) - 1)
     return float(f"{math.ceil(reached / unit - 1e-9) * unit:.2g}")
 

@@ -1,4 +1,4 @@
-"""What neurons tell: components and digits, by the area under the ROC curve; what silence costs."""
+"""Which components and digits neurons detect, and what it costs to silence them."""
 
 from functools import partial
 from typing import NamedTuple
@@ -18,11 +18,12 @@ from jaxnet.training._checks import check_examples, check_pixels
 from jaxnet.training._loss import Images
 
 Labels = Integer[Array | np.ndarray, " n"]
-EDGE, TELLS = 0.9, 0.95  # R² and the area under the ROC curve from which a neuron is as hoped
+# The least R² of an edge, and the least area under the ROC curve of a detector.
+EDGE, DETECTS = 0.9, 0.95
 
 
 class ComponentFit(NamedTuple):
-    """How well each neuron tells each of `jaxnet.data.synthetic.COMPONENTS`.
+    """How well each neuron detects each of `jaxnet.data.synthetic.COMPONENTS`.
 
     Attributes:
         alone: on drawings of components alone, for each layer an array of shape `(neurons, 16)`.
@@ -34,14 +35,14 @@ class ComponentFit(NamedTuple):
 
 
 class Probe(NamedTuple):
-    """What each neuron of a network looks for, and what its silence costs.
+    """What each neuron of a network detects, and what it costs to silence it.
 
     Attributes:
         edges: the best-fitting edges of the first layer's neurons, arrays of shape `(neurons,)`;
             each pixel counts by its variance in the images, those always black not at all.
         explained: R² if all pixels count alike.
-        components: how well each neuron tells each component.
-        digits: how well each tells each digit, for each layer of shape `(neurons, 10)`.
+        components: how well each neuron detects each component.
+        digits: how well each neuron detects each digit, for each layer of shape `(neurons, 10)`.
         silence: the accuracy lost if a neuron is silent, for each layer of shape `(neurons,)`.
         accuracy: of the whole network on the images.
     """
@@ -54,32 +55,32 @@ class Probe(NamedTuple):
     accuracy: Float[Array, ""]
 
     def component(self, layer: int) -> Array:
-        """The component that each neuron of a layer, from 1, tells best, shape `(neurons,)`."""
+        """The component that each neuron of a layer, from 1, detects best, shape `(neurons,)`."""
         return _both(self.components, layer).argmax(1)
 
-    def tells(self, layer: int) -> Array:
-        """How well it tells that one, alone and within digits: the lesser, shape `(neurons,)`."""
+    def detects(self, layer: int) -> Array:
+        """How well it detects that one: the lower of alone and within digits."""
         return _both(self.components, layer).max(1)
 
     def n_components(self) -> int:
-        """How many different components the last hidden layer tells."""
+        """How many different components the last hidden layer detects."""
         layer = max(1, len(self.digits) - 1)
-        told = np.asarray(self.component(layer))[np.asarray(self.tells(layer)) >= TELLS]
+        told = np.asarray(self.component(layer))[np.asarray(self.detects(layer)) >= DETECTS]
         return len({*told.tolist()})
 
     def summary(self) -> str:
-        """How much of the network is as the video hopes, in a sentence."""
+        """How many neurons detect edges and components, as the video hopes, in a sentence."""
         r2 = self.edges.explained
         return (
             f"{(r2 >= EDGE).sum()} of {len(r2)} neurons of layer 1 are edges (R² {EDGE} or more; "
-            f"the mean is {r2.mean():.2f}); layer {max(1, len(self.digits) - 1)} tells "
+            f"the mean is {r2.mean():.2f}); layer {max(1, len(self.digits) - 1)} detects "
             f"{self.n_components()} of {len(synthetic.COMPONENTS)} components (area under the ROC "
-            f"curve {TELLS} or more)."
+            f"curve {DETECTS} or more)."
         )
 
 
 def auc(scores: Float[Array, " n"], truth: Bool[Array, " n"]) -> Float[Array, ""]:
-    """The area under the ROC curve: how well scores tell which items have a property.
+    """The area under the ROC curve: how well scores separate items with a property from others.
 
     It is the probability that an item with the property scores higher than one without; a tie
     counts half. 1 is perfect, 0.5 is chance, 0 is perfect with the sign turned.
@@ -114,7 +115,7 @@ def auc(scores: Float[Array, " n"], truth: Bool[Array, " n"]) -> Float[Array, ""
 def selectivity(
     params: Params, images: Images, truth: Bool[Array, "n k"], *, squash: Squash = "sigmoid"
 ) -> tuple[Float[Array, "neurons k"], ...]:
-    """How well each neuron's activation tells which images have each of `k` properties.
+    """How well each neuron's activation detects each of `k` properties of images.
 
     Args:
         params: the network.
@@ -134,7 +135,7 @@ def selectivity(
         >>> images, labels = jaxnet.data.synthetic.sample(jax.random.key(0), 500)
         >>> digits = jax.nn.one_hot(labels, 10, dtype=bool)
         >>> *_, last = jaxnet.analysis.selectivity(jaxnet.pretrained(), images, digits)
-        >>> bool(last.diagonal().min() > 0.99)  # each output tells its digit
+        >>> bool(last.diagonal().min() > 0.99)  # each output detects its digit
         True
     """
 
@@ -153,7 +154,7 @@ def selectivity(
 def component_fit(
     key: Key[Array, ""], params: Params, *, n: int = 4_000, squash: Squash = "sigmoid"
 ) -> ComponentFit:
-    """How well each neuron tells each component of digits, alone and within digits.
+    """How well each neuron detects each component of digits, alone and within digits.
 
     Args:
         key: from `jax.random.key`; draws the images.
@@ -258,7 +259,7 @@ def probe(
         ...     jax.random.key(1), jaxnet.pretrained("components"), images, labels
         ... )
         >>> report.summary()  # doctest: +ELLIPSIS
-        '16 of 16 neurons of layer 1 are edges ... tells 16 of 16 components ...'
+        '16 of 16 neurons of layer 1 are edges ... detects 16 of 16 components ...'
 
     Source: 3Blue1Brown, "But what is a neural network?", 2017, which hopes for this; Morcos et al.,
     "On the importance of single directions for generalization", 2018, for silenced neurons.

@@ -59,7 +59,7 @@ def overview(report: analysis.Probe) -> dict[str, Any]:
         "edges": int((report.edges.explained >= EDGE).sum()),
         "explained": float(report.edges.explained.mean()),
         "components": report.n_components(),
-        "tells": float(report.tells(last_hidden).mean()),
+        "detects": float(report.detects(last_hidden).mean()),
         "summary": report.summary(),
     }
 
@@ -113,6 +113,6 @@ def comparison(reports: Mapping[str, analysis.Probe]) -> Table:
             f"{row['edges']} of {len(report.explained)}",
             f"{row['explained']:.2f}",
             f"{row['components']} of {len(COMPONENTS)}",
-            f"{row['tells']:.2f}",
+            f"{row['detects']:.2f}",
         )
     return table

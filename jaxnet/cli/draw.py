@@ -22,7 +22,7 @@ from jaxnet.cli._options import (
 EXAMPLES = (
     "jaxnet draw weights",
     "jaxnet draw saliency photo.png --output saliency.png",
-    "jaxnet draw misread digits.npy --labels labels.npy --output misread.png",
+    "jaxnet draw misclassified digits.npy --labels labels.npy --output misclassified.png",
 )
 
 
@@ -50,7 +50,7 @@ PLOTS: Mapping[str, Plot] = {
     "exciting": Plot(("layer", "neuron", "natural")),
     "saliency": Plot(("input", "index", "neuron", "colors")),
     "confusion": Plot(("input", "labels"), in_terminal=False),
-    "misread": Plot(("input", "labels"), in_terminal=False),
+    "misclassified": Plot(("input", "labels"), in_terminal=False),
     "boxes": Plot(("input",), in_terminal=False),
     "flow": Plot(("input", "index", "colors"), in_terminal=False, endings=(".gif",)),
 }

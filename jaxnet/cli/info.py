@@ -30,7 +30,7 @@ def command(
         "neurons": " → ".join(map(str, about.sizes)),
         "weights and biases": f"{count(params):,}",
         "type": str(params[0].weights.dtype),
-        "squash": f"{about.squash}, at the end {about.last_squash}",
+        "squash": f"{about.squash}, last layer {about.last_squash}",
         **about.notes,
     }
     width = min(max(map(len, rows)), 20)

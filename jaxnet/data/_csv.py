@@ -1,4 +1,4 @@
-"""Images and labels in CSV files, one image a line, as Kaggle has MNIST.
+"""Images and labels in CSV files, one image per line, as Kaggle has MNIST.
 
 A first pass finds the lines, so that any range can be read without those before it; pyarrow, which
 is imported here where it is needed, turns their text into numbers.
@@ -138,7 +138,7 @@ def _with_header(table: _Table, names: Sequence[str]) -> _Table:
     n_pixels = table.file.side**2
     if len(pixels) != n_pixels:
         pixels = [n for n, name in enumerate(names) if name not in (*COLUMNS, *_NO_PIXELS)]
-    else:  # in the order of their numbers, whatever that of the columns is
+    else:  # sorted by their numbers, in whatever order the columns are
         pixels.sort(key=lambda n: [*map(int, re.findall(r"\d+", names[n]))])
     if len(pixels) != n_pixels and (label is None or len(names) >= n_pixels):
         raise _no_images(table, f"{names[0]!r:.40}, …, {names[-1]!r:.40}")
@@ -155,7 +155,7 @@ def _without_header(table: _Table) -> _Table:
         return table._replace(label=0)
     if table.n_columns != n_pixels + 1:
         raise _no_images(table, "no header")
-    # Which of the two is of labels: small integers that differ, at the start or by the end.
+    # Guess which end column holds the labels: small integers that are not all equal.
     known: list[NDArray[Any]] = [np.zeros((0, 2), np.uint8)]
     for start in {0, max(table.n - SEEN, 0)}:
         for _, text, n in _texts(table, start, min(start + SEEN, table.n)):

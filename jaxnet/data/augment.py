@@ -1,7 +1,7 @@
 """Data augmentation: small random affine and elastic warps.
 
-Each takes a key and one square image; `jax.vmap` over both warps a batch, each image its own
-way. What comes back has the same shape, is interpolated linearly, and black where nothing was.
+Each takes a key and one square image; use `jax.vmap` over both to warp a batch. The result has the
+same shape. It is interpolated linearly, and black outside the original image.
 """
 
 import math
@@ -60,7 +60,7 @@ def elastic(
 ) -> Image:
     """Applies a random elastic deformation.
 
-    Random moves are drawn for a few places, and each pixel moves as the places near it do.
+    Draws random displacements on a coarse grid and smooths them to every pixel by a Gaussian.
 
     Args:
         key: from `jax.random.key`.

@@ -93,7 +93,7 @@ def load_mnist(
         )
     if labels.dtype != np.uint8 or labels.shape != images.shape[:1] or labels.max(initial=0) > 9:
         raise FileError(
-            f"{labels_path}: expected {len(images):,} labels, uint8 from 0 to 9, one an image "
+            f"{labels_path}: expected {len(images):,} labels, uint8 from 0 to 9, one per image "
             f"of {images_path}; got {labels.dtype} {labels.shape} up to {labels.max(initial=0)}."
         )
     for path, array, name in (
@@ -102,8 +102,8 @@ def load_mnist(
     ):
         if _digest(array) != _SHA256[name]:
             raise FileError(
-                f"{path}: not MNIST's, though named so (Fashion-MNIST's files are, too); name the "
-                "images and the labels by their paths instead."
+                f"{path}: has the name of an MNIST file but other content (Fashion-MNIST uses the "
+                "same names); pass the image and label files by path instead."
             )
     return Digits(images.reshape(-1, SIDE**2), labels)
 

@@ -11,7 +11,7 @@ _TIMES = 4  # weights hardly shrink when they are packed
 
 
 def check_archive(file: BinaryIO, path: str | os.PathLike[str]) -> None:
-    """Raises if a ZIP archive unpacks to far more than its size; what is none may pass."""
+    """Raises if a ZIP archive unpacks to far more than its size; ignores other files."""
     size = os.fstat(file.fileno()).st_size
     try:
         with zipfile.ZipFile(file) as archive:

@@ -2,8 +2,8 @@
 
 HDF5's own library loops forever, or takes gigabytes, in some damaged files, and follows links to
 other files. This reads what h5py writes by default, and nothing else: the first version of the
-superblock and of groups, arrays in one piece. Whatever differs is `Malformed`; bytes that are cut
-off or make no sense may raise what `struct`, slicing and decoding do.
+superblock and of groups, arrays in one piece. Anything else raises `Malformed`; truncated or
+invalid bytes may also raise the errors of `struct`, slicing and decoding.
 
 Source: the HDF5 File Format Specification, version 1.1 of which has all that is read here.
 """

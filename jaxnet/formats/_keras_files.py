@@ -1,7 +1,7 @@
 """Keras files, read without Keras: nothing in them is run, and nothing outside them is opened.
 
 `.keras` is a ZIP archive of the configuration and the weights; `.h5`, which Keras calls legacy,
-has both in one HDF5 file. Of either, the configuration says which layers there are.
+has both in one HDF5 file. In both, the configuration lists the layers.
 """
 
 import json
@@ -135,7 +135,7 @@ def _at(source: _Source, place: str) -> int:
 
 def _array(source: _Source, place: int) -> Any:
     array = _hdf5.array_of(source.data, place)
-    source.taken[0] += array.nbytes  # of all, since layers may name the same array
+    source.taken[0] += array.nbytes  # each time: layers may share an array
     check_unpacked(source.taken[0], len(source.data), source.path)
     return array
 

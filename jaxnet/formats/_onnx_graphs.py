@@ -2,7 +2,7 @@
 
 One value is followed from the images to the outputs. Each node that takes it must be a layer, a
 squash, a rescaling of the images or a change of shape that keeps the order of the pixels; anything
-else is refused, and so is a branch. What only turns the outputs into labels is left out.
+else is refused, and so is a branch. Nodes that only turn the outputs into labels are left out.
 """
 
 import math
@@ -60,7 +60,7 @@ class _Walk:
 
 
 def parts_of(onnx: Any, model: Any, charge: Charge) -> tuple[list[Part], dict[str, str]]:
-    """What `in_a_row` takes, and notes; `charge` is told of all bytes that are taken."""
+    """What `in_a_row` takes, and notes; reports the size of every array to `charge`."""
     graph = model.graph
     opsets = {opset.domain: opset.version for opset in model.opset_import}
     opset = opsets.get("", opsets.get("ai.onnx", 0))

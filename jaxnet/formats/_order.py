@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-_STEPS = 10_000  # of the search; names of layers that take more are no evidence
+_STEPS = 10_000  # of the search; names that need more are ignored
 
 
 def in_order(shapes: Mapping[str, Sequence[int]], *, declared: bool) -> list[str]:

@@ -63,8 +63,8 @@ def with_spec(
 
 def in_a_row(parts: Iterable[Part]) -> tuple[Params, Spec]:
     """Builds a network from layers and the names of squashing functions, in order."""
-    # Images of jaxnet are from 0 to 1, so a rescaling by 1/255 at the front has nothing left to do;
-    # others become part of the first layer.
+    # jaxnet's pixels are already from 0 to 1, so a leading rescaling by 1/255 is dropped. Any other
+    # is folded into the first layer.
     layers: list[tuple[Any, Any]] = []
     squashes: list[str] = []
     scale, offset, of_bytes = 1.0, 0.0, False

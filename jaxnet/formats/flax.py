@@ -105,8 +105,8 @@ def from_linen(
 
     Args:
         variables: the result of `model.init`: a kernel and a bias for each layer. Names that differ
-            only in a number, such as `Dense_0`, are in its order; others, such as hidden, out, in
-            the one that fits their shapes.
+            only in a number, such as `Dense_0`, are sorted by it; others, such as `hidden` and
+            `out`, are put in the order that fits their shapes.
         squash: the hidden layers' activation function, a name in `jaxnet.network.SQUASHES`;
             the variables do not say.
         last_squash: the last layer's; `identity` where the model ends in `Dense`.

@@ -71,9 +71,9 @@ def to_keras(params: Params, *, squash: Squash = "sigmoid", last_squash: Squash 
 def from_keras(model: Any) -> tuple[Params, Spec]:
     """Converts a network from Keras.
 
-    A `Rescaling` by 1/255 at the front means that the model takes pixels from 0 to 255; jaxnet's
-    are from 0 to 1, so it has nothing left to do. Another scale or offset becomes part of the
-    first layer; a scale below 1/16 is taken to be for pixels from 0 to 255.
+    A leading `Rescaling` by 1/255 means that the model takes pixels from 0 to 255. jaxnet's are
+    already from 0 to 1, so it is dropped. Any other scale or offset is folded into the first layer;
+    a scale below 1/16 is assumed to be for pixels from 0 to 255.
 
     Args:
         model: a `keras.Sequential` or functional model without branches, of `Dense` and activation
@@ -163,14 +163,14 @@ def load(path: str | os.PathLike[str]) -> tuple[Params, Spec]:
 
 @contextmanager
 def _folder() -> Generator[Path]:
-    """A temporary folder, of which nothing is left even where a signal ends the process."""
+    """A temporary folder that is removed even if a signal ends the process."""
     with TemporaryDirectory() as folder, interrupts.undone(partial(rmtree, folder)):
         yield Path(folder)
 
 
 def _copy_undated(path: Path, into: BinaryIO) -> None:
     """Copies an archive without the time at which it was made, so that it is the same each time."""
-    numbers: dict[bytes, bytes] = {}  # in place of where Keras's objects lie in memory
+    numbers: dict[bytes, bytes] = {}  # in place of the memory addresses that Keras writes
     with zipfile.ZipFile(path) as old, zipfile.ZipFile(into, "w") as new:
         for name in old.namelist():
             content = old.read(name)

@@ -168,8 +168,8 @@ def _own(onnx: Any, path: Any, model: Any, said: dict[str, str]) -> tuple[Params
         if whole and sizes == in_words(spec.sizes):
             return params, spec
     except Exception as error:  # many kinds: missing names, other shapes
-        raise FileError(f"{path}: not a graph that jaxnet wrote, whole.") from error
-    raise FileError(f"{path}: not a graph that jaxnet wrote, or modified since.")
+        raise FileError(f"{path}: not a complete graph written by jaxnet.") from error
+    raise FileError(f"{path}: not a graph written by jaxnet, or modified since.")
 
 
 def _graph(

@@ -21,4 +21,4 @@ from jaxnet.plot._neurons import image as image
 from jaxnet.plot._probes import probe as probe
 from jaxnet.plot._results import confusion as confusion
 from jaxnet.plot._results import learning_curves as learning_curves
-from jaxnet.plot._results import misread as misread
+from jaxnet.plot._results import misclassified as misclassified

@@ -78,7 +78,7 @@ def network(
         >>> import jax, jaxnet
         >>> x = jaxnet.data.synthetic.draw(jax.random.key(0), 7)
         >>> jaxnet.plot.network(jaxnet.pretrained(), x).get_suptitle()
-        '784 → 16 → 16 → 10: read as 7'
+        '784 → 16 → 16 → 10: predicted 7'
     """
     drawn = draw(params, x, squash, last_squash, longest, colors, figure)
     return _canvas.whole(drawn.figure)
@@ -155,7 +155,7 @@ def draw(
         )
     if layers is not None and n_in > longest:
         _thumbnail(ax, np.asarray(layers[0], float), shown[0], colors)
-    title = " → ".join(map(str, sizes)) + ("" if read is None else f": read as {read}")
+    title = " → ".join(map(str, sizes)) + ("" if read is None else f": predicted {read}")
     below = f"weights: {palette.in_words(colors)}, brightest at the magnitude below them"
     if layers is not None:
         below += "\n" + palette.whites_in_words(layers, colors)

@@ -28,9 +28,8 @@ def weights(
 ) -> Figure:
     """Plots the weights into one neuron, or into every neuron of a layer.
 
-    Those of the first layer are drawn as images, one a neuron; those of deeper layers as the
-    matrix that they are, a row a neuron and a column for each neuron of the layer before, the
-    bias beside it.
+    First-layer weights are drawn as one image per neuron. Those of a deeper layer are drawn as a
+    matrix with one row per neuron and one column per input, and the biases beside it.
 
     Args:
         params: the network.

@@ -76,7 +76,7 @@ def activations(
         >>> import jax, jaxnet
         >>> x = jaxnet.data.synthetic.draw(jax.random.key(0), 7)
         >>> jaxnet.plot.activations(jaxnet.pretrained(), x).get_suptitle()
-        'Every activation, layer by layer: read as 7'
+        'Every activation, layer by layer: predicted 7'
     """
     read = int(network.predict(params, x, squash=squash))
     layers = network.activations(params, x, squash=squash, last_squash=last_squash)
@@ -109,7 +109,7 @@ def activations(
         )  # fmt: skip
         left += _width(a.size)
     ax.set(xlim=(-2, left), ylim=(high / 2 + 4.5, -high / 2 - 0.6))
-    title = f"Every activation, layer by layer: read as {read}"
+    title = f"Every activation, layer by layer: predicted {read}"
     _canvas.caption(figure, title, palette.whites_in_words(layers, colors))
     return _canvas.whole(figure)
 

@@ -1,4 +1,4 @@
-"""Plots of a probe: each neuron with its best edge or drawing, and what it tells."""
+"""Plots of a probe: each neuron with its best edge or drawing, and what it detects."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def probe(
 
     A neuron of layer 1 is its grid of weights, with the outline of the edge that fits it best; a
     neuron of the last hidden layer is the drawing that excites it most. Below each: the component
-    it tells best, with the lesser area under the ROC curve of those alone and within digits, and
+    it detects best, with the lesser area under the ROC curve of those alone and within digits, and
     the accuracy lost if it is silent.
 
     Args:
@@ -83,8 +83,8 @@ def probe(
         f"layer 1: its weights, {palette.in_words(colors)}; outlined, the edge that fits best "
         "(dotted where negative)\n"
         f"layer {last_hidden}: the drawing that excites it most\n"
-        "below: R², with each pixel counting by its variance; the component it tells best and the "
-        "area under the ROC curve; the accuracy lost without the neuron"
+        "below: R², with each pixel counting by its variance; the component it detects best and "
+        "the area under the ROC curve; the accuracy lost without the neuron"
     )
     hidden = sum(len(b) for _, b in params[:-1]) or len(params[0][1])
     if sum(shown) < hidden:
@@ -97,7 +97,7 @@ def probe(
 def _told(report: analysis.Probe, layer: int, neuron: int) -> str:
     name = COMPONENTS[int(report.component(layer)[neuron])]
     lost = 100 * float(report.silence[layer - 1][neuron])
-    return f"{name} {report.tells(layer)[neuron]:.2f}\nsilent: {palette.signed(-lost)} points"
+    return f"{name} {report.detects(layer)[neuron]:.2f}\nsilent: {palette.signed(-lost)} points"
 
 
 def _below(ax: Axes, text: str) -> None:

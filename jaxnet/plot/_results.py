@@ -39,7 +39,7 @@ def confusion(
         >>> images, labels = jaxnet.data.synthetic.sample(jax.random.key(0), 1000)
         >>> answers = jaxnet.classify(jaxnet.pretrained(), images)
         >>> jaxnet.plot.confusion(answers, labels).axes[0].get_xlabel()
-        'read as'
+        'predicted'
     """
     labels = _labels(answers, labels)
     n = max(answers.activations.shape[1], 2)  # a single output tells 1 from 0
@@ -54,7 +54,7 @@ def confusion(
     blue, orange = palette.hues("safe")
     ax.imshow(bright * np.where(right[..., None], blue, orange))
     every = [*range(0, n, -(-n // 20))]
-    ax.set(xticks=every, yticks=every, xlabel="read as", ylabel="shown")
+    ax.set(xticks=every, yticks=every, xlabel="predicted", ylabel="true")
     for i, k in np.argwhere(counts) if n <= 20 else ():
         ax.text(
             k, i, f"{counts[i, k]:,}", color=BACKGROUND if bright[i, k] > 0.7 else TEXT,
@@ -65,13 +65,13 @@ def confusion(
     ax.grid(which="minor", color=LINE, linewidth=0.5)
     good = int(counts.trace())
     title = f"{good:,} of {len(labels):,} correct, {100 * good / len(labels):.2f} %"
-    below = "blue: correct, brightest at 100 % of a digit's images; orange: misread, "
+    below = "blue: correct, brightest at 100 % of a digit's images; orange: misclassified, "
     below += f"brightest at {100 * worst:.3g} %"
     _canvas.caption(figure, title, below)
     return _canvas.whole(figure)
 
 
-def misread(
+def misclassified(
     images: NDArray[Any] | Array,
     answers: Answers,
     labels: NDArray[Any] | Array,
@@ -96,7 +96,7 @@ def misread(
         >>> import jax, jaxnet
         >>> images, labels = jaxnet.data.synthetic.sample(jax.random.key(0), 1000)
         >>> answers = jaxnet.classify(jaxnet.pretrained(), images)
-        >>> texts = jaxnet.plot.misread(images, answers, labels).axes[0].texts
+        >>> texts = jaxnet.plot.misclassified(images, answers, labels).axes[0].texts
         >>> bool(len(texts) == (answers.digits != labels).sum())
         True
     """

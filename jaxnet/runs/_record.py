@@ -62,7 +62,7 @@ def save_run(
     if h.validation is not None:
         words["validation accuracy"] = f"{100 * h.validation.accuracy[-1, best]:.2f} %"
     if options.ensemble > 1:
-        words["chosen from"] = f"{options.ensemble} starts, as number {best}"
+        words["chosen from"] = f"{options.ensemble} starts; number {best} is the best"
     _write_members(progress, options, output.with_suffix(".members"))
     numbers: dict[str, Any] = {"cost": h.cost, "accuracy": h.accuracy}
     if h.validation is not None:

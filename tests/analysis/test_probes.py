@@ -1,4 +1,4 @@
-"""What neurons tell: areas against scikit-learn's, silenced neurons, and what a probe says."""
+"""What neurons detect: areas against scikit-learn's, silenced neurons, and what a probe says."""
 
 import jax
 import numpy as np
@@ -76,7 +76,7 @@ def test_silence_by_zeroed_activations(digits, name):
 
 
 def test_component_fit_of_a_planted_detector():
-    """A neuron of an edge on top tells a bar on top, and one of noise tells nothing well."""
+    """A neuron of an edge on top detects a bar on top, and one of noise detects nothing well."""
     from jaxnet.design import edge
 
     noise = jax.random.normal(jax.random.key(0), (784,)) / 28
@@ -93,9 +93,9 @@ def test_component_fit_of_a_planted_detector():
 @pytest.mark.parametrize(
     ("params", "says"),
     [
-        (lambda: jaxnet.init(jax.random.key(0)), r"^0 of 16 .* tells 0 of 16 components"),
+        (lambda: jaxnet.init(jax.random.key(0)), r"^0 of 16 .* detects 0 of 16 components"),
         (lambda: jaxnet.pretrained("edges"), r"^16 of 16 .* mean is 1\.00\)"),
-        (lambda: jaxnet.pretrained("components"), r"^16 of 16 .* tells 16 of 16 components"),
+        (lambda: jaxnet.pretrained("components"), r"^16 of 16 .* detects 16 of 16 components"),
     ],
 )
 def test_summary(digits, params, says):
@@ -114,4 +114,4 @@ def test_other_networks(digits):
     assert report.summary().startswith("0 of 10 neurons of layer 1")
     relu = jaxnet.init(jax.random.key(0), (784, 8, 8, 8, 10))
     report = probe(jax.random.key(2), relu, *digits, squash=jax.nn.relu)
-    assert "layer 3 tells" in report.summary()
+    assert "layer 3 detects" in report.summary()

@@ -128,7 +128,7 @@ def test_weights_of_other_sizes(command, tmp_path):
         (["activations", "--weights", "small", "images.gz"], r"shape \(n, 2, 2\)"),
         (["confusion", "images.gz", "--output", "a.png"], "needs images and their labels"),
         (
-            ["misread", "images.gz", "--labels", "two.npy", "--output", "a.png"],
+            ["misclassified", "images.gz", "--labels", "two.npy", "--output", "a.png"],
             "a label for each answer",
         ),
     ],

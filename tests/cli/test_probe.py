@@ -51,7 +51,7 @@ def test_table(command):
         assert re.search(rf"^2\.{n} +{name} +(1\.00|0\.9\d) ", said, re.MULTILINE)
     assert re.search(r"^1\.15 +█████ 1\.00 ", said, re.MULTILINE)
     assert "16 of 16 neurons of layer 1 are edges" in said
-    assert "tells 16 of 16 components" in said
+    assert "detects 16 of 16 components" in said
 
 
 def test_json_is_the_report(command, folder):

@@ -200,7 +200,7 @@ def test_others_under_the_same_names(published, monkeypatch, what):
     write_idx(published / f"{name}.gz", FILES[name][::-1])
     monkeypatch.setenv("JAXNET_DATA", str(published))
     for folder in (published, None):
-        with pytest.raises(FileError, match=f"{name}.gz: not MNIST's, though named so"):
+        with pytest.raises(FileError, match=f"{name}.gz: has the name of an MNIST file"):
             load_mnist("test", folder)
     check(load_mnist("train"), "train")
 

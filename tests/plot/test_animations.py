@@ -64,7 +64,7 @@ def test_flow_order(flow):
 
 
 def test_flow_hides_the_answer(flow):
-    """What says "read as 7" is marked in yellow at the end, and nowhere before."""
+    """What says "predicted 7" is marked in yellow at the end, and nowhere before."""
     _, _, seen = flow
     yellow = [
         ((frame[:, -250:, 0] > 200) & (frame[:, -250:, 1] > 160) & (frame[:, -250:, 2] < 120)).sum()

@@ -65,7 +65,7 @@ def test_brightness_and_answer():
     marked = [text.get_text() for text in parts.answers if text.get_color() == canvas.MARK]
     assert marked == [f"7   {matrix_form(params, x)[-1][7]:.2f}"]
     assert (np.array(parts.neurons[-1].get_linewidth()) > 1).nonzero()[0].tolist() == [7]
-    assert parts.figure.get_suptitle() == "784 → 16 → 16 → 10: read as 7"
+    assert parts.figure.get_suptitle() == "784 → 16 → 16 → 10: predicted 7"
 
 
 def test_without_an_image(params):

@@ -1,4 +1,4 @@
-"""Pictures of results: counts, misread images and curves equal to what NumPy finds."""
+"""Pictures of results: counts, misclassified images and curves equal to what NumPy finds."""
 
 import jax
 import numpy as np
@@ -32,7 +32,7 @@ def test_confusion_matrix():
     np.testing.assert_allclose(rgb[0, 0], 2 / 3 * blue)
     np.testing.assert_allclose(rgb[1, 2], orange)  # half of a row, the worst mistake
     np.testing.assert_allclose(rgb[2, 0], 0)
-    assert "misread, brightest at 50 %" in figure.get_supxlabel()
+    assert "misclassified, brightest at 50 %" in figure.get_supxlabel()
 
 
 def test_confusion_matrix_of_the_trained_network(drawn):
@@ -49,33 +49,33 @@ def test_confusion_matrix_of_the_trained_network(drawn):
     assert_tidy(figure)
 
 
-def test_misread_order():
+def test_misclassified_order():
     images = np.stack([np.full(4, value, np.uint8) for value in (0, 51, 102, 153)])
     sure = np.array([[0, 0.6, 0], [0.9, 0, 0], [0, 0, 1.0], [0, 0.7, 0]])
-    figure = results.misread(images, answers([1, 0, 2, 1], sure), np.array([0, 1, 2, 2]))
+    figure = results.misclassified(images, answers([1, 0, 2, 1], sure), np.array([0, 1, 2, 2]))
     assert texts(figure) == ["[1] 0, is 1", "[3] 1, is 2", "[0] 1, is 0"]
     shades = figure.axes[0].images[0].get_array()[:, :, 0]
     assert [shades[0, 0], shades[0, 3], shades[0, 6]] == pytest.approx([0.2, 0.6, 0])
     assert figure.get_suptitle() == "3 of 4 images misclassified"
 
 
-def test_many_and_no_misread(drawn):
+def test_many_and_no_misclassified(drawn):
     images, read, labels = drawn
     wrong = (labels + 1) % 10
-    figure = results.misread(images, read, wrong)
+    figure = results.misclassified(images, read, wrong)
     n = (read.digits != wrong).sum()
     assert texts(figure)[-1] == f"⋮\n{n - 99} more"
     assert_tidy(figure)
-    figure = results.misread(images, read, read.digits)
+    figure = results.misclassified(images, read, read.digits)
     assert figure.get_suptitle() == "0 of 2,000 images misclassified"
 
 
 @pytest.mark.parametrize("n", [1, 4, 7])
-def test_few_misread(drawn, n):
+def test_few_misclassified(drawn, n):
     images, read, labels = drawn
     labels = (labels[:n] + 5) % 10
     few = jaxnet.Answers(read.digits[:n], read.activations[:n])
-    figure = results.misread(images[:n], few, labels)
+    figure = results.misclassified(images[:n], few, labels)
     assert_tidy(figure)
     wrong = int((few.digits != labels).sum())
     assert figure.get_suptitle() == f"{wrong} of {n} images misclassified"
@@ -115,4 +115,4 @@ def test_bad_labels_and_images():
     with pytest.raises(ValueError, match="one at least"):
         results.confusion(answers(np.zeros(0, int)), np.zeros(0, int))
     with pytest.raises(ValueError, match=r"images of shape \(2, pixels\); got \(3, 4\)"):
-        results.misread(np.zeros((3, 4)), two, np.array([1, 0]))
+        results.misclassified(np.zeros((3, 4)), two, np.array([1, 0]))

@@ -5,7 +5,7 @@
 
 The digits are found among what surrounds them: the desk under the sheet, shadows, frames, form
 cells, ruled and squared lines, dust. Each is brought into MNIST's form, with a pen of MNIST's
-width. A small picture is taken at its word.
+width. A picture of the network's own size is used as it is.
 """
 
 from jaxnet.data.pictures._files import read_digits as read_digits
