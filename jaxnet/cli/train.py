@@ -246,7 +246,9 @@ def command(
 
 def _advice(options: "Options", images: "NDArray[Any]", labels: "NDArray[Any]") -> str:
     """What helps where images are few, and how well the trained network does on them."""
-    import jaxnet
+    from jaxnet._pretrained import pretrained
+    from jaxnet.inference import classify
+    from jaxnet.network import SIZES
     from jaxnet.runs._run import split
 
     if len(images) >= _FEW:
@@ -255,9 +257,9 @@ def _advice(options: "Options", images: "NDArray[Any]", labels: "NDArray[Any]") 
     augment = "" if options.augment != "none" else " or slightly changed images (--augment both)"
     advice = f"These are few images; {more}{augment} may help."
     _, (unseen, digits) = split(options, images, labels)
-    if options.sizes[0] != jaxnet.network.SIZES[0] or not len(digits) or digits.max() > 9:
+    if options.sizes[0] != SIZES[0] or not len(digits) or digits.max() > 9:
         return advice
-    right = (jaxnet.classify(jaxnet.pretrained(), unseen).digits == digits).mean()
+    right = (classify(pretrained(), unseen).digits == digits).mean()
     return (
         f"{advice} The network that comes with jaxnet classifies {100 * right:.2f} % of the same "
         f"{len(digits)} validation images correctly."

@@ -44,15 +44,15 @@ def confidence(activations: ArrayLike, *, last_squash: Squash = "sigmoid") -> ND
     a = np.asarray(activations, np.float64)
     if a.ndim != 2 or not a.shape[1]:
         raise ValueError(f"Expected activations of shape (n, outputs); got {a.shape}.")
-    if as_function(last_squash) not in (SQUASHES["sigmoid"], SQUASHES["softmax"]):
-        if a.shape[1] == 1:  # by its threshold, as below
-            return _sigmoid(abs(a[:, 0]))
+    are_logits = as_function(last_squash) not in (SQUASHES["sigmoid"], SQUASHES["softmax"])
+    if a.shape[1] == 1:  # it answers 0 or 1 by its threshold
+        p = _sigmoid(a[:, 0]) if are_logits else a[:, 0].astype(np.float32)
+        return np.maximum(p, 1 - p)
+    if are_logits:
         a = np.exp(a - a.max(1, keepdims=True))
         a /= a.sum(1, keepdims=True)
     with np.errstate(divide="ignore"):
         z = np.sort((np.log(a) - np.log1p(-a)).clip(-_MOST, _MOST), 1)
-    if z.shape[1] == 1:  # such an output answers 0 or 1 by its threshold
-        return _sigmoid(abs(z[:, 0]))
     return _sigmoid(_BRIGHTEST * z[:, -1] + _SECOND * z[:, -2] + _NONE)
 
 

@@ -20,7 +20,7 @@ from jaxnet._util.sharding import (
     in_tiles,
     lacks_mesh,
     on_mesh_beside,
-    on_mesh_of,
+    on_own_mesh,
     sharded_like,
     take,
     vary_like,
@@ -121,11 +121,9 @@ class Config(NamedTuple):
 def _compiled(f: Callable[..., Any]) -> Callable[..., Any]:
     """Compiles `f` outside all transformations, once per configuration, and sets its mesh."""
 
-    def on_own_mesh(config: Config, *args: Any) -> Any:
-        with on_mesh_of(args):
-            return f(config, *args)
-
-    compiled = jax.jit(on_own_mesh, static_argnums=0)
+    @partial(jax.jit, static_argnums=0)
+    def compiled(config: Config, *args: Any) -> Any:
+        return on_own_mesh(partial(f, config))(*args)
 
     @wraps(f)
     def call(config: Config, *args: Any) -> Any:
@@ -135,7 +133,7 @@ def _compiled(f: Callable[..., Any]) -> Callable[..., Any]:
             with _mesh_of(config.sharding):
                 return compiled(config, *args)
         if lacks_mesh(args):  # of Explicit axes, on which derivatives need one
-            return jax.jit(partial(on_own_mesh, config))(*args)
+            return on_own_mesh(partial(f, config))(*args)
         if lacks_mesh(config.sharding):
             raise ValueError(
                 "Expected the images on the mesh of `sharding`, whose axes are Explicit. Put them "
