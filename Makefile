@@ -1,5 +1,5 @@
 # make run      install what is needed, then watch the network classify digits
-# make test     what to run after each change: minutes, light packages only
+# make test     what to run after each change: a minute, light packages only
 # make check    format, lint, types, JavaScript, the whole test suite but the slowest tests, and a
 #               minute or two of fuzzing; python -m tests.fuzz --seconds N does more
 # make core     the tests that need no extras, on another Python or with other versions:
@@ -47,10 +47,10 @@ ifneq ($(and $(IMAGES),$(LABELS)),)
 endif
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest -m 'not full and not slow'
+	$(BIN)/python -m pytest -m 'not compiled and not process and not slow'
 
 core: core-installed
-	$(CORE)/bin/python -m pytest @tests/core.txt
+	$(CORE)/bin/python -m pytest -m 'core and not long and not slow'
 
 core-installed: $(UV)
 	$(if $(CORE_$(VERSIONS)),,$(error VERSIONS is pinned, lowest or newest; got $(VERSIONS)))

@@ -1,7 +1,9 @@
 """Test configuration: four CPU devices, strict dtype and rank promotion, fixtures."""
 
 import os
+import re
 import signal
+from collections import defaultdict
 from importlib.metadata import version
 from importlib.util import find_spec
 from tempfile import TemporaryDirectory
@@ -34,6 +36,23 @@ def pytest_configure(config):
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     # An entry read while another process writes it is just compiled again.
     config.addinivalue_line("filterwarnings", "ignore:Error reading persistent compilation cache")
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Skips files that the marker expression rules out as a whole, before they are imported."""
+    expression = config.option.markexpr
+    if not expression or collection_path.suffix != ".py":
+        return None
+    text = collection_path.read_text(encoding="utf-8")
+    whole = re.search(r"^pytestmark = .*?(?=\n\n)", text, re.MULTILINE | re.DOTALL)
+    of_all = set(re.findall(r"mark\.(\w+)", whole[0] if whole else ""))
+    of_some = set(re.findall(r"mark\.(\w+)", text))
+    # Marks of single tests may be in addition to those of the whole file.
+    fits = [
+        eval(expression, {}, defaultdict(bool, dict.fromkeys(marks, True)))
+        for marks in (of_all, of_all | of_some)
+    ]
+    return None if any(fits) else True
 
 
 def pytest_report_header():
@@ -79,10 +98,10 @@ def images():
 
 
 def pytest_sessionfinish(session, exitstatus):
-    """Fails a CI run that skips tests, except for lack of MNIST, or of an extra in `make core`."""
+    """Fails a CI run that skips tests, but for lack of MNIST, or of packages in light runs."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    core = "@tests/core.txt" in session.config.invocation_params.args
-    light = core or "not full" in session.config.option.markexpr
+    expression = session.config.option.markexpr
+    light = "core" in expression or "not compiled" in expression
     reasons = ("MNIST", "could not import") if light else ("MNIST",)
     for report in reporter.stats.get("skipped", []) if os.environ.get("CI") else []:
         if not any(reason in str(report.longrepr) for reason in reasons):

@@ -132,10 +132,11 @@ def main(what):
                 print(f"{name}: {error}")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     "what",
     [
-        pytest.param("calls", marks=pytest.mark.full),
+        pytest.param("calls", marks=pytest.mark.compiled),
         pytest.param("examples", marks=pytest.mark.slow),
     ],
 )

@@ -62,7 +62,7 @@ def test_no_cycle():
     tuple(graphlib.TopologicalSorter(graph()).static_order())
 
 
-@pytest.mark.full
+@pytest.mark.compiled
 @pytest.mark.parametrize("room", sorted(graph()))
 def test_imports_from_lower_layers(room):
     mine = next(n for n, layer in enumerate(LAYERS) if room in layer)

@@ -39,6 +39,7 @@ class Counted:
     __add__ = __mul__
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("sizes", [(784, 16, 16, 10), (784, 10), (4, 3, 2), (1, 1)])
 def test_operations_by_counting(sizes):
     Counted.done = 0
@@ -54,6 +55,7 @@ def test_operations_by_counting(sizes):
     assert operations_per_image(jaxnet.init(jax.random.key(0), sizes)) == Counted.done
 
 
+@pytest.mark.compiled
 def test_operations_by_the_compiler(params):
     x = jax.ShapeDtypeStruct((784,), "float32")
     flops = jax.jit(jaxnet.logits).lower(params, x).cost_analysis()["flops"]
@@ -93,6 +95,7 @@ def test_each_precision_uses_the_fastest_exact_product(monkeypatch, measured, ex
     assert arithmetic_rates() == dict(zip(PRECISIONS, expected, strict=True))
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize(
     ("bandwidth", "limit", "ceiling"), [(200.0, "memory", 10), (2e6, "arithmetic", 1e4 / 230)]
 )
@@ -111,6 +114,7 @@ def test_shares_of_the_tightest_limit(monkeypatch, bandwidth, limit, ceiling):
         assert rate.limit == limit
 
 
+@pytest.mark.compiled
 def test_each_call_has_other_images(monkeypatch):
     seen = []
     monkeypatch.setattr(bench, "classify", lambda params, images, **_: seen.append(images.copy()))
@@ -148,6 +152,7 @@ def test_command(monkeypatch):
     assert [bench.Rate(**json.loads(line)) for line in lines] == given
 
 
+@pytest.mark.compiled
 def test_command_measures_a_network_of_ones_own(tmp_path):
     path = tmp_path / "small.safetensors"
     jaxnet.save(path, jaxnet.init(jax.random.key(0), (4, 3, 2)), last_squash="softmax")
@@ -158,5 +163,6 @@ def test_command_measures_a_network_of_ones_own(tmp_path):
     ]
 
 
+@pytest.mark.compiled
 def test_bad_image_count():
     assert "--images: expected one or more; got 0" in refused(run("bench", "--images", "0"))

@@ -13,6 +13,8 @@ from jax.nn import sigmoid
 import jaxnet
 from jaxnet.training import TrainState, train_step
 
+pytestmark = [pytest.mark.core, pytest.mark.compiled]
+
 sgd = optax.sgd(0.1, momentum=0.9)
 
 
@@ -71,7 +73,6 @@ def step_arguments(params, images):
     return params, sgd.init(params), images, jnp.arange(7)
 
 
-@pytest.mark.full
 def test_forward_compiles_to_the_equation(params, x):
     ours = compiled(jaxnet.forward, params, x)
     assert ours == compiled(inline, params, x)
@@ -83,7 +84,6 @@ def test_batch_compiles_to_three_products(params, images):
     assert ours == compiled(inline_rows, params, images)
 
 
-@pytest.mark.full
 def test_step_compiles_to_the_equations(step_arguments):
     ours = compiled(our_step, *step_arguments)
     assert ours == compiled(inline_step, *step_arguments)

@@ -69,7 +69,7 @@ def users_defaults():
         yield
 
 
-@pytest.mark.full
+@pytest.mark.process
 def test_table_of_the_networks(mnist, tmp_path):
     """The table in the examples' README is what its command prints for MNIST's test images."""
     images, labels = mnist["test"]
@@ -86,6 +86,7 @@ def test_table_of_the_networks(mnist, tmp_path):
     assert len(printed) == 5
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("name", ["README.md", "examples/README.md"])
 def test_readme_python(name, tmp_path, monkeypatch, capsys, users_defaults):
     monkeypatch.chdir(tmp_path)
@@ -108,7 +109,7 @@ def test_readme_blocks_are_run():
     assert {program for program, *_ in COMMANDS} == {"make", "jaxnet", "pip"}
 
 
-@pytest.mark.full
+@pytest.mark.process
 @pytest.mark.parametrize("command", sorted(c for c in COMMANDS if c[0] == "jaxnet"), ids=" ".join)
 def test_readme_commands(tmp_path, command, request):
     if command == ("jaxnet", "train"):
@@ -171,7 +172,7 @@ def test_examples_are_indexed():
 
 
 # Keras' own, of NumPy, wherever it saves what JAX computed.
-@pytest.mark.full
+@pytest.mark.compiled
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 @pytest.mark.parametrize("name", MODULES)
 def test_docstrings(name, users_defaults, monkeypatch):
@@ -206,7 +207,7 @@ def test_public_functions_are_documented(name):
             assert re.search("(Returns|Yields):\n", text) or not returns, key
 
 
-@pytest.mark.full
+@pytest.mark.compiled
 def test_site(tmp_path):
     """Builds without a warning, and every page is reachable by "next" links."""
     pytest.importorskip("pdoc")
@@ -244,7 +245,7 @@ LONG = """
 LONG = [f"{name}.py" for name in LONG.split()]  # the others run every time
 
 
-@pytest.mark.full
+@pytest.mark.process
 @pytest.mark.parametrize(
     "path",
     [pytest.param(p, marks=[pytest.mark.slow] * (p.name in LONG)) for p in EXAMPLES],

@@ -21,6 +21,8 @@ import jaxnet
 from jaxnet.estimator import NetworkClassifier, _learn
 from tests.oracles import float64
 
+pytestmark = pytest.mark.compiled
+
 NOT_APPLICABLE = {
     "check_sample_weight_equivalence_on_dense_data": "two samples may fall into two batches",
 }
@@ -70,7 +72,6 @@ def test_failed_checks_are_documented():
         assert name in NetworkClassifier.__doc__
 
 
-@pytest.mark.full
 def test_label_types(iris, pipeline):
     _, x, _, y = iris
     assert pipeline.classes_.tolist() == ["setosa", "versicolor", "virginica"]
@@ -103,7 +104,6 @@ def test_calibration():
     assert abs(got.predict_proba(x)[:, 1] - share).mean() < 0.05
 
 
-@pytest.mark.full
 def test_grid_search(iris):
     x, _, y, _ = iris
     pipeline = make_pipeline(MinMaxScaler(), NetworkClassifier(random_state=0))
@@ -153,7 +153,6 @@ def test_joblib_processes(iris):
     np.testing.assert_array_equal(cross_val_score(classifier, x, y, cv=2, n_jobs=2), here)
 
 
-@pytest.mark.full
 def test_params_attribute(tmp_path):
     x, y = load_digits(return_X_y=True)
     classifier = NetworkClassifier((16, 16), epochs=30, random_state=0).fit(x[:900] / 16, y[:900])
@@ -166,7 +165,6 @@ def test_params_attribute(tmp_path):
     assert jaxnet.predict(params, image) == classifier.predict(x[1000:1001] / 16)[0]
 
 
-@pytest.mark.full
 @pytest.mark.parametrize(("n", "batch_size"), [(1, 32), (5, 32), (33, 32), (100, 7), (64, 1)])
 def test_number_of_samples(n, batch_size):
     x = np.linspace(0, 1, n)[:, None]
@@ -176,7 +174,6 @@ def test_number_of_samples(n, batch_size):
     assert np.isfinite(got.history_.cost).all()
 
 
-@pytest.mark.full
 def test_logistic_regression():
     x, y = make_moons(300, noise=0.3, random_state=0)
     settings = {"learning_rate": 0.1, "epochs": 300, "batch_size": 300, "random_state": 0}
@@ -185,7 +182,6 @@ def test_logistic_regression():
     np.testing.assert_allclose(ours.predict_proba(x), theirs.predict_proba(x), atol=1e-3)
 
 
-@pytest.mark.full
 def test_sample_weights():
     """Of two labels for the one sample there is, their weights are the shares."""
     x, y = np.zeros((4, 1)), np.array([0, 1, 1, 1])

@@ -14,7 +14,10 @@ import jaxnet
 from jaxnet import Layer
 from tests.oracles import matrix_form, neuron_by_neuron
 
+pytestmark = pytest.mark.core
 
+
+@pytest.mark.compiled
 def test_parameter_count():
     params = jaxnet.init(jax.random.key(0))
     assert [layer.weights.size for layer in params] == [12_544, 256, 160]
@@ -23,6 +26,7 @@ def test_parameter_count():
     assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(params))
 
 
+@pytest.mark.compiled
 def test_forward_against_neuron_by_neuron(params, x):
     np.testing.assert_allclose(jaxnet.forward(params, x), neuron_by_neuron(params, x), atol=1e-6)
 
@@ -34,6 +38,7 @@ def test_activations_against_matrix_form(params, x):
         np.testing.assert_allclose(a, expected, atol=1e-6)
 
 
+@pytest.mark.compiled
 def test_batch_by_vmap(params, images):
     batch = jax.vmap(jaxnet.forward, in_axes=(None, 0))(params, images)
     np.testing.assert_allclose(batch, matrix_form(params, images)[-1], atol=1e-6)
@@ -48,6 +53,7 @@ def test_logits(params, x):
     np.testing.assert_allclose(jaxnet.logits(params, x), np.log(a / (1 - a)), atol=1e-5)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("sizes", [(784, 10), (3, 4), (784, 16, 16, 16, 16, 2), (1, 1, 1)])
 def test_other_sizes(sizes):
     params = jaxnet.init(jax.random.key(0), sizes)
@@ -78,6 +84,7 @@ def test_predict_with_saturated_outputs():
     assert jaxnet.predict(params, x) == 1
 
 
+@pytest.mark.compiled
 def test_init_is_glorot_uniform():
     params = jaxnet.init(jax.random.key(3))
     for w, b in params:
@@ -89,6 +96,7 @@ def test_init_is_glorot_uniform():
         assert not b.any()
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
 def test_precisions(dtype, x):
     params = jaxnet.init(jax.random.key(0), dtype=dtype)
@@ -99,6 +107,7 @@ def test_precisions(dtype, x):
     np.testing.assert_allclose(a.astype(jnp.float32), neuron_by_neuron(params, x), atol=atol)
 
 
+@pytest.mark.compiled
 def test_float64(x):
     with jax.enable_x64(True):
         params = jaxnet.init(jax.random.key(0), dtype=jnp.float64)
@@ -151,12 +160,14 @@ def test_error_names_the_right_call(params, x, wrong, error, says, function):
         jax.eval_shape(lambda: function(params, x))  # while tracing: nothing is computed
 
 
+@pytest.mark.compiled
 def test_vmap_over_params_by_mistake(x):
     params = jaxnet.init(jax.random.key(0), (8, 8))
     with pytest.raises(ValueError, match=r"in_axes=\(None, 0\)"):
         jax.vmap(jaxnet.forward)(params, jnp.zeros((8, 8)))
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("sizes", [(), (784,), (784, 0, 10), (784, -1)])
 def test_init_with_bad_sizes(sizes):
     with pytest.raises(ValueError, match="at least two positive sizes"):
@@ -175,7 +186,7 @@ def with_a_skip(params, a, squash, last_squash):
     return activations
 
 
-@pytest.mark.full
+@pytest.mark.compiled
 def test_one_forward_pass(params, images, monkeypatch):
     key, labels, bytes_ = jax.random.key(0), jnp.arange(7), (255 * images).astype("uint8")
 

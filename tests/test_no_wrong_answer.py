@@ -26,6 +26,7 @@ def wrapped(params, images, labels, key):
     return MeanCost()(params, images, labels, key)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("labels", [LABELS - 1, LABELS + 2**32, LABELS.astype("u8") + 2**40])
 def test_labels_without_an_output(labels):
     """Beyond 32 bits, too, where a cast would wrap them to digits."""
@@ -100,11 +101,13 @@ def test_the_error_of_a_loss_says_how_it_was_called():
     assert "loss(params, images, labels, key)" in raised.value.__notes__[0]
 
 
+@pytest.mark.compiled
 def test_the_network_that_fit_makes_has_the_images_size():
     state, _ = fit(KEY, IMAGES, LABELS, SGD, epochs=1, batch_size=5)
     assert [w.shape for w, _ in state.params] == [(16, 6), (16, 16), (10, 16)]
 
 
+@pytest.mark.compiled
 def test_influence_of_what_is_nan():
     influence = partial(analysis.influence, PARAMS, IMAGES, n_iterations=5)
     assert np.isfinite(influence(LABELS, IMAGES[0], 1)).all()
@@ -118,6 +121,7 @@ def test_influence_of_what_is_nan():
             influence(LABELS, IMAGES[0], 1, loss=loss)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("name", ["hessian", "influence", "gradients"])
 def test_explicit_axes_without_a_mesh(name):
     """As arrays lie that were put there, the mesh being set no longer."""
@@ -138,12 +142,14 @@ def test_explicit_axes_without_a_mesh(name):
     )
 
 
+@pytest.mark.compiled
 def test_probe_of_images_out_of_range():
     images, labels = jaxnet.data.synthetic.sample(KEY, 50)
     with pytest.raises(ValueError, match=r"floats from 0 \(black\) to 1"):
         analysis.probe(KEY, jaxnet.pretrained(), 255 * images, labels)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("dtype", [np.float32, np.uint8])
 def test_an_output_that_is_nan(dtype):
     """It is the answer, as in `predict`, and its activation is NaN."""
@@ -189,6 +195,7 @@ def test_labels_of_a_job(tmp_path, labels):
         assert isinstance(job(labels=fine, overwrite=True), Tally)
 
 
+@pytest.mark.compiled
 def test_transposing_what_is_no_square():
     with pytest.raises(ValueError, match="expected a square number of pixels"):
         jaxnet.data.transpose(np.zeros((31 * 31, 1_000)))

@@ -27,7 +27,7 @@ def wheel(tmp_path_factory):
     return next(folder.glob("*.whl"))
 
 
-@pytest.mark.full
+@pytest.mark.compiled
 def test_wheel_contents(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     assert "jaxnet/_pretrained/network.safetensors" in names
@@ -104,6 +104,8 @@ def test_make_run_in_a_fresh_clone(tmp_path):
     assert "pip install" not in again
 
 
+@pytest.mark.core
+@pytest.mark.process
 def test_import_has_no_side_effects():
     code = """
 import os, sys, logging, warnings, threading, random
@@ -124,7 +126,7 @@ for name in ("PIL", "pooch", "rich", "typer", "matplotlib", "hypothesis", "onnx"
     run(sys.executable, "-W", "error", "-c", code)
 
 
-@pytest.mark.full
+@pytest.mark.process
 def test_types_reach_a_users_checker(tmp_path):
     """A right program passes, and wrong calls fail where types can tell."""
     (tmp_path / "right.py").write_text(

@@ -16,7 +16,7 @@ from jax.nn import sigmoid
 import jaxnet
 from jaxnet import Layer
 
-pytestmark = pytest.mark.full
+pytestmark = pytest.mark.compiled
 
 
 def equinox(params):

@@ -62,7 +62,7 @@ def test_validation_accuracy(mnist, name):
     assert abs(100 * accuracy - said) <= 0.021
 
 
-@pytest.mark.full
+@pytest.mark.compiled
 @pytest.mark.parametrize("name", ["edges", "components"])
 def test_the_second_layer_is_edges(name):
     """Each row of weights is `edge` of five numbers, times a gain, and nothing else."""
@@ -77,7 +77,7 @@ def test_the_second_layer_is_edges(name):
     assert len(np.unique(np.round(np.stack(found[:2], 1)), axis=0)) > 12  # at different places
 
 
-@pytest.mark.full
+@pytest.mark.compiled
 def test_the_third_layer_is_components():
     """On drawings of a component alone, and within digits; in NumPy."""
     from sklearn.metrics import roc_auc_score
@@ -109,6 +109,7 @@ def test_calibrated_outputs(mnist):
         assert abs(right[inside].mean() - outputs[inside].mean()) < 0.1
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("sizes", [(784, 16, 16, 10), (784, 10), (5, 4, 3, 2, 2)])
 def test_tanh_to_sigmoid(finish, sizes):
     params = jax.tree.map(lambda a: a + 0.1, jaxnet.init(jax.random.key(0), sizes))
@@ -121,6 +122,7 @@ def test_tanh_to_sigmoid(finish, sizes):
     )
 
 
+@pytest.mark.compiled
 def test_calibration(finish):
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):  # as users have
         images, labels = jaxnet.data.synthetic.sample(jax.random.key(0), 2_000)

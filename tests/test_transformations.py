@@ -20,6 +20,15 @@ from tests import laws
 from tests.cases import CASES, ON_THE_HOST, PURE, sgd, stacked
 from tests.oracles import matrix_form
 
+pytestmark = [pytest.mark.core, pytest.mark.compiled]
+
+
+def by_room(names):
+    """Names of cases, of which `make core` runs those of the heart that compile quickly."""
+    for name in names:
+        heart = name.startswith(("network", "training", "inference")) and "," not in name
+        yield name if heart and not CASES[name].slow else pytest.param(name, marks=pytest.mark.long)
+
 
 def test_table_is_complete():
     there = {
@@ -35,18 +44,17 @@ def test_table_is_complete():
     assert there == {name.split(",")[0] for name in CASES} | ON_THE_HOST
 
 
-@pytest.mark.full
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", by_room(CASES))
 def test_values(name):
     laws.check_values(CASES[name])
 
 
-@pytest.mark.full
-@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.smooth])
+@pytest.mark.parametrize("name", by_room(name for name, case in CASES.items() if case.smooth))
 def test_derivatives(name):
     laws.check_derivatives(CASES[name])
 
 
+@pytest.mark.long
 def test_forward_under_every_pair():
     laws.check_values(CASES["network.forward"], ways=laws.pairs)
 
@@ -110,6 +118,7 @@ def exported(f, *arguments):
     return jax.export.deserialize(jax.export.export(jax.jit(f))(*arguments).serialize())
 
 
+@pytest.mark.long
 def test_export_with_any_batch_size(params, images):
     (n,) = jax.export.symbolic_shape("n")
     over_images = jax.vmap(jaxnet.forward, in_axes=(None, 0))
@@ -119,6 +128,7 @@ def test_export_with_any_batch_size(params, images):
         np.testing.assert_allclose(got, matrix_form(params, images[:k])[-1], atol=1e-6)
 
 
+@pytest.mark.long
 def test_export_training_with_any_batch_size(params, images):
     (n,) = jax.export.symbolic_shape("n")
     some = jax.ShapeDtypeStruct((n, 784), jnp.float32), jax.ShapeDtypeStruct((n,), jnp.int32)
@@ -141,6 +151,7 @@ def test_export_training_with_any_batch_size(params, images):
             jax.tree.map(partial(np.testing.assert_allclose, atol=1e-6), got, expected)
 
 
+@pytest.mark.long
 def test_loading_while_tracing(x):
     for make in (jaxnet.pretrained, jaxnet.handmade, lambda: jaxnet.load()[0]):
         expected = jaxnet.forward(make(), x)

@@ -111,7 +111,7 @@ WRONG = {
 }
 
 
-@pytest.mark.full
+@pytest.mark.process
 def test_pyright_on_correct_and_wrong_programs(tmp_path):
     used = "print(jax, jnp, jaxnet, np, optax, MeanCost, TrainState, fit, loss, train_step)\n"
     wrong = "".join(f"{line}  # {name}\n" for name, line in WRONG.items())

@@ -11,8 +11,9 @@ import jaxnet
 from jaxnet import analysis
 from tests.oracles import float64, matrix_form
 
+pytestmark = [pytest.mark.core, pytest.mark.compiled]
 
-@pytest.mark.full
+
 @pytest.mark.parametrize(("layer", "neuron"), [(1, 0), (1, 15), (2, 3), (3, 9)])
 def test_contributions_and_bias_sum_to_the_weighted_sum(params, x, layer, neuron):
     a = matrix_form(params, x)
@@ -60,7 +61,7 @@ def test_pixel_without_weight_is_unchanged(params):
     np.testing.assert_array_equal(image[:10], np.full(10, 0.25, np.float32))
 
 
-@pytest.mark.full
+@pytest.mark.long
 def test_deeper_layer_maximum_by_brute_force():
     """With six inputs, every black-and-white image can be tried."""
     params = jaxnet.init(jax.random.key(3), (6, 5, 4))

@@ -10,6 +10,8 @@ import jaxnet
 from jaxnet.analysis import edge_fit
 from jaxnet.design import edge, region
 
+pytestmark = [pytest.mark.core, pytest.mark.compiled]
+
 fit_all = jax.jit(jax.vmap(edge_fit))
 N = 128
 
@@ -61,7 +63,6 @@ def test_noise_is_no_edge():
     assert fit_all(weights).explained.max() < 0.1
 
 
-@pytest.mark.full
 def test_no_better_edge_by_scipys_optimizer():
     """From the found edge and from random ones, SciPy finds none that explains more."""
     rng = np.random.default_rng(2)
@@ -85,7 +86,6 @@ def test_no_better_edge_by_scipys_optimizer():
         assert found.explained > best - 1e-3
 
 
-@pytest.mark.full
 def test_explained_by_the_formula(planted):
     """R² from the edge that was found, in NumPy float64, with and without importance."""
     weights = np.asarray(jaxnet.pretrained()[0].weights[3], np.float64)
@@ -128,7 +128,6 @@ def test_zero_weights():
     assert all(np.isfinite(number) for number in found)
 
 
-@pytest.mark.full
 @pytest.mark.parametrize("name", ["explained", "x", "angle", "length", "width", "gain"])
 def test_derivatives_at_the_optimum(name):
     """The derivative towards another edge against a difference of two fits.
@@ -148,7 +147,6 @@ def test_derivatives_at_the_optimum(name):
     np.testing.assert_allclose(slope, difference, rtol=0.05)
 
 
-@pytest.mark.full
 @pytest.mark.parametrize("side", [8, 16, 40])
 def test_other_sides(side):
     weights = edge(side / 2, side / 3, 0.5, length=side / 2, width=max(2, side / 6), side=side)

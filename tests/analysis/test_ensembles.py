@@ -16,6 +16,8 @@ from tests.oracles import matrix_form
 from tests.subprocesses import as_hosts
 from tests.training import hosts
 
+pytestmark = pytest.mark.core
+
 SIZES = (6, 4, 3)
 TWO = jax.devices()[:2]
 
@@ -55,6 +57,7 @@ def test_vote_by_its_definition(n_members):
     assert (np.mean(pairs) > 0) == (n_members > 1)
 
 
+@pytest.mark.compiled
 def test_digit_is_the_largest_mean_not_the_majority():
     """Two members barely prefer 0; one is certain of 1."""
     biases = np.array([[0.1, 0, -9], [0.1, 0, -9], [-9, 9, -9]], "f")
@@ -73,6 +76,7 @@ def test_votes_with_saturated_sigmoids():
     same(got.votes, np.array([0.0, 0, 1]))
 
 
+@pytest.mark.compiled
 def test_other_squashes():
     ensemble, x = draw(5), np.random.default_rng(1).random(6, "f")
     squashes = {"squash": jax.nn.relu, "last_squash": jax.nn.softmax}
@@ -101,7 +105,8 @@ def train(digits, key, params, rate):
     )
 
 
-@pytest.mark.full
+@pytest.mark.long
+@pytest.mark.compiled
 def test_shared_key_trains_as_if_alone(digits):
     key, starts = jax.random.key(0), draw(4)
     together = jax.jit(jax.vmap(partial(train, digits, key)))(starts, RATES)
@@ -112,7 +117,8 @@ def test_shared_key_trains_as_if_alone(digits):
         assert np.abs(alone[0].params[0].weights - member(starts, n)[0].weights).max() > 0.01
 
 
-@pytest.mark.full
+@pytest.mark.long
+@pytest.mark.compiled
 def test_separate_keys_train_as_if_alone(digits):
     keys, start = jax.random.split(jax.random.key(0), 4), member(draw(1), 0)
     together = jax.jit(jax.vmap(partial(train, digits), in_axes=(0, None, None)))(
@@ -151,6 +157,8 @@ def test_indivisible_number_of_members(n_members):
         shard_members(draw(n_members), TWO)
 
 
+@pytest.mark.long
+@pytest.mark.compiled
 def test_sharded_training_without_communication(digits):
     run = jax.jit(jax.vmap(partial(train, digits, jax.random.key(0))))
     starts, rates = draw(4), RATES
@@ -168,12 +176,14 @@ def test_sharded_training_without_communication(digits):
     same((state, history), run(starts, rates), atol=1e-6)
 
 
+@pytest.mark.compiled
 def test_vote_on_two_devices(digits):
     over = jax.jit(jax.vmap(vote, in_axes=(None, 0)))
     same(over(shard_members(draw(4), TWO), digits[0]), over(draw(4), digits[0]), atol=1e-6)
 
 
-@pytest.mark.full
+@pytest.mark.long
+@pytest.mark.process
 def test_two_hosts_train_the_same_as_one(tmp_path):
     """Two processes with one device each, joined by `jax.distributed`."""
     as_hosts(hosts, 2, tmp_path)

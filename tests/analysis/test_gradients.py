@@ -15,6 +15,8 @@ from jaxnet.analysis import influence, per_example_gradients
 from jaxnet.training import MeanCost, loss, quadratic_cost
 from tests.oracles import backpropagation, float64, matrix_form
 
+pytestmark = [pytest.mark.core, pytest.mark.compiled]
+
 SIZES = (4, 3, 2)
 N, N_INPUTS, N_OUTPUTS = 200, 4, 3  # of the convex model
 DAMPING = 0.01
@@ -38,7 +40,6 @@ def close(got, expected, atol=1e-6):
     jax.tree.map(partial(np.testing.assert_allclose, atol=atol, rtol=0), got, expected)
 
 
-@pytest.mark.full
 def test_quadratic_cost_by_backpropagation(tiny):
     params, images, labels = tiny
     got = per_example_gradients(params, images, labels, loss=MeanCost(quadratic_cost))
@@ -92,7 +93,6 @@ def test_mean_is_the_gradient_of_the_mean_cost(tiny):
     close(jax.tree.map(lambda leaf: np.mean(leaf, 0), gradients(*tiny)), whole)
 
 
-@pytest.mark.full
 @pytest.mark.parametrize("batch_size", [1, 4, 11])
 def test_batch_size(tiny, batch_size):
     close(gradients(*tiny, batch_size=batch_size), gradients(*tiny), atol=1e-7)
@@ -136,7 +136,7 @@ def test_own_loss_gets_one_image_and_its_label(tiny):
     close(rows(weighted), alone)
 
 
-@pytest.mark.full
+@pytest.mark.long
 def test_memory_without_keeping_gradients():
     def scratch(n):
         images = jax.ShapeDtypeStruct((n, 784), jnp.uint8)
@@ -215,7 +215,6 @@ def trained(noisy, anchored):
     return table, table
 
 
-@pytest.mark.full
 @pytest.mark.parametrize("anchored", ["at zero", "at the weights"])
 def test_influence_is_leave_one_out_retraining(noisy, anchored):
     images, labels = noisy
@@ -255,6 +254,7 @@ def test_influence_by_an_explicit_hessian(noisy, damping):
     close(got, expected, atol=1e-4 * np.abs(expected).max())
 
 
+@pytest.mark.long
 def test_influence_in_a_deep_network_is_gauss_newton(tiny):
     params, images, labels = tiny
     jacobian = by_differences(lambda layers: logits(layers, images), params)
@@ -269,7 +269,7 @@ def test_influence_in_a_deep_network_is_gauss_newton(tiny):
     close(got, slopes @ direction / 11, atol=1e-5 * np.abs(got).max())
 
 
-@pytest.mark.full
+@pytest.mark.long
 def test_image_helps_itself_and_hurts_with_another_label(noisy):
     images, labels = noisy
     params = as_params(trained(noisy, "at zero")[0])
@@ -281,7 +281,7 @@ def test_image_helps_itself_and_hurts_with_another_label(noisy):
         assert own > 0 > opposite
 
 
-@pytest.mark.full
+@pytest.mark.long
 def test_influence_of_uint8_and_float_images(noisy):
     images, labels = noisy
     params = as_params(trained(noisy, "at zero")[0])
@@ -291,7 +291,7 @@ def test_influence_of_uint8_and_float_images(noisy):
     close(got, compiled(params, images, np.eye(3, dtype="f4")[labels], x, 1), 1e-6)
 
 
-@pytest.mark.full
+@pytest.mark.long
 def test_influence_under_vmap(tiny):
     _, images, labels = tiny
     over = jax.jit(jax.vmap(influence, in_axes=(None, None, None, 0, 0)))
@@ -300,7 +300,7 @@ def test_influence_under_vmap(tiny):
     close(over(*tiny, images, labels), np.array(alone), atol=1e-5)
 
 
-@pytest.mark.full
+@pytest.mark.long
 def test_influence_with_other_costs_and_squashes(tiny):
     _, images, labels = tiny
     got = compiled(*tiny, images[0], labels[0])

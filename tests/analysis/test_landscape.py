@@ -18,6 +18,8 @@ from jaxnet.analysis import (
 from jaxnet.training import MeanCost, cross_entropy, evaluate, loss
 from tests.oracles import float64, matrix_form
 
+pytestmark = [pytest.mark.core, pytest.mark.compiled]
+
 SIZES = (4, 3, 2)
 DEEP = (5, 8, 7, 6, 3)
 
@@ -131,7 +133,7 @@ def test_products_of_an_own_loss(tiny, hessian):
     close(flat(got), hessian @ flat(v) + 3 * flat(v), atol=1e-5)
 
 
-@pytest.mark.full
+@pytest.mark.long
 def test_products_at_full_size_with_uint8():
     """Against a difference of two gradients in float32, which is only approximate."""
     params, rng = draw(0, (784, 16, 16, 10)), np.random.default_rng(0)
@@ -148,7 +150,6 @@ def test_products_at_full_size_with_uint8():
     assert np.linalg.norm(got - expected) < 1e-3 * np.linalg.norm(expected)
 
 
-@pytest.mark.full
 @pytest.mark.parametrize("key", [0, 1])
 def test_top_eigenvalue_by_numpy(tiny, hessian, key):
     values, vectors = np.linalg.eigh(hessian)
@@ -159,7 +160,7 @@ def test_top_eigenvalue_by_numpy(tiny, hessian, key):
     close(np.linalg.norm(flat(direction)), 1.0)
 
 
-@pytest.mark.full
+@pytest.mark.long
 def test_top_eigenvalue_can_be_negative(tiny, hessian):
     """The same landscape, upside down."""
 
@@ -176,7 +177,7 @@ def test_top_eigenvalue_can_be_negative(tiny, hessian):
     close(np.linalg.norm(flat(direction)), 1.0)
 
 
-@pytest.mark.full
+@pytest.mark.long
 def test_gradient_descent_converges_only_below_two_over_the_eigenvalue():
     """With one layer the cost is convex, and its minimum can be found."""
     rng = np.random.default_rng(0)
@@ -253,7 +254,6 @@ def distance(one, other):
     return np.linalg.norm(flat(one) - flat(other))
 
 
-@pytest.mark.full
 @pytest.mark.parametrize("sizes", [(784, 16, 16, 10), SIZES, (6, 3), DEEP])
 @pytest.mark.parametrize("biases", ["drawn", "zero"])
 def test_match_undoes_a_permutation(sizes, biases):
@@ -319,6 +319,7 @@ def test_match_takes_lists_and_numpy_arrays():
     close(match_neurons(lists, draw(0, DEEP)), match_neurons(params, draw(0, DEEP)), atol=0)
 
 
+@pytest.mark.long
 def test_match_of_different_shapes():
     one, other = (jaxnet.init(jax.random.key(0), (6, n, 3)) for n in (4, 5))
     with pytest.raises(ValueError, match="two networks of one shape"):

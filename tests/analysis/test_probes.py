@@ -9,6 +9,8 @@ from jaxnet.analysis import auc, component_fit, probe, selectivity, silence_cost
 from jaxnet.data.synthetic import COMPONENTS
 from tests.oracles import digits_of, matrix_form
 
+pytestmark = pytest.mark.compiled
+
 
 @pytest.fixture(scope="module")
 def digits():
@@ -32,7 +34,6 @@ def test_auc_without_any():
     assert np.isnan(auc(np.arange(3.0), np.ones(3, bool)))
 
 
-@pytest.mark.full
 def test_selectivity_as_scikit_learns(digits):
     from sklearn.metrics import roc_auc_score
 
@@ -57,7 +58,6 @@ def test_selectivity_of_uint8(digits):
         np.testing.assert_allclose(one, other, atol=1e-4)
 
 
-@pytest.mark.full
 @pytest.mark.parametrize("name", ["free", "components"])
 def test_silence_by_zeroed_activations(digits, name):
     """In NumPy: the neuron's activation is set to 0, and the layers after it run on."""
@@ -89,7 +89,6 @@ def test_component_fit_of_a_planted_detector():
     assert fit.alone[0][1].max() < 0.9
 
 
-@pytest.mark.full
 @pytest.mark.parametrize(
     ("params", "says"),
     [
@@ -108,7 +107,6 @@ def test_summary(digits, params, says):
     assert [layer.shape for layer in report.silence] == [(16,), (16,), (10,)]
 
 
-@pytest.mark.full
 def test_other_networks(digits):
     report = probe(jax.random.key(2), jaxnet.init(jax.random.key(0), (784, 10)), *digits)
     assert report.summary().startswith("0 of 10 neurons of layer 1")

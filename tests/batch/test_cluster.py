@@ -85,7 +85,7 @@ def arrow(dataset):
     return pa.concat_tables(dataset.iter_batches(batch_size=None, batch_format="pyarrow"))
 
 
-@pytest.mark.full
+@pytest.mark.compiled
 def test_parquet_to_parquet(running, digits, tmp_path):
     images, answers = digits
     table = parquet(tmp_path / "in", images, n_files=6)
@@ -100,6 +100,7 @@ def test_parquet_to_parquet(running, digits, tmp_path):
     same(written, answers)
 
 
+@pytest.mark.compiled
 def test_other_files_and_another_squash(running, digits, tmp_path, params):
     images, _ = digits
     np.save(tmp_path / "a.npy", images[:2_500].reshape(-1, 28, 28))
@@ -122,7 +123,7 @@ def test_other_files_and_another_squash(running, digits, tmp_path, params):
     np.testing.assert_array_equal(cluster.as_images(pictures["image"]), framed)
 
 
-@pytest.mark.full
+@pytest.mark.compiled
 def test_rows_of_a_killed_worker(running, digits, tmp_path):
     images, answers = digits
     (tmp_path / "in").mkdir()
@@ -168,6 +169,7 @@ def test_rows_of_a_killed_worker(running, digits, tmp_path):
     assert any(name.endswith(f"-{file}.done") for name in notes)
 
 
+@pytest.mark.compiled
 def test_worker_compiles_once(digits, params):
     images, _ = digits
     sigmoid = jax.nn.sigmoid
@@ -200,6 +202,7 @@ def encoded(image):
     return file.getvalue()
 
 
+@pytest.mark.compiled
 def test_columns_of_the_command(running, digits, tmp_path):
     """Hugging Face's structs of pictures, and integers of any width, as the command reads them."""
     images = digits[0][:40]
@@ -221,6 +224,7 @@ def test_columns_of_the_command(running, digits, tmp_path):
         cluster.as_images(pa.chunked_array([[pictures[0], pictures[1][:60]]]))
 
 
+@pytest.mark.compiled
 def test_csv_to_csv(running, digits, tmp_path):
     images, answers = digits
     labels = np.arange(300) % 10
@@ -242,6 +246,7 @@ def test_csv_to_csv(running, digits, tmp_path):
         cluster.flat(dataset).take_all()
 
 
+@pytest.mark.compiled
 def test_files_with_labels(running, digits, tmp_path):
     images = digits[0][:60].reshape(-1, 28, 28)
     for n, image in enumerate(images):
@@ -256,6 +261,7 @@ def test_files_with_labels(running, digits, tmp_path):
     np.testing.assert_array_equal(cluster.as_images(table["image"]), digits[0][:60])
 
 
+@pytest.mark.compiled
 def test_bad_row(running, tmp_path):
     pq.write_table(pa.table({"pixels": [bytes(784)], "digit": [7]}), tmp_path / "a.parquet")
     (tmp_path / "b.npy").write_bytes(b"\x93NUMPY no more")
@@ -321,6 +327,7 @@ def test_bad_images(column, fault):
         cluster.as_images(pa.chunked_array([pa.array(column)]), "scan")
 
 
+@pytest.mark.compiled
 def test_bad_arguments(tmp_path):
     with pytest.raises(TypeError, match="Expected params as a tuple of Layer"):
         cluster.classify(None, "mine.safetensors")
@@ -341,6 +348,7 @@ def test_bad_arguments(tmp_path):
         cluster.read(tmp_path / "nowhere.npy")
 
 
+@pytest.mark.compiled
 def test_missing_ray(monkeypatch):
     monkeypatch.delitem(sys.modules, "jaxnet.batch.cluster")
     monkeypatch.setitem(sys.modules, "ray.data", None)

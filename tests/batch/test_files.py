@@ -15,6 +15,8 @@ from tests.oracles import N_IN_FILE as N
 from tests.oracles import file_of_many
 from tests.subprocesses import run
 
+pytestmark = pytest.mark.compiled
+
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory):

@@ -15,6 +15,8 @@ from jaxnet.data.pictures._files import decode
 from tests.oracles import N_IN_FILE as N
 from tests.oracles import file_of_many, job_of
 
+pytestmark = pytest.mark.compiled
+
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory):

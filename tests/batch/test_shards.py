@@ -24,6 +24,8 @@ from tests.oracles import N_IN_FILE as N
 from tests.oracles import file_of_many, job_of
 from tests.subprocesses import refused, run
 
+pytestmark = pytest.mark.compiled
+
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory):
@@ -221,6 +223,7 @@ def test_shard_names_sort(tmp_path):
     assert (folder / "part-000000.csv").exists()
 
 
+@pytest.mark.process
 def test_folder_is_locked(many, tmp_path):
     steps = shards.write_shards(job_of(many), tmp_path, ending=".csv", size=9_000, resume=True)
     next(steps)
@@ -239,7 +242,6 @@ def test_few_rows(tmp_path, n):
         assert len([*csv.DictReader(file)]) == n
 
 
-@pytest.mark.full
 @pytest.mark.parametrize("bad", [2.0, np.nan, -0.1])
 def test_bad_image(tmp_path, bad):
     images = np.random.default_rng(0).random((20_000, 784), np.float32)
@@ -320,7 +322,6 @@ def kill(many, folder, chance):
     return process.wait() == -signal.SIGKILL
 
 
-@pytest.mark.full
 def test_resume_is_bit_identical_after_ten_kills(many, uninterrupted, tmp_path):
     chance, kills, folder = random.Random(0), 0, tmp_path / "out 0"
     while kills < 10:  # each goes on from where the last was killed

@@ -8,7 +8,7 @@ import jaxnet
 from jaxnet._page import page
 from tests.browser.hands import answer, colors, draw, frame, params_of, pen, random, text_of
 
-pytestmark = pytest.mark.full
+pytestmark = pytest.mark.process
 
 
 def test_turn_and_undo(opened):

@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 import jaxnet
 from tests.browser.hands import answer, draw, frame, params_of, pen, text_of
 
-pytestmark = pytest.mark.full
+pytestmark = pytest.mark.process
 
 
 @pytest.mark.parametrize("digit", [0, 1, 4, 7])

@@ -20,7 +20,7 @@ from websockets.sync.client import connect
 import jaxnet
 from tests.browser.hands import text_of
 
-pytestmark = pytest.mark.full
+pytestmark = pytest.mark.process
 
 FRAME = "new Promise((f) => requestAnimationFrame(() => requestAnimationFrame(f)))"
 

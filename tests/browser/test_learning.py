@@ -28,7 +28,7 @@ from tests.browser.hands import (
     text_of,
 )
 
-pytestmark = pytest.mark.full
+pytestmark = pytest.mark.process
 
 COSTS = {"cross-entropy": cross_entropy, "squared error": quadratic_cost}
 

@@ -12,7 +12,7 @@ from jaxnet._util import palette
 from tests.browser.hands import frame, text_of
 from tests.browser.screenshots import SIZES
 
-pytestmark = pytest.mark.full
+pytestmark = pytest.mark.process
 
 
 @pytest.mark.parametrize("scheme", ["dark", "light"])

@@ -25,7 +25,7 @@ from tests.browser.hands import (
 )
 from tests.oracles import matrix_form
 
-pytestmark = pytest.mark.full
+pytestmark = pytest.mark.process
 
 
 def tensors(**changes):

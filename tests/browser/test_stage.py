@@ -10,7 +10,7 @@ from jaxnet._page import page
 from tests.browser.hands import answer, colors, draw, frame, params_of, pen, still, text_of
 from tests.browser.screenshots import SIZES
 
-pytestmark = pytest.mark.full
+pytestmark = pytest.mark.process
 
 
 @pytest.mark.parametrize("scene", ["", "#scene=edges&network=edges&neuron=1-2&digit=80"])

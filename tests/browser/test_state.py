@@ -21,7 +21,7 @@ from tests.browser.hands import (
     text_of,
 )
 
-pytestmark = pytest.mark.full
+pytestmark = pytest.mark.process
 
 SCENES = re.findall(
     r'name: "(\w+)"', (files("jaxnet._page") / "web" / "scenes.js").read_text(encoding="utf-8")

@@ -35,7 +35,7 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.mark.full
+@pytest.mark.compiled
 def test_no_input():
     process = run("classify")
     assert process.returncode == 0
@@ -47,7 +47,7 @@ def test_no_input():
     assert process.stderr == ""
 
 
-@pytest.mark.full
+@pytest.mark.compiled
 def test_few_images(folder):
     process = run("classify", folder / "pictures")
     assert process.returncode == 0
@@ -57,7 +57,7 @@ def test_few_images(folder):
         assert re.search(rf"{label} █████", process.stdout)
 
 
-@pytest.mark.full
+@pytest.mark.process
 def test_colors_in_a_terminal(folder):
     environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
     environment.pop("NO_COLOR", None)
@@ -66,7 +66,7 @@ def test_colors_in_a_terminal(folder):
     assert b"\x1b[38;2;255;255;255;48;2;255;255;255m" in shown  # a pixel in the middle of a stroke
 
 
-@pytest.mark.full
+@pytest.mark.compiled
 def test_many_images(folder):
     process = run("classify", folder / "images.gz", "--labels", folder / "labels.gz")
     assert process.returncode == 0
@@ -76,7 +76,7 @@ def test_many_images(folder):
     assert re.search(r"device +\w+", process.stdout)
 
 
-@pytest.mark.full
+@pytest.mark.compiled
 def test_mnist_accuracy(mnist, tmp_path):
     images, labels = mnist["test"]
     write_idx(tmp_path / "images.gz", images.reshape(-1, 28, 28))
@@ -86,7 +86,6 @@ def test_mnist_accuracy(mnist, tmp_path):
     assert accuracy >= 96.80
 
 
-@pytest.mark.full
 def test_json(folder):
     process = run("classify", folder / "images.gz", "--labels", folder / "labels.gz", "--json")
     lines = [json.loads(line) for line in process.stdout.splitlines()]
@@ -100,7 +99,6 @@ def test_json(folder):
     assert [line["label"] for line in lines] == list(jaxnet.data.read_labels(folder / "labels.gz"))
 
 
-@pytest.mark.full
 @pytest.mark.parametrize("labels", [True, False])
 def test_csv_and_json_lines(folder, tmp_path, labels):
     known = ["--labels", folder / "labels.gz"] if labels else []
@@ -118,7 +116,7 @@ def test_csv_and_json_lines(folder, tmp_path, labels):
         assert ("label" in one) == ("label" in other) == labels
 
 
-@pytest.mark.full
+@pytest.mark.compiled
 def test_several_inputs(folder):
     process = run("classify", folder / "pictures" / "2.png", folder / "images.gz", "--json")
     names = [json.loads(line)["image"] for line in process.stdout.splitlines()]
@@ -126,7 +124,7 @@ def test_several_inputs(folder):
     assert names == [str(folder / "pictures" / "2.png"), *(f"{images}[{n}]" for n in range(40))]
 
 
-@pytest.mark.full
+@pytest.mark.compiled
 def test_another_network(folder, tmp_path):
     params = jaxnet.init(jax.random.key(5), (784, 8, 10))
     jaxnet.save(tmp_path / "relu", params, squash="relu", last_squash="softmax")
@@ -137,14 +135,13 @@ def test_another_network(folder, tmp_path):
     np.testing.assert_allclose(got, expected.activations, atol=1e-6)
 
 
-@pytest.mark.full
+@pytest.mark.compiled
 def test_no_images(tmp_path):
     np.save(tmp_path / "none.npy", np.zeros((0, 784), np.uint8))
     assert run("classify", tmp_path / "none.npy").returncode == 0
     assert run("classify", tmp_path / "none.npy", "--json").stdout == ""
 
 
-@pytest.mark.full
 def test_info():
     process = run("info")
     assert process.returncode == 0
@@ -153,7 +150,6 @@ def test_info():
     assert re.search(r"test accuracy +9[67]\.\d\d %", process.stdout)
 
 
-@pytest.mark.full
 def test_version():
     assert re.fullmatch(r"jaxnet \d+\.\d+\.\d+\n", run("--version").stdout)
 
@@ -255,6 +251,7 @@ def test_more_mistakes(tmp_path, arguments, says):
     assert before == {path: path.read_bytes() for path in tmp_path.rglob("*.npy")}
 
 
+@pytest.mark.compiled
 def test_trailing_slash(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((2, 784), np.uint8))
     arguments = "classify", "a.npy", "--output", "x.csv/", "--format", "csv"
@@ -263,6 +260,7 @@ def test_trailing_slash(tmp_path):
     assert run(*arguments, "--resume", cwd=tmp_path).returncode == 0
 
 
+@pytest.mark.compiled
 def test_output_folder_among_the_inputs(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((30, 784), np.uint8))
     command = "classify", "**/*.npy", "--output", "out", "--format", "npy"
@@ -273,7 +271,6 @@ def test_output_folder_among_the_inputs(tmp_path):
     assert "30" in process.stdout
 
 
-@pytest.mark.full
 @pytest.mark.parametrize("arguments", [["classify", "--wrong"], ["no-such-command"]])
 def test_usage_errors(arguments):
     process = run(*arguments)
@@ -281,7 +278,7 @@ def test_usage_errors(arguments):
     assert "Traceback" not in process.stderr
 
 
-@pytest.mark.full
+@pytest.mark.process
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has /dev/full")
 def test_full_standard_output(folder):
     with open("/dev/full", "w") as full:
@@ -296,7 +293,7 @@ def test_full_standard_output(folder):
     assert "Traceback" not in process.stderr
 
 
-@pytest.mark.full
+@pytest.mark.process
 def test_closed_pipe(folder):
     process = subprocess.run(
         f"{sys.executable} -m jaxnet classify {folder / 'images.gz'} --json | head -n 1",
@@ -328,7 +325,7 @@ def writing(many, output):
     return process
 
 
-@pytest.mark.full
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("number", "seconds"), [(signal.SIGINT, 0), (signal.SIGINT, 0.4), (signal.SIGTERM, 0.3)]
 )
@@ -345,7 +342,7 @@ def test_interruption(many, tmp_path, number, seconds):
     assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
 
 
-@pytest.mark.full
+@pytest.mark.process
 def test_ctrl_c_and_resume(folder, tmp_path):
     images = np.tile(jaxnet.data.read_images(folder / "images.gz").images, (2000, 1))
     np.save(tmp_path / "many.npy", images)
@@ -378,7 +375,7 @@ def test_ctrl_c_and_resume(folder, tmp_path):
     assert [line["digit"] for line in lines] == expected.tolist()
 
 
-@pytest.mark.full
+@pytest.mark.compiled
 def test_skipped_pictures(folder, tmp_path):
     for n in range(3):
         (tmp_path / f"{n}.png").write_bytes((folder / "pictures" / f"{n}.png").read_bytes())
@@ -396,7 +393,7 @@ def test_skipped_pictures(folder, tmp_path):
     assert re.findall("→ ([0-9])", shown.stdout) == [str(label) for label in labels]
 
 
-@pytest.mark.full
+@pytest.mark.process
 def test_patterns_and_standard_input(folder):
     process = run("classify", folder / "**" / "[02].png", "--json")
     names = [json.loads(line)["image"] for line in process.stdout.splitlines()]
@@ -410,13 +407,13 @@ def test_patterns_and_standard_input(folder):
     assert process.stdout.decode() == expected.replace(str(folder / "images.gz"), "standard input")
 
 
-@pytest.mark.full
+@pytest.mark.process
 def test_missing_platform():
     process = run_alone("info", JAX_PLATFORMS="abacus")
     assert "Unable to initialize backend 'abacus'" in refused(process)
 
 
-@pytest.mark.full
+@pytest.mark.compiled
 def test_strange_file_names(tmp_path):
     name = tmp_path / "d[b]\n[red].st"
     jaxnet.save(name, jaxnet.init(jax.random.key(0)))
@@ -429,7 +426,6 @@ def test_strange_file_names(tmp_path):
     assert "bad\\udcff.npy" in output.read_text()
 
 
-@pytest.mark.full
 def test_help():
     said = run("classify", "--help").stdout
     for word in (
@@ -444,6 +440,6 @@ def test_help():
         assert word in said
 
 
-@pytest.mark.full
+@pytest.mark.compiled
 def test_info_prints_the_path():
     assert str(TRAINED) in run("info", COLUMNS="300").stdout

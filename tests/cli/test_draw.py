@@ -15,6 +15,8 @@ from jaxnet.data import write_idx
 from tests.cli.test_terminal import printed
 from tests.subprocesses import refused, run
 
+pytestmark = pytest.mark.compiled
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
@@ -45,7 +47,6 @@ def command(folder, monkeypatch, capsys):
     return call
 
 
-@pytest.mark.full
 def test_every_plot_and_ending(command, tmp_path):
     page = np.full((200, 200), 255, np.uint8)
     page[50:150, 60:70] = page[50:150, 130:140] = 10
@@ -150,7 +151,6 @@ def test_input_is_not_overwritten(command, tmp_path):
     assert path.read_bytes() == before
 
 
-@pytest.mark.full
 def test_own_process(folder):
     assert "one of image" in refused(run("draw", "cat", cwd=folder))
     process = run("draw", "weights", "--neuron", 3, cwd=folder)

@@ -14,7 +14,7 @@ from tests.subprocesses import refused, run, run_alone
 onnxruntime = pytest.importorskip("onnxruntime")
 torch = pytest.importorskip("torch")
 
-pytestmark = pytest.mark.full
+pytestmark = pytest.mark.compiled
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,6 @@ def expected(pixels):
     return matrix_form(jaxnet.pretrained(), pixels / 255)[-1]
 
 
-@pytest.mark.full
 def test_onnx_runtime(tmp_path, pixels, expected):
     process = run("export", "digits.onnx", "--uint8", cwd=tmp_path)
     assert (process.returncode, process.stdout, process.stderr) == (0, "digits.onnx\n", "")
@@ -92,7 +91,6 @@ def test_pytorch_names_in_safetensors(tmp_path, command):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.full
 def test_keras_backend(tmp_path):
     """Keras defaults to TensorFlow, which is rarely installed beside JAX."""
     pytest.importorskip("keras")

@@ -85,7 +85,7 @@ def check(run, usual, name, *, may_work=False):
     assert run.seconds - usual.seconds < MOST_SECONDS
 
 
-@pytest.mark.full
+@pytest.mark.compiled
 @pytest.mark.parametrize(
     "name", sorted(p.name for p in HOSTILE.iterdir() if p.suffix != ".stablehlo")
 )
@@ -93,7 +93,6 @@ def test_classify(usual, name):
     check(measured("classify", HOSTILE / name), usual, name, may_work=name.endswith(".gif"))
 
 
-@pytest.mark.full
 def test_changed_stablehlo():
     from jaxnet import FileError
     from jaxnet.formats import stablehlo
@@ -182,7 +181,7 @@ MADE = {
 }
 
 
-@pytest.mark.full
+@pytest.mark.compiled
 @pytest.mark.parametrize("name", MADE)
 def test_made(usual, tmp_path, name):
     if name.endswith(".csv"):
@@ -199,7 +198,7 @@ def test_made(usual, tmp_path, name):
     assert re.search(expected.get(Path(name).suffix, "this picture is too large"), run.said[0])
 
 
-@pytest.mark.full
+@pytest.mark.compiled
 @pytest.mark.parametrize("name", ["labels.npz", "lie.npz", "lines.csv"])
 def test_labels(usual, tmp_path, name):
     if name.endswith(".csv"):
@@ -210,7 +209,7 @@ def test_labels(usual, tmp_path, name):
     check(run, usual, name)
 
 
-@pytest.mark.full
+@pytest.mark.compiled
 def test_many_large_pictures_at_once(usual, tmp_path):
     """They share one budget, however many threads there are."""
     for n in range(6):
@@ -231,7 +230,7 @@ def archive(path, members):
             file.writestr(name, content)
 
 
-@pytest.mark.full
+@pytest.mark.compiled
 @pytest.mark.parametrize("ending", [".pt", ".keras"])
 def test_archives(usual, tmp_path, ending):
     need("torch" if ending == ".pt" else "h5py")
@@ -243,7 +242,7 @@ def test_archives(usual, tmp_path, ending):
     assert run.n_bytes < MOST_BYTES + 300_000_000
 
 
-@pytest.mark.full
+@pytest.mark.compiled
 @pytest.mark.parametrize("units", ['"units": 1000000', '"\\u0075nits": 1000000'])
 @pytest.mark.parametrize("pixels", [784, 10**12])
 def test_keras_that_declares_too_much(usual, tmp_path, units, pixels):
@@ -258,7 +257,7 @@ def test_keras_that_declares_too_much(usual, tmp_path, units, pixels):
     check(measured("convert", path, tmp_path / "a.safetensors"), usual, path.name)
 
 
-@pytest.mark.full
+@pytest.mark.process
 @pytest.mark.parametrize(
     "begin", ["", "\\x89PNG\\r\\n\\x1a\\n", "\\x00\\x00\\x08\\x03\\x00\\x00\\x00\\x01", "GIF89a"]
 )
@@ -268,7 +267,7 @@ def test_endless_input(begin):
     assert re.fullmatch("jaxnet: standard input: .*\n", process.stderr)
 
 
-@pytest.mark.full
+@pytest.mark.compiled
 @pytest.mark.parametrize(
     "options", [["--sizes", "784-1000000-1000000-10"], ["--ensemble", "1000000"]]
 )
@@ -279,7 +278,7 @@ def test_training_beyond_memory(usual, tmp_path, options):
     assert run.n_bytes < MOST_BYTES + 200_000_000  # the synthetic digits among it
 
 
-@pytest.mark.full
+@pytest.mark.compiled
 def test_links_in_circles(usual, tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "one.png").write_bytes(picture("PNG", (30, 30)))

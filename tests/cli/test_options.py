@@ -82,7 +82,7 @@ def test_help_stands_by_itself(module):
         assert f"jaxnet {module.__name__.split('.')[-1]}" in example
 
 
-@pytest.mark.full
+@pytest.mark.compiled
 def test_examples_are_commands(tmp_path):
     """Each option in them is known, and each file is named where it belongs."""
     for module in MODULES:
@@ -93,7 +93,7 @@ def test_examples_are_commands(tmp_path):
             assert all(option in known for option in options), example
 
 
-@pytest.mark.full
+@pytest.mark.process
 def test_short_help_and_no_jax():
     """Nothing that takes long is imported for help, the version, or completion."""
     code = (
@@ -149,6 +149,7 @@ WRITERS = {
 }
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("name", WRITERS)
 def test_nothing_is_overwritten_by_chance(digits, name):
     command, output = WRITERS[name]
@@ -203,6 +204,7 @@ def test_options_without_effect(digits, arguments, says):
     assert sorted(digits.iterdir()) == before
 
 
+@pytest.mark.compiled
 def test_endings_in_any_case(digits):
     for command in (
         ["classify", "digits.npy", "--output", "OUT.CSV"],
@@ -220,6 +222,7 @@ def test_endings_in_any_case(digits):
     assert run("info", "COPY.SafeTensors", cwd=digits).returncode == 0
 
 
+@pytest.mark.compiled
 def test_quiet(digits):
     for command in (
         ["classify", "digits.npy", "--output", "out.csv"],
@@ -232,14 +235,14 @@ def test_quiet(digits):
         assert (process.returncode, process.stdout, process.stderr) == (0, "", "")
 
 
-@pytest.mark.full
+@pytest.mark.compiled
 def test_quiet_training(tmp_path):
     process = run("train", "drawn", "--epochs", "1", "--quiet", cwd=tmp_path)
     assert (process.returncode, process.stdout, process.stderr) == (0, "", "")
     assert (tmp_path / "network.safetensors").exists()
 
 
-@pytest.mark.full
+@pytest.mark.process
 @pytest.mark.parametrize("form", ["csv", "jsonl", "parquet", "npy"])
 def test_standard_output(digits, form):
     command = [sys.executable, "-m", "jaxnet", "classify", "digits.npy", "--output"]
@@ -250,7 +253,6 @@ def test_standard_output(digits, form):
     assert b"images" in process.stderr  # the summary
 
 
-@pytest.mark.full
 def test_page_to_standard_output(tmp_path):
     process = run("page", "--output", "-", cwd=tmp_path)
     assert process.stdout == jaxnet.page(jaxnet.load(TRAINED)[0]).html
@@ -269,6 +271,7 @@ def many_pictures(tmp_path):
     return tmp_path
 
 
+@pytest.mark.compiled
 def test_folder_of_many_pictures(many_pictures):
     process = run("classify", ".", "--labels", "labels.npy", cwd=many_pictures)
     answers = process.stdout.splitlines()[:23]
@@ -277,6 +280,7 @@ def test_folder_of_many_pictures(many_pictures):
     assert re.search(r"images +23\b.*correct +91.30 % \(21\)", process.stdout, re.DOTALL)
 
 
+@pytest.mark.compiled
 def test_no_images(tmp_path):
     np.save(tmp_path / "none.npy", np.zeros((0, 784), np.uint8))
     process = run("classify", "none.npy", cwd=tmp_path)
@@ -284,14 +288,13 @@ def test_no_images(tmp_path):
     assert process.stderr == "none.npy: no images\n"
 
 
-@pytest.mark.full
 def test_page_without_a_browser(tmp_path):
     process = run("page", "--open", cwd=tmp_path, BROWSER="false", DISPLAY="")
     assert process.returncode == 0
     assert process.stdout == "jaxnet.html\n"
 
 
-@pytest.mark.full
+@pytest.mark.process
 def test_shards_say_how_to_go_on(tmp_path):
     np.save(tmp_path / "many.npy", np.zeros((600_000, 784), np.uint8))
     command = ["classify", "many.npy", "--output", "out", "--shard-size", "20000"]

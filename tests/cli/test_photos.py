@@ -14,6 +14,8 @@ from jaxnet.cli import app
 from tests import scenes
 from tests.oracles import matrix_form
 
+pytestmark = pytest.mark.compiled
+
 FIVE = (3, 0, 8, 2, 5)
 BOX = ("left", "top", "right", "bottom")
 

@@ -14,7 +14,7 @@ from jaxnet.data import write_idx
 from jaxnet.data.synthetic import COMPONENTS
 from tests.subprocesses import refused, run
 
-pytestmark = pytest.mark.full
+pytestmark = pytest.mark.compiled
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,8 @@ import jaxnet
 from jaxnet.data import write_idx
 from tests.subprocesses import refused, run
 
+pytestmark = pytest.mark.compiled
+
 N = 300
 
 

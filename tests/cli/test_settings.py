@@ -78,7 +78,7 @@ def clean():
     return {name: value for name, value in os.environ.items() if name not in unwanted}
 
 
-@pytest.mark.full
+@pytest.mark.compiled
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_output(tmp_path, setting):
     draw(tmp_path)

@@ -68,6 +68,7 @@ def test_pipes_and_devices_are_not_replaced(tmp_path):
     assert (tmp_path / "null.onnx").is_symlink()
 
 
+@pytest.mark.compiled
 def test_skipping_a_picture_given_by_name(tmp_path, page):
     (tmp_path / "bad.png").write_text("no picture")
     names = ["missing.png", "bad.png", "page.png"]
@@ -80,6 +81,7 @@ def test_skipping_a_picture_given_by_name(tmp_path, page):
     assert told.stderr == "jaxnet: missing.png: No such file or directory\n"
 
 
+@pytest.mark.compiled
 @pytest.mark.skipif(os.name == "nt", reason="folders have other permissions there")
 def test_skipping_a_folder_that_cannot_be_read(tmp_path, page, monkeypatch):
     (tmp_path / "locked").mkdir()
@@ -102,7 +104,7 @@ def test_nothing_for_a_name(tmp_path):
     assert run("classify", "", cwd=tmp_path).stderr == "jaxnet: '': No such file or directory\n"
 
 
-@pytest.mark.full
+@pytest.mark.process
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has it")
 def test_full_standard_output(tmp_path):
     with open("/dev/full", "w") as full:
@@ -113,7 +115,7 @@ def test_full_standard_output(tmp_path):
     assert told.returncode == 2
 
 
-@pytest.mark.full
+@pytest.mark.process
 def test_a_platform_that_is_not_there(tmp_path):
     told = run_alone("classify", cwd=tmp_path, JAX_PLATFORMS="cuda")
     assert told.returncode == 2
@@ -166,6 +168,7 @@ def digits(tmp_path):
     return "digits.npz"
 
 
+@pytest.mark.compiled
 def test_training_goes_on_from_a_network(tmp_path, digits):
     """At a rate of nearly nothing it stays what it is; ensembles begin with it in every member."""
     gentle = [digits, "--from", "free", "--epochs", 1, "--rate", 1e-7, "--batch-size", 60]
@@ -187,6 +190,7 @@ def test_training_goes_on_from_a_network(tmp_path, digits):
         assert "is that of the network that --from names" in told.stderr
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize(("label", "percent"), [(1, "100.00"), (3, "0.00")])
 def test_advice_on_few_images(tmp_path, page, label, percent):
     """The trained network reads the one that is drawn on all of them."""
@@ -200,6 +204,7 @@ def test_advice_on_few_images(tmp_path, page, label, percent):
     assert "more epochs (--epochs 20) may help" in said
 
 
+@pytest.mark.compiled
 def test_no_advice_about_another_size(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (50, 64), np.uint8)
     np.savez(tmp_path / "few.npz", images=images, labels=np.arange(50) % 10)

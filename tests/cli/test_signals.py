@@ -76,7 +76,7 @@ def catches(process, number):
     return process.poll() is not None or int(caught[1], 16) >> (number - 1) & 1
 
 
-@pytest.mark.full
+@pytest.mark.process
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="only Linux tells")
 @pytest.mark.parametrize("press", range(N_PRESSES))
 def test_press_at_any_moment(many, tmp_path, press):
@@ -105,7 +105,7 @@ def test_press_at_any_moment(many, tmp_path, press):
         assert process.returncode == 0 or whole.stat().st_size > 1000
 
 
-@pytest.mark.full
+@pytest.mark.compiled
 def test_killed_run_is_swept_by_the_next(many, tmp_path):
     command = ["classify", "many.npy", "--output", "answers.csv"]
     process = begin_and_wait_for(".jaxnet-*", tmp_path, many, *command)
@@ -119,7 +119,7 @@ def test_killed_run_is_swept_by_the_next(many, tmp_path):
     assert (tmp_path / "answers.csv").stat().st_size > 1_000_000
 
 
-@pytest.mark.full
+@pytest.mark.process
 def test_two_runs_with_one_output(many, tmp_path):
     command = ["classify", "many.npy", "--output", "answers.csv"]
     first = begin_and_wait_for(".jaxnet-*", tmp_path, many, *command)
@@ -128,7 +128,7 @@ def test_two_runs_with_one_output(many, tmp_path):
     assert (tmp_path / "answers.csv").stat().st_size > 1_000_000
 
 
-@pytest.mark.full
+@pytest.mark.process
 def test_two_trainings_with_one_output(many, tmp_path):
     command = ["train", "drawn", "--epochs", "3"]
     first = begin_and_wait_for("network.checkpoint", tmp_path, many, *command)
@@ -137,7 +137,7 @@ def test_two_trainings_with_one_output(many, tmp_path):
     assert not [*tmp_path.glob(".jaxnet-*")]
 
 
-@pytest.mark.full
+@pytest.mark.process
 def test_nohup(many, tmp_path):
     """What ignores the end of its terminal goes on."""
     process = subprocess.Popen(
@@ -153,7 +153,7 @@ def test_nohup(many, tmp_path):
     assert (tmp_path / "digits.onnx").exists()
 
 
-@pytest.mark.full
+@pytest.mark.process
 @pytest.mark.parametrize("ignored", ["HUP", "INT", "TERM"])
 def test_signals_that_the_parent_ignores(tmp_path, ignored):
     """They stay ignored, as POSIX has it for what a shell starts in the background."""
@@ -167,7 +167,7 @@ def test_signals_that_the_parent_ignores(tmp_path, ignored):
     assert (tmp_path / "digits.onnx").exists()
 
 
-@pytest.mark.full
+@pytest.mark.process
 def test_ctrl_c_ends_the_loop_around_it(many, tmp_path):
     """A shell ends a loop only if its command dies of the signal; an exit code of 130 is not it."""
     (tmp_path / "many.npy").symlink_to(many)
@@ -187,7 +187,7 @@ def test_ctrl_c_ends_the_loop_around_it(many, tmp_path):
     assert shell.returncode == -signal.SIGINT
 
 
-@pytest.mark.full
+@pytest.mark.process
 def test_reader_that_does_not_read(many, tmp_path):
     """Blocked in writing to a full pipe, too, a signal ends it."""
     process = begin(tmp_path, many, "classify", "many.npy", "--json")

@@ -11,6 +11,8 @@ import scipy.ndimage
 import jaxnet
 from jaxnet.data.augment import affine
 
+pytestmark = pytest.mark.compiled
+
 still = partial(affine, turn=0, stretch=0, slant=0, shift=0)
 
 

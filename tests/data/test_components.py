@@ -13,6 +13,8 @@ from jaxnet.data.synthetic import (
     sample_with_components,
 )
 
+pytestmark = pytest.mark.core
+
 INK, HOLE = 0.5, 3  # from which a pixel is ink; pixels from which a gap is a hole
 
 
@@ -35,6 +37,7 @@ def holes(image):
     return [hole for hole in inside if len(hole) >= HOLE]
 
 
+@pytest.mark.compiled
 def test_loops_enclose_a_hole_and_others_do_not(alone):
     images, which = alone
     for n, name in enumerate(COMPONENTS):
@@ -51,6 +54,7 @@ def test_holes_are_above_or_below_as_named(alone):
                 assert rows[0] <= hole[:, 0].mean() <= rows[1]
 
 
+@pytest.mark.compiled
 def test_digits_have_a_hole_for_each_loop(within):
     """None elsewhere; but three lines enclose a triangle in one 4, and a 2 may curl at its foot."""
     images, labels, has = within
@@ -96,6 +100,7 @@ def test_bars_lie_and_lines_stand(alone):
                 assert height > 14
 
 
+@pytest.mark.compiled
 def test_all_vary(alone):
     images, which = alone
     for n in range(len(COMPONENTS)):
@@ -104,6 +109,7 @@ def test_all_vary(alone):
     assert abs(np.bincount(which, minlength=16) - 500).max() < 5 * np.sqrt(500)
 
 
+@pytest.mark.compiled
 def test_within_digits(within):
     images, labels, has = within
     same, same_labels = sample(jax.random.key(1), 4_000)

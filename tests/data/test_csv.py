@@ -9,6 +9,8 @@ import pytest
 from jaxnet._util.files import FileError
 from jaxnet.data import open_inputs, read_images, read_labels
 
+pytestmark = pytest.mark.compiled
+
 pytest.importorskip("pyarrow")
 
 N = 700  # more than the lines between two places that are kept

@@ -10,6 +10,8 @@ import pytest
 import jaxnet
 from jaxnet.data.augment import elastic
 
+pytestmark = pytest.mark.compiled
+
 bend = jax.jit(elastic, static_argnames=("strength", "smoothness"))
 bend_each = jax.jit(jax.vmap(elastic))
 
@@ -30,7 +32,6 @@ def ways(strength, smoothness):
     return (np.asarray(over(keys, ramps)) - ramps).reshape(-1, 2, 28, 28)
 
 
-@pytest.mark.full
 def test_shape_type_and_range(digits):
     keys = jax.random.split(jax.random.key(1), 500)
     bent = bend_each(keys, digits[0])
@@ -46,7 +47,6 @@ def test_zero_strength(digits):
         np.testing.assert_array_equal(bend(jax.random.key(0), x, strength=0.0), x)
 
 
-@pytest.mark.full
 @pytest.mark.parametrize(("strength", "smoothness"), [(0.8, 4.0), (1.5, 2.0)])
 def test_displacement(strength, smoothness):
     way = ways(strength, smoothness)

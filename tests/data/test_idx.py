@@ -15,6 +15,8 @@ from jaxnet._util.files import FileError
 from jaxnet.data import read_idx, write_idx
 from jaxnet.data._idx import is_idx
 
+pytestmark = pytest.mark.core
+
 DTYPES = ["u1", "i1", "i2", "i4", "f4", "f8"]
 arrays = st.sampled_from(DTYPES).flatmap(
     lambda dtype: numpy_strategies.arrays(
@@ -28,6 +30,7 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("idx")
 
 
+@pytest.mark.compiled
 @given(array=arrays, suffix=st.sampled_from(["idx", "idx.gz"]))
 def test_round_trip(folder, array, suffix):
     path = folder / f"array.{suffix}"
@@ -101,6 +104,7 @@ def test_header_larger_than_the_file(tmp_path, name, compress):
     assert peak < 10e6
 
 
+@pytest.mark.compiled
 def test_gzip_bomb(tmp_path):
     path = tmp_path / "bomb.gz"
     with gzip.open(path, "wb", compresslevel=9) as file:
@@ -134,6 +138,7 @@ def test_truncated_gzip(tmp_path, keep):
         read_idx(path)
 
 
+@pytest.mark.compiled
 @given(
     st.binary(max_size=200)
     | st.binary(max_size=50).map(lambda tail: header(2, 3) + tail)

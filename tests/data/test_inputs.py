@@ -182,6 +182,7 @@ def mixture(tmp_path_factory):
     return open_inputs([folder / name for name in names]), expected
 
 
+@pytest.mark.compiled
 @settings(deadline=None)
 @given(st.data())
 def test_ranges_equal_single_rows(mixture, data):
@@ -363,6 +364,7 @@ def test_npy_versions(tmp_path):
         np.testing.assert_array_equal(inputs.read(0, N).images, PIXELS)
 
 
+@pytest.mark.compiled
 def test_floats_are_known_at_opening(tmp_path):
     for kind in KINDS:
         write(tmp_path / "a", kind)
@@ -611,6 +613,7 @@ def test_full_temporary_folder(tmp_path):
     assert raised.value.filename == gettempdir()
 
 
+@pytest.mark.compiled
 def test_temporary_files_are_deleted(tmp_path):
     write(tmp_path / "a", "IDX, gzip")
     gc.collect()
@@ -631,6 +634,7 @@ def test_missing_pyarrow(tmp_path, monkeypatch):
         open_inputs([tmp_path / "a"])
 
 
+@pytest.mark.compiled
 @settings(deadline=None, max_examples=200)
 @given(kind=st.sampled_from(["lists", "bytes"]), data=st.data())
 def test_damaged_parquet(tmp_path_factory, kind, data):
@@ -647,6 +651,7 @@ def test_damaged_parquet(tmp_path_factory, kind, data):
         assert str(path) in str(error)
 
 
+@pytest.mark.process
 def test_bounded_memory(tmp_path):
     """Three hundred megabytes of bytes, as many of floats the hard way round, in ranges."""
     code = """

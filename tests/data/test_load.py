@@ -179,6 +179,7 @@ def test_bad_labels(tmp_path, array, says):
         read_labels(tmp_path / "labels.npy")
 
 
+@pytest.mark.compiled
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
 @given(
     st.binary(max_size=100)

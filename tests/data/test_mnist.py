@@ -85,6 +85,7 @@ def check(digits, prefix):
     np.testing.assert_array_equal(labels, FILES[f"{prefix}-labels-idx1-ubyte"])
 
 
+@pytest.mark.compiled
 def test_published_checksums(mnist):
     for split, n in (("train", 60_000), ("test", 10_000)):
         images, labels = mnist[split]
@@ -123,6 +124,7 @@ def test_file_name_variants(published):
     check(load_mnist("test", published), "t10k")
 
 
+@pytest.mark.compiled
 def test_download_is_cached(published, cache, serve):
     mirror, asked = serve(published)
     check(load_mnist("test", mirrors=[mirror]), "t10k")
@@ -144,6 +146,7 @@ def an_error_page(path, content):
     return b"<html>Please log in to the hotel's network</html>".ljust(len(content))
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("change", [truncated, another_file, an_error_page])
 def test_second_mirror(published, cache, serve, change):
     bad, asked_bad = serve(published, change)
@@ -156,6 +159,7 @@ def test_second_mirror(published, cache, serve, change):
     ]
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("change", [truncated, another_file, an_error_page])
 def test_all_mirrors_fail(published, cache, serve, change):
     bad, _ = serve(published, change)
@@ -205,6 +209,7 @@ def test_others_under_the_same_names(published, monkeypatch, what):
     check(load_mnist("train"), "train")
 
 
+@pytest.mark.compiled
 def test_known_by_their_digest(mnist):
     from jaxnet.data.mnist import split_of
 

@@ -38,6 +38,7 @@ def reads(image):
     return int(jaxnet.predict(jaxnet.pretrained(), np.asarray(image)))
 
 
+@pytest.mark.compiled
 def test_enlarged_inverted_and_shifted_mnist(mnist, tmp_path):
     """As PNG files, 250 of the test images: at most one point fewer are read rightly."""
     images, labels = (part[:250] for part in mnist["test"])
@@ -56,6 +57,7 @@ def test_enlarged_inverted_and_shifted_mnist(mnist, tmp_path):
     assert after >= before - 0.01
 
 
+@pytest.mark.compiled
 def test_mnist_frame(seven):
     image = as_mnist(page(seven)).reshape(28, 28)
     rows, columns = np.flatnonzero(image.any(1)), np.flatnonzero(image.any(0))
@@ -90,6 +92,7 @@ def test_ink_on_gray(seven, ground, ink):
 LIGHT = np.add.outer(np.linspace(0, 0.3, 500), np.linspace(0, 0.7, 400))
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize(
     "photo",
     [
@@ -153,6 +156,7 @@ def test_every_file_format(seven, tmp_path, mode, suffix):
     assert reads(read_image(path)) == 7
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("wide", [False, True])
 def test_large_pictures(seven, tmp_path, wide):
     big = Image.fromarray(page(seven)).resize((2400, 3000))
@@ -242,6 +246,7 @@ def seeds():
         yield file.getvalue()
 
 
+@pytest.mark.compiled
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
 @given(
     seed=st.sampled_from([b"", *seeds()]),
@@ -294,6 +299,7 @@ def test_bits_of_scanners(seven, tmp_path, bits):
         assert reads(read_image(tmp_path / f"seven.{suffix}")) == 7
 
 
+@pytest.mark.compiled
 def test_heic(seven, tmp_path, monkeypatch):
     """Read where pillow-heif is installed, and named where it is not."""
     heif = pytest.importorskip("pillow_heif")
@@ -327,6 +333,7 @@ def test_small_pictures_one_by_one_and_together(seven, tmp_path, mode, size):
         assert abs(images[1] - seven.ravel()).max() < 0.1  # as it is, but for what is faint
 
 
+@pytest.mark.compiled
 def test_no_damaged_small_picture_is_read(seven, tmp_path, capfd):
     """Each byte of a small PNG changed, and each cut: an error, or the very picture."""
     path = tmp_path / "a.png"
@@ -362,6 +369,7 @@ def test_shapes_of_small_pictures(shape):
                 assert np.isfinite(getattr(found, "images", found)).all()
 
 
+@pytest.mark.compiled
 def test_a_small_row_of_digits(mnist):
     """Pictures of 28 pixels high are enlarged first where there may be several digits."""
     images, labels = mnist["test"]

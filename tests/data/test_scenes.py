@@ -11,6 +11,8 @@ from jaxnet.data import find_digits, read_digits
 from tests import scenes
 from tests.calibration import answered
 
+pytestmark = pytest.mark.compiled
+
 SEED = 20_261  # of the scenes that are only measured
 GOALS = {  # of 30, or of 150 digits in rows
     "clean": 29,  # 30 as measured; a drawn 1 with a flag is close to a 7
@@ -44,7 +46,6 @@ def test_measured(kind, hands):
     assert good >= GOALS[kind]
 
 
-@pytest.mark.full
 def test_enlarged_test_images(mnist):
     """Of 2,000 test images, at most 0.4 points fewer are read rightly than as they are."""
     images, labels = (part[:2000] for part in mnist["test"])

@@ -56,6 +56,7 @@ def drawn(side):
     return np.asarray(images).reshape(N, side, side)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("side", [8, 16, 32, 40])
 @pytest.mark.parametrize("name", FORMATS)
 def test_formats(tmp_path, name, side):
@@ -120,6 +121,7 @@ def test_a_rounding_error_beyond_one(tmp_path, name):
     assert rows.errors.keys() == {3}
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("dtype", ["u1", "i8"])
 @pytest.mark.parametrize("ending", ["npy", "csv", "parquet"])
 def test_dark_images_first(tmp_path, ending, dtype):
@@ -135,6 +137,7 @@ def test_dark_images_first(tmp_path, ending, dtype):
     np.testing.assert_array_equal(read_images(path, side=8).images, images.astype("f4") / 16)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("at", [0, 64])
 def test_csv_without_a_header(tmp_path, at):
     """Both of its outer columns are small integers, of which only labels end at nine."""
@@ -184,6 +187,7 @@ def test_no_images(tmp_path):
         assert open_inputs([tmp_path / name], side=8).read(0, 0).images.shape == (0, 64)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("factor", [2, 3])
 @pytest.mark.parametrize("kind", [synthetic.draw, synthetic.draw_component])
 def test_drawings_are_of_one_shape(kind, factor):
@@ -197,6 +201,7 @@ def test_drawings_are_of_one_shape(kind, factor):
         assert np.corrcoef(reduced.ravel(), small.ravel())[0, 1] > 0.99
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("side", [8, 16, 28, 32, 64])
 def test_photos(side):
     """Each digit fills 20 of 28 parts of its image, centered by mass."""
@@ -226,7 +231,7 @@ def test_pictures_of_the_networks_size(tmp_path):
     np.testing.assert_allclose(images, expected, atol=1e-3)
 
 
-@pytest.mark.full
+@pytest.mark.compiled
 def test_digits_of_scikit_learn(tmp_path):
     """Its file as it is: trained, classified, looked at, by commands."""
     digits = load_digits()
@@ -255,6 +260,7 @@ def test_digits_of_scikit_learn(tmp_path):
     assert "expected images of shape (n, 28, 28) or (n, 784)" in wrong.stderr
 
 
+@pytest.mark.compiled
 def test_no_square(tmp_path):
     jaxnet.save(tmp_path / "n.safetensors", jaxnet.init(jax.random.key(0), (1_000, 10)))
     for command in (["classify"], ["probe"], ["draw", "image"]):

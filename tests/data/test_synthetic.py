@@ -16,6 +16,7 @@ def drawn():
     return sample(jax.random.key(0), 5_000)
 
 
+@pytest.mark.compiled
 def test_shapes_and_ranges(drawn):
     images, labels = drawn
     chex.assert_shape(images, (5_000, 784))
@@ -48,6 +49,7 @@ def test_mnist_ink(drawn, mnist):
     assert abs(ours / theirs - 1) < 0.2
 
 
+@pytest.mark.compiled
 def test_accuracy_of_the_trained_network(drawn):
     """As the README says: more than 99 % of all, and of no digit alone less than 90 %."""
     images, labels = drawn
@@ -58,6 +60,7 @@ def test_accuracy_of_the_trained_network(drawn):
         assert (digits[of_this] == digit).mean() >= 0.9, digit
 
 
+@pytest.mark.compiled
 def test_independent_classifier(drawn, mnist):
     """The nearest of 10,000 training images, pixel by pixel, has the same label for most."""
     images, labels = np.asarray(drawn[0][:500]), np.asarray(drawn[1][:500])
@@ -78,7 +81,7 @@ def hands(**fixed):
     return np.asarray(images)
 
 
-@pytest.mark.full
+@pytest.mark.compiled
 @pytest.mark.parametrize("name", synthetic.HAND)
 def test_variation(name):
     low, high = synthetic.HAND[name]

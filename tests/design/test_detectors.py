@@ -11,6 +11,8 @@ import pytest
 import jaxnet
 from jaxnet.design import all_of, any_of, at_least, edge, layer, most_of, none_of, region, threshold
 
+pytestmark = pytest.mark.core
+
 UP = np.pi / 2
 TABLE = np.array([*itertools.product((0, 1), repeat=3)], np.float32)  # all inputs of three neurons
 
@@ -86,11 +88,14 @@ def test_region_moments():
     assert (w @ (column - 9.0) ** 2) ** 0.5 == pytest.approx(2, abs=0.01)
 
 
+@pytest.mark.compiled
 def test_other_image_sizes():
     assert edge(4, 4, 0.0, length=3, width=3, side=9).shape == (81,)
     assert np.argmax(region(2, 5, side=9)) == 5 * 9 + 2
 
 
+@pytest.mark.long
+@pytest.mark.compiled
 def test_jit_vmap_and_grad():
     angles = jnp.linspace(0, 3, 5)
     many = jax.jit(jax.vmap(lambda angle: edge(14, 12, angle)))(angles)
@@ -155,6 +160,7 @@ def test_gate_truth_tables(wanted):
             assert answer > 0.98 if truth else answer < 0.02
 
 
+@pytest.mark.compiled
 def test_most_of_weights_its_evidence():
     wanted, rng = np.array([3.0, -1.0, 0.0, -2.0]), np.random.default_rng(0)
     inputs = rng.uniform(size=(20, 4)).astype(np.float32)
@@ -167,6 +173,7 @@ def test_most_of_weights_its_evidence():
         np.testing.assert_allclose(on(neuron, inputs), expected, rtol=1e-4)
 
 
+@pytest.mark.compiled
 def test_xor_in_two_layers():
     first = layer([any_of(jnp.ones(2)), all_of(jnp.ones(2))])
     second = layer([all_of(jnp.array([1.0, -1.0]))])
@@ -181,6 +188,7 @@ def test_layer_of_mismatched_neurons(sizes):
         layer([any_of(jnp.ones(n)) for n in sizes])
 
 
+@pytest.mark.compiled
 def test_weights_that_are_not_a_vector():
     with pytest.raises(ValueError, match=r"^Expected weights of shape \(in,\); got \(2, 3\)"):
         threshold(jnp.ones((2, 3)), 1)

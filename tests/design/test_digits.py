@@ -10,6 +10,8 @@ from jaxnet.data.synthetic import sample
 from jaxnet.design import FIRST, SECOND, THIRD, handmade
 from tests.oracles import neuron_by_neuron
 
+pytestmark = pytest.mark.core
+
 
 @pytest.fixture(scope="module")
 def made():
@@ -36,6 +38,7 @@ def picture(*strokes):
     return jnp.asarray(x.ravel())
 
 
+@pytest.mark.compiled
 def test_size_and_save(made, tmp_path):
     assert jaxnet.count(made) == 13_002
     assert [layer.weights.shape for layer in made] == [(16, 784), (16, 16), (10, 16)]
@@ -49,6 +52,7 @@ def test_size_and_save(made, tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.compiled
 def test_no_unused_neurons(made):
     for layer in made:
         assert (jnp.abs(layer.weights) > 0).any(axis=1).all()
@@ -56,6 +60,7 @@ def test_no_unused_neurons(made):
         assert (jnp.abs(layer.weights) > 0).any(axis=0).all()
 
 
+@pytest.mark.compiled
 def test_outputs_by_the_videos_formula(made):
     x = picture((14, 14, 5, 23))
     np.testing.assert_allclose(jaxnet.forward(made, x), neuron_by_neuron(made, x), atol=1e-4)
@@ -139,6 +144,7 @@ def test_accuracy_on_synthetic_digits(drawn, made):
         assert right[labels == digit].mean() > 0.4, digit
 
 
+@pytest.mark.compiled
 def test_mnist_accuracy_in_the_docstring(made, mnist):
     images, labels = mnist["test"]
     right = jaxnet.classify(made, images).digits == labels

@@ -32,7 +32,7 @@ with pytest.MonkeyPatch.context() as patch:
 
 # Keras itself triggers this warning when it saves JAX arrays.
 pytestmark = [
-    pytest.mark.full,
+    pytest.mark.compiled,
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
 ]
 
@@ -117,7 +117,6 @@ def test_pretrained_network(name):
     np.testing.assert_allclose(theirs, matrix_form(params, images)[-1], atol=1e-5)
 
 
-@pytest.mark.full
 @pytest.mark.parametrize(("name", "squash", "last_squash"), CASES)
 def test_round_trip(name, squash, last_squash, small, x):
     package = PACKAGES[name]

@@ -20,7 +20,7 @@ with pytest.MonkeyPatch.context() as patch:
 
 # Keras itself triggers this warning when it saves JAX arrays.
 pytestmark = [
-    pytest.mark.full,
+    pytest.mark.compiled,
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
 ]
 K = keras.layers

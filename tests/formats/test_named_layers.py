@@ -183,6 +183,7 @@ def lightning(model):
     }
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize(
     ("name", "wrap"),
     [
@@ -262,6 +263,7 @@ def test_flax_arrays(tmp_path, x, sep, named):
         jaxnet.load(path, squash="relu")
 
 
+@pytest.mark.compiled
 def test_saved_by_flax(tmp_path, x):
     linen = pytest.importorskip("flax.linen")
     traverse = pytest.importorskip("flax.traverse_util")

@@ -30,6 +30,7 @@ def saved(path, content):
     return path
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_mnist_against_jaxnet(mnist, dtype):
     images, _ = mnist["test"]
@@ -42,6 +43,7 @@ def test_mnist_against_jaxnet(mnist, dtype):
     np.testing.assert_allclose(activations, answers.activations, atol=1e-5, rtol=0)
 
 
+@pytest.mark.compiled
 def test_equation(params, images):
     digits, activations = run(export(params), images)
     expected = matrix_form(params, images)[-1]
@@ -49,6 +51,7 @@ def test_equation(params, images):
     np.testing.assert_array_equal(digits, expected.argmax(1))
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("name", SQUASHES)
 def test_every_squash(tmp_path, name):
     params = jaxnet.init(jax.random.key(0), (20, 7, 6, 5))
@@ -104,6 +107,7 @@ def opsets():
     return [7, 8, 9, 12, 13, 20, highest]
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("opset", opsets())
 @pytest.mark.parametrize("dtype", ["float32", "uint8"])
 def test_opsets(tmp_path, opset, dtype):
@@ -130,6 +134,7 @@ def test_opsets(tmp_path, opset, dtype):
             np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.compiled
 def test_without_metadata(tmp_path, params):
     """Nothing then says that jaxnet wrote it, and it is read as any graph of plain layers."""
     for dtype in ("float32", "uint8"):
@@ -179,6 +184,7 @@ def test_unsupported_options(params, options, says):
         export(params, **options)
 
 
+@pytest.mark.compiled
 def test_bad_network(params):
     with pytest.raises(ValueError, match=r"params\[1\] of shapes"):
         export((params[0], params[0]))
@@ -228,6 +234,7 @@ def test_foreign_graph(tmp_path, params, change):
         load(path)
 
 
+@pytest.mark.compiled
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
 @given(st.binary(max_size=60) | st.integers(0, 400))
 def test_arbitrary_and_truncated_bytes(tmp_path, content):

@@ -15,7 +15,7 @@ from jaxnet._util.files import FileError
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
-pytestmark = pytest.mark.full
+pytestmark = pytest.mark.compiled
 
 FLOAT, INT64 = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64
 node, value = onnx.helper.make_node, onnx.helper.make_tensor_value_info

@@ -16,6 +16,8 @@ import jaxnet
 from jaxnet._util.files import FileError
 from jaxnet.network import SQUASHES
 
+pytestmark = pytest.mark.core
+
 HEADER = {"sizes": "4-3-2", "squash": "sigmoid", "last_squash": "sigmoid"}
 
 
@@ -27,6 +29,7 @@ def tensors(sizes=(4, 3, 2), dtype=np.float32):
     }
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
 @pytest.mark.parametrize("sizes", [(784, 16, 16, 10), (3, 2), (5,) * 12])
 def test_round_trip(tmp_path, dtype, sizes):
@@ -43,6 +46,7 @@ def test_round_trip(tmp_path, dtype, sizes):
     assert spec == (sizes, "relu", "softmax", notes)
 
 
+@pytest.mark.compiled
 def test_float64(tmp_path):
     with jax.enable_x64(True):
         params = jaxnet.init(jax.random.key(0), (3, 2), dtype=jnp.float64)
@@ -53,6 +57,7 @@ def test_float64(tmp_path):
     np.testing.assert_array_equal(narrow, params[0][0].astype(jnp.float32))
 
 
+@pytest.mark.compiled
 def test_plain_safetensors(tmp_path, params):
     jaxnet.save(tmp_path / "network", params)
     plain = safetensors.numpy.load_file(tmp_path / "network")
@@ -60,6 +65,7 @@ def test_plain_safetensors(tmp_path, params):
     np.testing.assert_array_equal(plain["1.weights"], params[1].weights)
 
 
+@pytest.mark.compiled
 def test_squash_names(tmp_path):
     params = jaxnet.init(jax.random.key(0), (3, 2))
     for name, function in SQUASHES.items():
@@ -134,6 +140,7 @@ def test_truncated_bytes(tmp_path, params, keep):
         jaxnet.load(path)
 
 
+@pytest.mark.compiled
 def test_bad_network_is_not_saved(tmp_path, params):
     path = tmp_path / "network"
     path.write_bytes(b"precious")
@@ -187,6 +194,7 @@ entries = st.dictionaries(
 )
 
 
+@pytest.mark.compiled
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
 @given(
     st.binary(max_size=100)

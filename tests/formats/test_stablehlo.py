@@ -42,6 +42,7 @@ def pixels():
     return np.random.default_rng(0).integers(0, 256, (7, 784), np.uint8)
 
 
+@pytest.mark.process
 def test_without_jaxnet(tmp_path, exported, pixels):
     for name, content in exported.items():
         (tmp_path / name).write_bytes(content)
@@ -80,6 +81,7 @@ assert not [name for name in sys.modules if name.startswith("jaxnet.")]
         np.testing.assert_allclose(activations, expected, atol=1e-5)
 
 
+@pytest.mark.compiled
 def test_mnist_against_jaxnet(mnist, tmp_path, exported):
     images, _ = mnist["test"]
     answers = jaxnet.classify(jaxnet.pretrained(), images)
@@ -88,6 +90,7 @@ def test_mnist_against_jaxnet(mnist, tmp_path, exported):
     np.testing.assert_allclose(activations, answers.activations, atol=1e-5)
 
 
+@pytest.mark.compiled
 def test_every_platform(exported):
     for content in exported.values():
         program = jax.export.deserialize(bytearray(content))
@@ -115,6 +118,7 @@ def test_versions_and_lifetime(tmp_path, exported):
     assert f'"jax": "{jax.__version__}"'.encode() in exported["any-uint8"]
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("name", SQUASHES)
 def test_every_squash(tmp_path, name):
     params = jaxnet.init(jax.random.key(0), (20, 7, 5))
@@ -174,6 +178,7 @@ def test_unsupported_exports(params, options, says):
         export(jax.tree.map(lambda leaf: leaf / 0, params))
 
 
+@pytest.mark.compiled
 def test_half_precision(tmp_path):
     params = jaxnet.init(jax.random.key(0), (20, 5), dtype=jnp.bfloat16)
     read, _ = reader(tmp_path, export(params, image_dtype=jnp.bfloat16))

@@ -16,12 +16,15 @@ from tests.inference import hosts
 from tests.oracles import matrix_form
 from tests.subprocesses import as_hosts
 
+pytestmark = pytest.mark.core
+
 
 @pytest.fixture(scope="module")
 def many():
     return np.random.default_rng(0).integers(0, 256, (40_000, 784), np.uint8)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("n", [0, 1, 2, 3, 2047, 2048, 2049, 16_384, 16_385, 40_000])
 def test_number_of_images(params, many, n):
     answers = jaxnet.classify(params, many[:n])
@@ -33,6 +36,7 @@ def test_number_of_images(params, many, n):
     assert (answers.digits != expected.argmax(1)).sum() <= n / 1000
 
 
+@pytest.mark.compiled
 def test_mnist_against_float64(mnist):
     params, (images, _) = jaxnet.pretrained(), mnist["test"]
     expected = matrix_form(params, images / 255)[-1]
@@ -41,7 +45,7 @@ def test_mnist_against_float64(mnist):
     np.testing.assert_allclose(answers.activations, expected, atol=1e-5)
 
 
-@pytest.mark.full
+@pytest.mark.compiled
 @pytest.mark.parametrize(
     ("precision", "most_that_differ", "accuracy"),
     [("float32", 0, 0.9744), ("bfloat16", 10, 0.9735), ("int8", 60, 0.972)],
@@ -70,6 +74,7 @@ def test_int8_needs_uint8(params, many):
         jaxnet.classify(params, many[:5] / 255, precision="int8")
 
 
+@pytest.mark.compiled
 def test_image_types(params, many):
     expected = jaxnet.classify(params, many[:100]).activations
     for images in (
@@ -90,6 +95,7 @@ def test_memory_mapped(params, many, tmp_path):
     )
 
 
+@pytest.mark.compiled
 def test_other_squashes(params, many):
     answers = jaxnet.classify(params, many[:10], squash=jax.nn.relu, last_squash=jax.nn.softmax)
     np.testing.assert_allclose(answers.activations.sum(1), 1, atol=1e-6)
@@ -111,7 +117,8 @@ def test_saturated_outputs():
     assert jaxnet.classify(params, np.zeros((1, 2), np.uint8)).digits == 1
 
 
-@pytest.mark.full
+@pytest.mark.long
+@pytest.mark.compiled
 def test_few_compilations(params, many):
     before = _program.classify_chunk._cache_size()
     for n in (*range(1, 40_000, 501), 40_000):
@@ -119,6 +126,7 @@ def test_few_compilations(params, many):
     assert _program.classify_chunk._cache_size() - before <= 20  # powers of two, then whole tiles
 
 
+@pytest.mark.compiled
 def test_stream_compiles_once(params, many):
     def sizes():
         yield from (5_000, 4_999, 1, 0, 5_000, 123)
@@ -147,6 +155,7 @@ def test_batch_size_saves_compilations(params, many):
     assert _program.classify_chunk._cache_size() == 1
 
 
+@pytest.mark.compiled
 def test_large_batch_after_small_ones(params, many):
     calls = []
     read, pieces = _program.classify_chunk, [many[:0], many[:1], many]
@@ -182,7 +191,8 @@ def test_stream_frees_each_batch(params, many):
     assert held == [0, 0, 0, 0]
 
 
-@pytest.mark.full
+@pytest.mark.long
+@pytest.mark.compiled
 @pytest.mark.parametrize("n", [100, 40_000])
 def test_jax_settings_reach_the_threads(many, n):
     with jax.enable_x64(True):
@@ -200,6 +210,7 @@ def test_answers_are_writable(params, many, n):
     assert activations.flags.writeable
 
 
+@pytest.mark.compiled
 def test_runs_on_the_device_of_params(many):
     second = jax.devices()[1]
     seen = []
@@ -233,6 +244,7 @@ def test_params_not_finite(params, many, precision, wrong):
     assert np.isnan(a).any()
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
 def test_int8_with_half_precision_params(dtype, many):
     w = jnp.linspace(0.01, 0.1, 10)[:, None] * jnp.ones((10, 784))
@@ -264,6 +276,7 @@ def test_times_bytes_at_the_extremes():
         np.testing.assert_array_equal(_quantize.times_bytes(images, weights), expected)
 
 
+@pytest.mark.compiled
 def test_floats_without_int8_dot_products(params, many):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_quantize, "multiplies_bytes", lambda: False)
@@ -274,6 +287,7 @@ def test_floats_without_int8_dot_products(params, many):
     np.testing.assert_allclose(slow.activations, expected, atol=2e-6)
 
 
+@pytest.mark.compiled
 def test_independent_of_the_callers_mesh(params, many):
     expected = jaxnet.classify(params, many[:100]).digits
     with jax.set_mesh(jax.make_mesh((2,), ("elsewhere",))):
@@ -308,7 +322,7 @@ def test_stream_is_lazy_and_ordered(params, many):
     np.testing.assert_array_equal(rest[2].digits, jaxnet.classify(params, many[200:252]).digits)
 
 
-@pytest.mark.full
+@pytest.mark.compiled
 @pytest.mark.parametrize("n", [0, 1, 3, 5_000, 32_769, 40_000])
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_two_devices(params, many, n, dtype):
@@ -321,7 +335,6 @@ def test_two_devices(params, many, n, dtype):
         np.testing.assert_allclose(two.activations, one.activations, atol=1e-6)
 
 
-@pytest.mark.full
 def test_work_is_split_across_devices(params, many):
     mesh = _classify._mesh(jax.devices())
     squashes = {"squash": jax.nn.sigmoid, "last_squash": jax.nn.sigmoid}
@@ -336,7 +349,8 @@ def test_work_is_split_across_devices(params, many):
         assert not [op for op in ("all-reduce", "all-gather", "all-to-all") if op in compiled]
 
 
-@pytest.mark.full
+@pytest.mark.long
+@pytest.mark.process
 @pytest.mark.parametrize("n_hosts", [2, 4])
 def test_hosts(n_hosts, many, tmp_path):
     np.save(tmp_path / "images.npy", many[:10_001])
@@ -406,6 +420,7 @@ def test_outlier_weight(params, many):
     np.testing.assert_allclose(answers.activations, matrix_form(odd, images / 255)[-1], atol=2e-6)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("squash", ["relu", "tanh", "softmax"])
 def test_squash_by_name(params, many, squash):
     named = jaxnet.classify(params, many[:50], squash=squash, last_squash=squash)
@@ -434,6 +449,7 @@ def test_confidence_takes_a_squash_or_its_name(many):
     assert (tanh != softmax).any()
 
 
+@pytest.mark.compiled
 def test_pytorch_tensors(params, many):
     torch = pytest.importorskip("torch")
     expected = jaxnet.classify(params, many[:50])
@@ -444,7 +460,7 @@ def test_pytorch_tensors(params, many):
         jaxnet.classify(params, torch.tensor(many[:50]).long())
 
 
-@pytest.mark.full
+@pytest.mark.compiled
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 @pytest.mark.parametrize("brightest", [False, True])
 def test_single_output(many, dtype, brightest):

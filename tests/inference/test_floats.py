@@ -47,6 +47,7 @@ def floats(many):
     return many[: LENGTHS[-1]] / np.float32(255)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("large_first", [False, True])
 def test_layouts_of_floats(params, floats, layout, large_first):
@@ -68,6 +69,7 @@ def test_layouts_of_floats(params, floats, layout, large_first):
 WRONG = [*product([np.nan, np.inf, -np.inf, -0.01, 1.01], LAYOUTS), (1e300, "float64")]
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize(("wrong", "layout"), WRONG)
 def test_one_value_out_of_range(params, floats, layout, wrong):
     """It is refused in any image, and its value named; without the check, others' answers stay."""
@@ -141,6 +143,7 @@ def test_floats_out_of_range(params, many, spoil, says, kind):
     assert len(spoiled.digits) == 100
 
 
+@pytest.mark.compiled
 def test_bad_image_deep_in_a_batch(params, many):
     images = many.astype(np.float32) / 255
     images[30_000, 17] = 1.5
@@ -148,6 +151,7 @@ def test_bad_image_deep_in_a_batch(params, many):
         jaxnet.classify(params, images)
 
 
+@pytest.mark.compiled
 def test_rounding_out_of_range_is_allowed(params, many):
     images = (many[:50] / 255).astype(np.float32)
     images[3, 5], images[4, 6], images[5, 7] = -1e-6, 1 + 1e-6, -0.0

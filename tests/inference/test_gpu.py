@@ -29,7 +29,7 @@ def some(n):
     return images
 
 
-@pytest.mark.full
+@pytest.mark.compiled
 @pytest.mark.parametrize("n", [1, 127, 128, 129, 300])
 def test_numbers_of_images(params, n):
     images = some(n)
@@ -40,14 +40,12 @@ def test_numbers_of_images(params, n):
     np.testing.assert_array_equal(digits, digits_of(expected))
 
 
-@pytest.mark.full
 def test_dark_outputs_beat_the_padding(params):
     *hidden, (w, b) = params
     dark = (*hidden, jaxnet.Layer(w, b - 100))
     np.testing.assert_array_equal(classify(dark, some(20))[0], classify(params, some(20))[0])
 
 
-@pytest.mark.full
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
 def test_weights_not_finite(params, wrong):
     w = np.array(params[0].weights)
@@ -55,7 +53,6 @@ def test_weights_not_finite(params, wrong):
     assert np.isnan(classify((params[0]._replace(weights=w), *params[1:]), some(5))[1]).all()
 
 
-@pytest.mark.full
 def test_neurons_without_weights_and_with_an_outlier(params):
     w = np.array(params[0].weights)
     w[2], w[3, 400] = 0, 1e4 * abs(w[3]).max()
@@ -64,6 +61,7 @@ def test_neurons_without_weights_and_with_an_outlier(params):
     np.testing.assert_allclose(classify(odd, some(20))[1], expected, atol=2e-6)
 
 
+@pytest.mark.compiled
 def test_lowers_for_a_gpu(params):
     """Lowering needs no GPU; the kernel is in the program that XLA's compiler is given."""
     device = AbstractDevice(device_kind="NVIDIA H100 80GB HBM3", num_cores=None, platform="gpu")

@@ -35,7 +35,7 @@ def on_accelerator(monkeypatch):
     jax.clear_caches()
 
 
-@pytest.mark.full
+@pytest.mark.process
 def test_benchmark_on_cpu(tmp_path):
     root = Path(__file__).parents[2]
     process = subprocess.run(
@@ -70,6 +70,7 @@ def test_benchmark_reports_wrong_answers(monkeypatch, capsys):
     assert holds == [True, False, False, False]
 
 
+@pytest.mark.process
 def test_unknown_benchmark():
     process = subprocess.run(
         [sys.executable, "-m", "tests.benchmarks", "tpu"], capture_output=True, text=True
@@ -78,6 +79,7 @@ def test_unknown_benchmark():
     assert "no benchmark named tpu" in process.stderr
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
 def test_uint8_to_floats_is_exact(on_accelerator, dtype):
     every = np.arange(256, dtype=np.uint8)
@@ -90,6 +92,7 @@ def test_int8_products_for_accelerators_are_exact(on_accelerator, images):
     np.testing.assert_array_equal(_quantize.times_bytes(images, weights), expected)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize(
     ("precision", "form", "tolerance"),
     [("float32", _quantize.Bytes, 2e-6), ("bfloat16", _quantize.Floats, 0.01)],
@@ -105,6 +108,7 @@ def test_accelerator_program_against_float64(
     assert (digits == expected.argmax(1)).mean() > 0.98
 
 
+@pytest.mark.compiled
 def test_outlier_uses_floats_for_accelerators(params):
     w = np.array(params[0].weights)
     w[3, 5] = 10_000

@@ -14,6 +14,8 @@ import jaxnet
 from jaxnet.inference import _on_device, _quantize, classify_on_device
 from tests.oracles import digits_of, float64, matrix_form
 
+pytestmark = pytest.mark.compiled
+
 N = 5_000  # more than two tiles of a CPU's floats
 
 

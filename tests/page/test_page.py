@@ -34,7 +34,6 @@ def flat(params):
     return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(params)])
 
 
-@pytest.mark.full
 def test_single_file():
     text = page().html
     assert len(text.encode()) < 450_000
@@ -44,6 +43,7 @@ def test_single_file():
     assert text == page().html
 
 
+@pytest.mark.compiled
 def test_networks_are_exact(params):
     own = networks(page(params, squash="relu").html)
     assert [*own] == ["yours", "trained", "handmade", "edges", "components"]
@@ -55,6 +55,7 @@ def test_networks_are_exact(params):
         np.testing.assert_array_equal(decoded(own[name]), flat(jaxnet.pretrained(name)))
 
 
+@pytest.mark.compiled
 def test_no_duplicate_network():
     assert [*networks(page(jaxnet.handmade()).html)] == [
         "handmade",
@@ -95,7 +96,7 @@ def test_unknown_squash(params):
         page(params, last_squash="step")
 
 
-@pytest.mark.full
+@pytest.mark.compiled
 def test_command(tmp_path, params):
     jaxnet.save(tmp_path / "mine.safetensors", params, squash="relu")
     process = run("page", "--weights", "mine.safetensors", "--output", "my.html", cwd=tmp_path)
@@ -104,6 +105,7 @@ def test_command(tmp_path, params):
     assert text == page(params, squash="relu").html
 
 
+@pytest.mark.compiled
 def test_open_in_the_browser(tmp_path):
     browser = tmp_path / "browser"
     browser.write_text(f'#!/bin/sh\necho "$1" > "{tmp_path}/called"\n')

@@ -11,6 +11,8 @@ from jaxnet.plot import _animations as animations
 from jaxnet.plot import _diagram as diagram
 from tests.rendering import rendered
 
+pytestmark = pytest.mark.compiled
+
 
 def frames(path):
     with Image.open(path) as file:
@@ -27,7 +29,6 @@ def flow(tmp_path_factory):
     return path, x, [*frames(path)]
 
 
-@pytest.mark.full
 def test_flow_duration_and_size(flow):
     path, _, seen = flow
     assert path.stat().st_size < 1_500_000

@@ -12,6 +12,8 @@ from jaxnet.plot import _diagram as diagram
 from tests.oracles import float64, matrix_form
 from tests.rendering import assert_tidy, texts
 
+pytestmark = pytest.mark.compiled
+
 
 def draw(params, x=None, longest=16, colors="video"):
     return diagram.draw(params, x, sigmoid, sigmoid, longest, colors, None)

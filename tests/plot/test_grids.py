@@ -90,6 +90,7 @@ def test_rows_and_columns():
         assert np.isnan(flat[n:]).all()
 
 
+@pytest.mark.compiled
 def test_image(seven):
     figure = neurons.image(seven)
     (discs,) = figure.axes[0].collections
@@ -131,6 +132,7 @@ def test_weights_captions():
     assert f"the largest: {abs(w[3]).max():.2f}" in figure.axes[1].get_xlabel()
 
 
+@pytest.mark.compiled
 def test_weights_of_a_layer(params):
     w, b = float64(params)[0]
     figure = grids.weights(params)
@@ -151,12 +153,14 @@ def test_deeper_weights(params):
     np.testing.assert_array_equal(grid[:, 17], b)
 
 
+@pytest.mark.compiled
 def test_too_many_tiles():
     figure = grids.weights(jaxnet.init(jax.random.key(0), (9, 130, 2)))
     assert len(texts(figure)) == 100
     assert texts(figure)[-1] == "⋮\n31 more"
 
 
+@pytest.mark.compiled
 def test_activations(seven):
     params = jaxnet.pretrained()
     figure = neurons.activations(params, seven)
@@ -180,6 +184,7 @@ def test_activations_out_of_range():
     np.testing.assert_allclose(colors[1], 0.75 * palette.hues("video")[1])
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize(("layer", "neuron"), [(1, 3), (3, 7)])
 def test_contributions(seven, layer, neuron):
     params = jaxnet.pretrained()
@@ -198,6 +203,7 @@ def test_contributions(seven, layer, neuron):
     assert f"activation is {layers[layer][neuron]:.3f}." in said
 
 
+@pytest.mark.compiled
 def test_exciting(params):
     figure = attributions.exciting(params, 1, 3)
     shades = figure.axes[0].images[0].get_array()[:28, :28, 0]
@@ -206,6 +212,7 @@ def test_exciting(params):
     assert texts(figure) == [f"3   sum {palette.signed(w[w > 0].sum() + b)}"]
 
 
+@pytest.mark.compiled
 def test_saliency(seven):
     params = jaxnet.pretrained()
     figure = attributions.saliency(params, seven)
@@ -217,7 +224,7 @@ def test_saliency(seven):
     assert attributions.saliency(params, seven, 3).get_suptitle().startswith("What speaks for a 3")
 
 
-@pytest.mark.full
+@pytest.mark.compiled
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
 def test_tidy_layout(sizes):
     """Every text lies within the sheet, and no two texts of a sheet cover each other."""
@@ -279,6 +286,7 @@ def test_terminal_without_colors():
     assert printed(blocks.Blocks(numbers, 1.0)) == "+++\n---\n"
 
 
+@pytest.mark.compiled
 def test_terminal_contributions(seven):
     params = jaxnet.pretrained()
     shown = printed(blocks.contributions(params, seven, 3, 7))

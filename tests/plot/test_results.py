@@ -35,6 +35,7 @@ def test_confusion_matrix():
     assert "misclassified, brightest at 50 %" in figure.get_supxlabel()
 
 
+@pytest.mark.compiled
 def test_confusion_matrix_of_the_trained_network(drawn):
     _, read, labels = drawn
     counts = np.zeros((10, 10), int)
@@ -59,6 +60,7 @@ def test_misclassified_order():
     assert figure.get_suptitle() == "3 of 4 images misclassified"
 
 
+@pytest.mark.compiled
 def test_many_and_no_misclassified(drawn):
     images, read, labels = drawn
     wrong = (labels + 1) % 10

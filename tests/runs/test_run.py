@@ -58,6 +58,7 @@ def same_bits(one, other):
         assert np.asarray(left).tobytes() == np.asarray(right).tobytes()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("optimizer", "stop"), [("adam", 1), pytest.param("muon", 3, marks=pytest.mark.slow)]
 )
@@ -86,7 +87,7 @@ def test_interrupted_epoch_is_repeated(tmp_path, digits):
     same_bits(last(train(FEW, *digits, tmp_path / "parts", resume=True)).params, whole.params)
 
 
-@pytest.mark.full
+@pytest.mark.compiled
 def test_single_run_equals_fit(tmp_path, digits):
     """Other keys and another order, but the same learning: both read nearly all of them."""
     options = Options(epochs=20, batch_size=20, validation=0)
@@ -97,7 +98,7 @@ def test_single_run_equals_fit(tmp_path, digits):
     assert jaxnet.evaluate(member, *digits).accuracy > 0.95
 
 
-@pytest.mark.full
+@pytest.mark.compiled
 def test_validation_images_are_not_trained_on(tmp_path, digits):
     """Their labels decide what is scored, and nothing of what is learned."""
     images, labels = digits
@@ -166,7 +167,7 @@ class safe_state:
         save_file(self.arrays, self.path, notes)
 
 
-@pytest.mark.full
+@pytest.mark.compiled
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -183,6 +184,7 @@ def test_checkpoint_of_other_options(tmp_path, digits, change, said):
         next(train(FEW._replace(**change), *digits, tmp_path / "run", resume=True))
 
 
+@pytest.mark.compiled
 def test_checkpoint_of_other_data(tmp_path, digits):
     images, labels = digits
     next(parts := train(FEW, images, labels, tmp_path / "run"))
@@ -193,6 +195,7 @@ def test_checkpoint_of_other_data(tmp_path, digits):
         next(train(FEW, images, labels[::-1], tmp_path / "run", resume=True))
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("keep", [0, 7, 100, 5_000])
 def test_damaged_checkpoint(tmp_path, digits, keep):
     path = tmp_path / "run"
@@ -219,7 +222,7 @@ def test_checkpoint_round_trip(tmp_path):
         checkpoints.as_tree(arrays, {**like, "a": (like["a"][0], np.float32(7))}, "c")
 
 
-@pytest.mark.full
+@pytest.mark.compiled
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -260,7 +263,7 @@ def test_mistakes(folder, arguments, said):
 SHORT = ("images.gz", "labels.gz", "--epochs", "3", "--batch-size", "50")
 
 
-@pytest.mark.full
+@pytest.mark.compiled
 def test_command_output_files(folder, tmp_path):
     output = tmp_path / "n.safetensors"
     process = run("train", *SHORT, "--ensemble", 2, "--output", output, cwd=folder)
@@ -313,6 +316,7 @@ def epochs_until(process, n):
         assert process.stderr.readline().startswith("epoch")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("number", "code"),
     [
@@ -379,6 +383,7 @@ def test_full_disk_keeps_the_checkpoint(folder, tmp_path, digits, uninterrupted)
     same_bits(jaxnet.load(output)[0], uninterrupted)
 
 
+@pytest.mark.compiled
 def test_diverging_members(tmp_path, digits):
     """One of two starts is poisoned after the first epoch; the other goes on and is chosen."""
     path = tmp_path / "n.checkpoint"
@@ -396,13 +401,14 @@ def test_diverging_members(tmp_path, digits):
     assert [p.name for p in (tmp_path / "n.members").iterdir()] == ["0001.safetensors"]
 
 
-@pytest.mark.full
+@pytest.mark.compiled
 def test_smallest_validation_set(tmp_path, digits):
     options = FEW._replace(validation=1e-9, epochs=1, batch_size=599)
     progress = last(train(options, *digits, tmp_path / "run"))
     assert set(progress.history.validation.accuracy.ravel().tolist()) <= {0.0, 1.0}
 
 
+@pytest.mark.compiled
 def test_flipped_bit_in_a_checkpoint(tmp_path, digits):
     path = tmp_path / "run"
     next(parts := train(FEW, *digits, path))
@@ -414,6 +420,7 @@ def test_flipped_bit_in_a_checkpoint(tmp_path, digits):
         next(train(FEW, *digits, path, resume=True))
 
 
+@pytest.mark.compiled
 def test_progress_is_a_copy(tmp_path, digits):
     """The next epoch takes the memory of the state before, and not what was handed out."""
     first, *_, final = train(FEW, *digits, tmp_path / "run")

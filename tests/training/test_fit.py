@@ -25,6 +25,8 @@ from jaxnet.training import (
 )
 from tests.oracles import backpropagation, float64, matrix_form
 
+pytestmark = [pytest.mark.core, pytest.mark.compiled]
+
 
 @pytest.fixture
 def adam():
@@ -94,7 +96,7 @@ def test_step_against_backpropagation_by_hand(digits):
     np.testing.assert_allclose(score.cost, expected, rtol=1e-5)
 
 
-@pytest.mark.full
+@pytest.mark.long
 def test_bytes_and_floats(digits, adam):
     images, labels = digits
     optimizer = adam
@@ -106,6 +108,7 @@ def test_bytes_and_floats(digits, adam):
     )
 
 
+@pytest.mark.long
 def test_epoch_uses_every_image_once(digits):
     """With plain gradient descent at rate 0 but for a counter: the cost is the mean of all."""
     images, labels = digits
@@ -121,7 +124,7 @@ def test_epoch_uses_every_image_once(digits):
     np.testing.assert_allclose(score.accuracy, (z.argmax(1) == labels).mean(), atol=1e-6)
 
 
-@pytest.mark.full
+@pytest.mark.long
 def test_ensemble_members_train_as_if_alone(digits, adam):
     images, labels = digits
     optimizer = adam
@@ -138,6 +141,7 @@ def test_ensemble_members_train_as_if_alone(digits, adam):
         same(jax.tree.map(lambda leaf: leaf[n], together.params), alone.params, atol=2e-4)  # noqa: B023
 
 
+@pytest.mark.long
 def test_epoch_compiles_once(digits, adam):
     optimizer, augmented = adam, MeanCost(augment=affine)
     chex.clear_trace_counter()
@@ -158,6 +162,7 @@ def test_epoch_compiles_once(digits, adam):
     assert evaluate(state.params, *digits).accuracy > 0.95
 
 
+@pytest.mark.long
 def test_relu_with_quadratic_cost(digits, adam):
     relu = MeanCost(quadratic_cost, squash="relu")
     learn = partial(
@@ -173,6 +178,7 @@ def test_relu_with_quadratic_cost(digits, adam):
     assert history.accuracy[-1] > 0.9
 
 
+@pytest.mark.long
 def test_mnist_accuracy_after_fifteen_epochs(mnist, adam):
     """The figure that is known of this network, trained plainly."""
     n_steps = 15 * 600
@@ -182,7 +188,6 @@ def test_mnist_accuracy_after_fifteen_epochs(mnist, adam):
     assert history.validation.accuracy[-1] > 0.94
 
 
-@pytest.mark.full
 @pytest.mark.parametrize("n", [1, 1023, 1024, 1025, 3000])
 def test_evaluate_counts_every_image(params, n):
     images = jax.random.uniform(jax.random.key(0), (n, 784))
@@ -258,6 +263,7 @@ def few(n, key=0):
     return np.asarray((255 * images).astype(jnp.uint8)), np.asarray(labels)
 
 
+@pytest.mark.long
 def test_fit_equals_its_epochs(digits, adam):
     """Held against a loop over `train_epoch`; sums in another order make the difference."""
     state, history = fit(
@@ -276,7 +282,7 @@ def test_fit_equals_its_epochs(digits, adam):
     np.testing.assert_allclose(history.validation.accuracy[-1], unseen.accuracy, atol=6e-3)
 
 
-@pytest.mark.full
+@pytest.mark.long
 def test_vmapped_fit_equals_single_fits(digits):
     starts = jax.vmap(jaxnet.init)(jax.random.split(jax.random.key(1), 3))
     keys, rates = jax.random.split(jax.random.key(2), 3), jnp.array([0.1, 0.5, 1.0])
@@ -293,6 +299,7 @@ def test_vmapped_fit_equals_single_fits(digits):
     assert len(set(history.cost[:, -1].tolist())) == 3
 
 
+@pytest.mark.long
 def test_injected_hyperparameters(digits):
     with jax.numpy_dtype_promotion("standard"):
         run = partial(fit, images=digits[0], labels=digits[1], epochs=1, batch_size=500)
@@ -308,7 +315,7 @@ def test_injected_hyperparameters(digits):
         same(jax.tree.map(lambda leaf: leaf[0], states.params), start)
 
 
-@pytest.mark.full
+@pytest.mark.long
 @pytest.mark.parametrize(
     "optimizer",
     [
@@ -334,6 +341,7 @@ def test_optax_chains(optimizer):
     assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
 
 
+@pytest.mark.long
 def test_soft_labels(digits):
     images, labels = digits
     optimizer, state = optax.sgd(0.5), start(optax.sgd(0.5))
@@ -389,7 +397,7 @@ def compiled_size(digits, *, epochs, members=2, n=None):
     return len(lowered.as_text().splitlines())
 
 
-@pytest.mark.full
+@pytest.mark.long
 def test_program_size_is_constant(digits):
     base = compiled_size(digits, epochs=1)
     assert compiled_size(digits, epochs=1_000) == base
@@ -428,7 +436,7 @@ def test_zero_epochs(digits):
         fit(jax.random.key(0), *digits, optax.sgd(1), epochs=0, batch_size=5)
 
 
-@pytest.mark.full
+@pytest.mark.long
 @pytest.mark.parametrize("optimizer", [optax.sgd(0.5, momentum=0.9), optax.lion(3e-3)])
 def test_continued_fit_is_bit_identical(digits, optimizer):
     """To the last bit: the optimizer's memory, the schedule and the shuffles go on."""
@@ -441,7 +449,7 @@ def test_continued_fit_is_bit_identical(digits, optimizer):
     np.testing.assert_array_equal(np.concatenate([before.cost, after.cost]), history.cost)
 
 
-@pytest.mark.full
+@pytest.mark.long
 def test_continued_schedule(digits):
     rates = optax.piecewise_constant_schedule(1.0, {20: 0.0})  # one epoch, then nothing
     run = partial(fit, jax.random.key(3), *digits, optax.sgd(rates), batch_size=50)
@@ -491,7 +499,7 @@ def test_network_argument(digits):
     same(score, evaluate(scaled(state.params), images, labels), atol=1e-6)
 
 
-@pytest.mark.full
+@pytest.mark.long
 def test_bfloat16_with_float32_masters(digits):
     """Many more digits of the weights are kept than the network computes with."""
 
@@ -507,6 +515,7 @@ def test_bfloat16_with_float32_masters(digits):
     assert history.accuracy[-1] > 0.9
 
 
+@pytest.mark.long
 def test_accuracy_in_bfloat16():
     """997 of 1,000 right are not 1, the nearest that bfloat16 has."""
     params = (jaxnet.Layer(jnp.eye(2, dtype=jnp.bfloat16), jnp.zeros(2, jnp.bfloat16)),)
@@ -520,7 +529,7 @@ def test_accuracy_in_bfloat16():
     assert score.cost.dtype == jnp.float32
 
 
-@pytest.mark.full
+@pytest.mark.long
 def test_adam_in_float16(digits):
     params = jaxnet.init(jax.random.key(0), dtype=jnp.float16)
     images = digits[0].astype(jnp.float16) / jnp.float16(255)
@@ -532,7 +541,7 @@ def test_adam_in_float16(digits):
     assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
 
 
-@pytest.mark.full
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("optimizer", "start_of"),
     [
@@ -558,7 +567,7 @@ def test_evaluation_params_are_scored(digits, optimizer, start_of):
         )
 
 
-@pytest.mark.full
+@pytest.mark.long
 def test_per_image_clipping(digits):
     """Without noise, against each image's gradient clipped and averaged by hand."""
     images, labels = (part[:40] for part in digits)
@@ -604,7 +613,7 @@ def test_functions_that_hold_arrays(digits):
     np.testing.assert_allclose(score.cost, 2 * loss(state.params, *digits)[0], rtol=1e-6)
 
 
-@pytest.mark.full
+@pytest.mark.long
 def test_initializers_get_fan_in():
     """He's variance is 2 / in, LeCun's 1 / in; Glorot's would not tell in from out."""
     make = jax.nn.initializers

@@ -29,6 +29,8 @@ from jaxnet.training import (
 )
 from tests.oracles import backpropagation, float64, matrix_form
 
+pytestmark = pytest.mark.compiled
+
 SIZES = (6, 5, 4)
 SGD = optax.sgd(0.5)
 STILL = optax.set_to_zero()
@@ -417,7 +419,6 @@ def shapes_of(params, **scope):
     return types, of((n, 6), jnp.float32), of((n,), jnp.int32), of((n,), jnp.float32)
 
 
-@pytest.mark.full
 @pytest.mark.parametrize("weighted", [False, True])
 def test_evaluate_exports(params, weighted):
     """Through bytes, for any number of images, of which a whole tile is 1,024."""
@@ -549,7 +550,7 @@ print(round(float(score.cost), 3))
     ],
     ids=" ".join,
 )
-@pytest.mark.full
+@pytest.mark.process
 def test_reload(names):
     """As IPython's %autoreload does: the names for `jax.export` are taken already."""
     process = subprocess.run(

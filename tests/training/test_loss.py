@@ -29,6 +29,8 @@ from jaxnet.training import (
 from tests.laws import quick
 from tests.oracles import backpropagation, float64, matrix_form
 
+pytestmark = pytest.mark.compiled
+
 SIZES = (6, 5, 4)
 SGD = optax.sgd(0.5)
 STILL = optax.set_to_zero()  # the network stays what it is, so that the order does not matter
@@ -300,7 +302,6 @@ def test_single_output(form):
         evaluate(params, images, labels + 2)
 
 
-@pytest.mark.full
 def test_learning_with_a_single_output():
     images, labels = jaxnet.data.synthetic.sample(KEY, 1_000)
     params = jaxnet.init(KEY, (784, 16, 1))
@@ -419,7 +420,6 @@ def test_ignored_images_may_have_any_label(params, cost, label):
         run((unlabeled, np.ones(40, "f")))
 
 
-@pytest.mark.full
 def test_ignored_digit_is_not_learned():
     """A network for which no nine has any weight does not learn nines."""
     images, labels = jaxnet.data.synthetic.sample(KEY, 1_000)
@@ -454,7 +454,6 @@ def test_bad_weights(params, wrong, error, says):
             call()
 
 
-@pytest.mark.full
 def test_weighted_with_each_gradient_clipped(params):
     """For differential privacy the loss gets one image at a time, and so do its metrics."""
     images, labels = draw(30)
@@ -695,7 +694,6 @@ def test_penalty_in_an_own_loss(params):
         close(got, np.asarray(old, np.float64) - 0.5 * slopes)
 
 
-@pytest.mark.full
 @pytest.mark.parametrize("optimizer", [optax.adam(0.05), optax.lbfgs()], ids=["adam", "lbfgs"])
 def test_penalty_smooths_the_weights(optimizer):
     """L-BFGS also searches along a line, on which the cost includes the penalty."""
@@ -715,7 +713,6 @@ def test_penalty_smooths_the_weights(optimizer):
     assert np.isfinite(smooth[1].cost).all()
 
 
-@pytest.mark.full
 def test_sweep_of_penalties_in_one_vmap(params):
     """Each member of a sweep is what it is alone."""
     images, labels = draw(100)

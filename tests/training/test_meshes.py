@@ -24,6 +24,8 @@ from jaxnet.data.synthetic import draw
 from jaxnet.training import MeanCost, TrainState, evaluate, fit, loss, train_epoch, train_step
 from tests.laws import quick
 
+pytestmark = pytest.mark.compiled
+
 N = 4  # devices
 AXES = {"auto": AxisType.Auto, "explicit": AxisType.Explicit}
 SGD = optax.sgd(0.5, momentum=0.9)
@@ -94,7 +96,6 @@ OF_DATA = {
 }
 
 
-@pytest.mark.full
 @pytest.mark.parametrize("name", OF_DATA)
 def test_sharded_images(name, run, mesh, params, digits):
     f = OF_DATA[name]
@@ -103,7 +104,6 @@ def test_sharded_images(name, run, mesh, params, digits):
     alike(run(f, place(mesh, params), *by_rows(mesh, digits)), expected)
 
 
-@pytest.mark.full
 def test_fit_on_sharded_images(run, mesh, params, digits):
     """With augmentation, weights and validation images."""
     expected = two_epochs(params, *digits)
@@ -111,14 +111,12 @@ def test_fit_on_sharded_images(run, mesh, params, digits):
     alike(run(partial(two_epochs, sharding=images.sharding), params, images, labels), expected)
 
 
-@pytest.mark.full
 def test_replicated_images_sharded_batches(run, mesh, params, digits):
     expected = two_epochs(params, *digits)
     divide = partial(two_epochs, sharding=NamedSharding(mesh, P("i")))
     alike(run(divide, place(mesh, params), *place(mesh, digits)), expected)
 
 
-@pytest.mark.full
 @pytest.mark.parametrize("whole", [False, True])
 def test_products_see_a_shard_of_the_batch(mesh, params, digits, whole):
     """64 images a batch; a product of all of them would be a device doing the others' work."""
@@ -143,7 +141,6 @@ def member(key, params, images, labels):
     return fit(key, images, labels, SGD, params=params, epochs=2, batch_size=64, loss=augmented)
 
 
-@pytest.mark.full
 @pytest.mark.parametrize("divided", ["keys", "members", "both"])
 def test_sharded_members(divided, run, mesh, digits):
     keys = jax.random.split(jax.random.key(2), 8)
@@ -160,7 +157,6 @@ def test_sharded_members(divided, run, mesh, digits):
     alike(run(together, *there), together(*arguments), atol=1e-3)
 
 
-@pytest.mark.full
 def test_sharded_weights(run, mesh, params, digits):
     """Each device has some of the neurons of each layer."""
     f = partial(one_epoch, images=digits[0][:256], labels=digits[1][:256])
@@ -169,14 +165,12 @@ def test_sharded_weights(run, mesh, params, digits):
     alike(run(f, by_rows(mesh, params)), f(params))
 
 
-@pytest.mark.full
 def test_sharded_synthetic_digits(run, mesh):
     keys, digits = jax.random.split(jax.random.key(0), 8), jnp.arange(8)
     got = run(jax.vmap(draw), by_rows(mesh, keys), by_rows(mesh, digits))
     alike(got, jax.vmap(draw)(keys, digits))
 
 
-@pytest.mark.full
 def test_sharded_ensemble_votes(run, mesh, digits):
     ensemble = jax.vmap(partial(jaxnet.init, sizes=SIZES))(jax.random.split(jax.random.key(1), 8))
     x = jnp.asarray(digits[0][0], jnp.float32) / 255
@@ -193,7 +187,6 @@ def test_sharded_ensemble_votes(run, mesh, digits):
 MANUAL = jax.make_mesh((N,), ("i",), (AxisType.Auto,), devices=jax.devices()[:N])
 
 
-@pytest.mark.full
 @pytest.mark.parametrize("optimizer", [SGD, optax.adam(0.01), optax.lbfgs()])
 def test_manual_axes_sharded_images(optimizer, params, digits):
     """One network on all devices: the step of each quarter of a batch is that of the whole."""
@@ -238,7 +231,6 @@ def test_manual_axes_sharded_members(digits):
         alike(got, quick(run)(members), atol=1e-3)
 
 
-@pytest.mark.full
 def test_manual_axes_per_example_gradients(params, digits):
     f = partial(analysis.per_example_gradients, keep=optax.tree.norm)
     data = [a[:64] for a in digits]

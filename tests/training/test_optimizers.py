@@ -93,7 +93,7 @@ def plain(params):
     return [tuple(layer) for layer in params]
 
 
-@pytest.mark.full
+@pytest.mark.compiled
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of those that optax will drop
 @pytest.mark.parametrize("make", [*transformations()])
 def test_three_steps(make, digits):

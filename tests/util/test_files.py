@@ -39,6 +39,7 @@ def test_exception_keeps_the_old_content(tmp_path, error):
     assert os.listdir(tmp_path) == ["file"]
 
 
+@pytest.mark.process
 def test_killed_process_keeps_the_old_content(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"old")
@@ -60,6 +61,7 @@ with replacing({str(path)!r}) as file:
     assert path.read_bytes() == b"old"
 
 
+@pytest.mark.process
 def test_full_disk_keeps_the_old_content(tmp_path):
     """Simulated by a limit on the file size."""
     path = tmp_path / "file"

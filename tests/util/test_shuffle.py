@@ -11,6 +11,8 @@ from scipy.stats import chi2, chisquare
 
 from jaxnet._util.shuffle import shuffled
 
+pytestmark = [pytest.mark.core, pytest.mark.compiled]
+
 N_KEYS = 4_000
 
 compiled = jax.jit(shuffled, static_argnums=1)
@@ -28,7 +30,6 @@ def orders(request):
     return many(request.param)
 
 
-@pytest.mark.full
 @pytest.mark.parametrize("n", [0, 1, 2, 3, 10, 999, 1000, 1001, 1024, 4097, 60_000])
 def test_is_a_permutation(n):
     order = compiled(jax.random.key(n), n)
@@ -36,7 +37,7 @@ def test_is_a_permutation(n):
     np.testing.assert_array_equal(np.sort(order), np.arange(n))
 
 
-@pytest.mark.full
+@pytest.mark.long
 def test_is_a_permutation_for_every_key(orders):
     n = orders.shape[1]
     np.testing.assert_array_equal(np.sort(orders), np.broadcast_to(np.arange(n), orders.shape))
@@ -87,14 +88,13 @@ def test_permutations_of_different_keys_agree_only_by_chance(orders):
         assert not rare((orders == other).sum(), N_KEYS)
 
 
-@pytest.mark.full
 def test_all_permutations_of_four_are_equally_likely():
     orders, counts = np.unique(many(4), axis=0, return_counts=True)
     assert len(orders) == math.factorial(4)
     assert chisquare(counts).pvalue > 1e-4
 
 
-@pytest.mark.full
+@pytest.mark.long
 @pytest.mark.parametrize("n", [10, 1_500])
 def test_same_permutation_under_jit_vmap_and_scan(n):
     keys = jax.random.split(jax.random.key(1), 3)
