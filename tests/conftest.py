@@ -6,7 +6,7 @@ import signal
 from collections import defaultdict
 from importlib.metadata import version
 from importlib.util import find_spec
-from tempfile import TemporaryDirectory
+from pathlib import Path
 
 import jax
 import pytest
@@ -24,15 +24,14 @@ jax.config.update("jax_default_matmul_precision", "highest")  # a GPU's default 
 
 
 def pytest_configure(config):
-    """Shares one compilation cache among the processes of a test run."""
+    """Shares one compilation cache among the processes of all test runs; `make clean` empties it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a script
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        folder = TemporaryDirectory(prefix="jaxnet-compiled-")
-        config.add_cleanup(folder.cleanup)
-        jax.config.update("jax_compilation_cache_dir", folder.name)
+        folder = str(Path(__file__).parents[1] / "build" / "compiled")
+        jax.config.update("jax_compilation_cache_dir", folder)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-        os.environ["JAX_COMPILATION_CACHE_DIR"] = folder.name
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     # An entry read while another process writes it is just compiled again.
     config.addinivalue_line("filterwarnings", "ignore:Error reading persistent compilation cache")
