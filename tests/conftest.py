@@ -24,7 +24,7 @@ jax.config.update("jax_default_matmul_precision", "highest")  # a GPU's default 
 
 
 def pytest_configure(config):
-    """Shares one compilation cache among the processes of all test runs; `make clean` empties it."""
+    """Shares one compilation cache among all test runs; `make clean` empties it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a script
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
