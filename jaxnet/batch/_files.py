@@ -15,8 +15,9 @@ from jaxnet._util.pixels import side_of
 from jaxnet.batch._jobs import Job, Step, Tally, read, write_file, write_rows
 from jaxnet.batch._shards import write_shards
 from jaxnet.batch._tables import check_ending
-from jaxnet.data import Inputs, open_inputs, read_labels
+from jaxnet.data import Inputs, open_inputs
 from jaxnet.data._labels import as_labels
+from jaxnet.data._load import labels_of
 from jaxnet.data._paths import expand
 from jaxnet.formats import Spec, load
 from jaxnet.formats._parts import with_spec
@@ -143,7 +144,7 @@ def open_job(
     side = side_of(spec.sizes[0], "params")
     known: Any = labels
     if is_path:
-        known = read_labels(labels, recursive=recursive, side=side)
+        known, inputs = labels_of(inputs, labels, recursive=recursive, side=side)
     elif labels is not None:
         known = as_labels(np.asarray(labels), "labels")
     classify = classifier(

@@ -1,5 +1,6 @@
 """What `jaxnet probe` reports: tables in the terminal, and the same as JSON."""
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ from jaxnet._pretrained import pretrained
 from jaxnet._util.files import FileError
 from jaxnet._util.palette import signed
 from jaxnet.analysis._probes import EDGE
-from jaxnet.cli._terminal import Table, bar
-from jaxnet.data import read_images, read_labels
+from jaxnet.cli._terminal import Table, bar, printable
+from jaxnet.data._load import read_labeled
 from jaxnet.data.synthetic import COMPONENTS, sample
 from jaxnet.design import handmade
 from jaxnet.network import Params, init
@@ -24,12 +25,14 @@ N_DRAWN = 4_000  # synthetic digits, if no images are given
 def digits(images: Path | None, labels: Path | None, side: int) -> tuple[Any, Any]:
     if images is None or labels is None:
         return sample(jax.random.key(0), N_DRAWN, side=side)
-    known = read_labels(labels, side=side)
+    seen, known, notes = read_labeled(images, labels, side=side)
+    for note in notes:
+        print(printable(note), file=sys.stderr)
     if known.max(initial=0) > 9:
         raise FileError(
             f"{labels}: labels up to {known.max()}; probes know the digits 0 to 9 only."
         )
-    return read_images(images, side=side).images, known
+    return seen, known
 
 
 def networks() -> Mapping[str, Params]:

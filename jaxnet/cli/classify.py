@@ -173,7 +173,7 @@ def command(
 
     # Run it, and print what it yields.
     err, out = _terminal.console(stderr=True), _terminal.console(stderr=piped)
-    for note in () if quiet else found.notes:
+    for note in () if quiet else job.inputs.notes:
         said = note.replace("recursive=True", "--recursive")
         err.print(Text(_terminal.printable(said)), soft_wrap=True)
     if not found.n and not quiet:

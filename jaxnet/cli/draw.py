@@ -1,5 +1,6 @@
 """`jaxnet draw`: plots of a network, in the terminal or to a file."""
 
+import sys
 from collections.abc import Callable, Collection, Mapping
 from inspect import signature
 from pathlib import Path
@@ -106,7 +107,8 @@ def command(
     from jaxnet._util.palette import PAIRS
     from jaxnet._util.pixels import side_of
     from jaxnet.cli import _blocks, _synthetic, _terminal
-    from jaxnet.data import read_images, read_labels
+    from jaxnet.data import read_images
+    from jaxnet.data._load import read_labeled
     from jaxnet.data._rows import to_float32
     from jaxnet.data.pictures._files import read_picture
 
@@ -128,13 +130,18 @@ def command(
         given["picture"] = read_picture(images)[0]
     elif "input" in plot.takes:
         side = side_of(spec.sizes[0], weights)
-        source = read_images(images, side=side) if images else _synthetic.ten_drawn_digits(side)[0]
-        seen = source.images
+        if images and labels:
+            seen, given["labels"], notes = read_labeled(images, labels, side=side)
+            for note in () if quiet else notes:
+                print(_terminal.printable(note), file=sys.stderr)
+        elif images:
+            seen = read_images(images, side=side).images
+        else:
+            seen = _synthetic.ten_drawn_digits(side)[0].images
         if not 0 <= at < len(seen):
             raise ArgumentError("index", f"expected 0 to {len(seen) - 1:,}; got {at}.")
         given |= {"images": seen, "x": to_float32(seen[at])}
         if labels:
-            given["labels"] = read_labels(labels, side=side)
             given["answers"] = inference.classify(params, seen, **spec.squashes)
     if not output:
         _terminal.console().print(_call(getattr(_blocks, what), given))

@@ -59,12 +59,14 @@ class _Table(NamedTuple):
 
 
 def begins_csv(head: bytes) -> bool:
-    """Whether a file begins as CSV does: with text in columns, or with a number alone."""
+    """Whether a file begins as CSV does: with columns, or a number or a name of labels alone."""
     head = head.removeprefix(_BOM)
     if not head or head.translate(None, _TEXT) or head.lstrip()[:1] in b"<{[#":
         return False
     first = (head.lstrip().splitlines() or [b""])[0]
-    return any(d in first for d in b",;\t") or first.strip().isdigit()
+    alone = first.strip(b" \"'")
+    is_name = alone.decode(errors="replace").casefold() in COLUMNS
+    return any(d in first for d in b",;\t") or alone.isdigit() or is_name
 
 
 def open_csv(file: File) -> Part:
@@ -102,6 +104,22 @@ def read_labels(file: File) -> NDArray[np.uint8]:
     return np.concatenate(labels)
 
 
+def read_names(file: File) -> list[list[str]]:
+    """The columns beside the labels of a CSV file without pixels: one may name pictures."""
+    table = _open(file)
+    if table.pixels is not None or table.label is None or table.n_columns == 1:
+        return []
+    others = [n for n in range(table.n_columns) if n != table.label]
+    columns: list[list[str]] = [[] for _ in others]
+    for _, text, n in _texts(table, 0, table.n):
+        values = _parsed(table, text, others, "string", n)
+        if values is None:
+            raise FileError(f"{file.name}: expected {table.n_columns} columns in every line.")
+        for column, part in zip(columns, values.T.tolist(), strict=True):
+            column += part
+    return columns
+
+
 def _label(table: _Table, row: int, line: bytes) -> int:
     """The label in a line that pyarrow could not parse."""
     assert table.label is not None
@@ -120,11 +138,15 @@ def _open(file: File) -> _Table:
         first = head.split(b"\n", 1)[0].rstrip(b"\r")
         delimiter = max((b",", b";", b"\t"), key=first.count)
         cells = [cell.strip(b"\"' ") for cell in first.split(delimiter)]
-        has_header = not all(map(_is_number, cells)) or _counts(cells)
+        numbers = [*map(_is_number, cells)]
+        is_pair = len(cells) == 2 and sum(numbers) == 1  # a picture's name and its label
+        has_header = not (all(numbers) or is_pair) or _counts(cells)
         bom = opened.seek(0) or (len(_BOM) if opened.read(len(_BOM)) == _BOM else 0)
         places, n = _places(opened, file.name, bom, skip=int(has_header))
     names = [cell.decode(errors="replace").casefold() for cell in cells] if has_header else None
     table = _Table(file, n, places, delimiter, len(cells), None, None)
+    if is_pair:
+        return table._replace(label=numbers.index(True))
     if names is None:
         return _without_header(table)
     return _with_header(table, names)

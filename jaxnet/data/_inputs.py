@@ -58,6 +58,7 @@ class Inputs(NamedTuple):
         floats: the name of a file with floating-point images, if any is known.
         pictures: whether any are pictures.
         notes: sentences for people: what a folder has besides, or how a file was understood.
+        files: the pictures' files, in order, if there is nothing but pictures.
     """
 
     n: int
@@ -67,6 +68,7 @@ class Inputs(NamedTuple):
     floats: str | None = None
     pictures: bool = False
     notes: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
 
 class Choice(NamedTuple):
@@ -160,6 +162,7 @@ def open_inputs(
         identity.append(about)
     identity += [{"transposed": True}] if transposed else []
     notes += [part.note for part in contents if isinstance(part, Part) and part.note]
+    files = [content.name for content in contents if isinstance(content, File)]
     parts = [*_pictures_together(contents, several)]
     ends = [*accumulate(part.n for part in parts)]
     read = partial(_read, parts, ends, side)
@@ -171,31 +174,8 @@ def open_inputs(
         next((part.floats for part in parts if part.floats and part.n), None),
         any(part.pictures for part in parts),
         tuple(notes),
+        tuple(files) if len(files) == len(contents) else (),
     )
-
-
-def open_labels(
-    path: str, *, split: str, recursive: bool, side: int
-) -> Iterator[NDArray[np.uint8]]:
-    """The labels in each of the files that a path stands for; pictures are in folders of theirs."""
-    check_choice(SPLITS, split, "split")
-    if path == STDIN:
-        raise FileError("-: labels are not read from standard input; name a file.")
-    choice = Choice(split, split_fragment(path)[1])
-    of_pictures: list[int] = []
-    files, in_folder = find(path, recursive=recursive).files, os.path.isdir(path)
-    for file in files:
-        if not in_folder:
-            with open_file(file) as opened, named(file):
-                known = found(file, file, os.fstat(opened.fileno()), side)
-                form = _format_of(opened.read(HEAD), file, "labels in ")
-            if form:
-                yield np.array(of_pictures, np.uint8)
-                of_pictures.clear()
-                yield form.labels(known, _fitting(choice, form, file))
-                continue
-        of_pictures.append(_labels.of_folder(file))
-    yield np.array(of_pictures, np.uint8)
 
 
 def _opened(
@@ -263,11 +243,11 @@ def _content(opened: BinaryIO, file: File, choice: Choice) -> Part | None:
     """The images in a file, by how it begins; None if it is a picture."""
     head = opened.read(HEAD)
     opened.seek(0)
-    form = _format_of(head, file.name)
-    return form.open(opened, file, _fitting(choice, form, file.name)) if form else None
+    form = format_of(head, file.name)
+    return form.open(opened, file, fitting(choice, form, file.name)) if form else None
 
 
-def _format_of(head: bytes, name: str, what: str = "") -> "Format | None":
+def format_of(head: bytes, name: str, what: str = "") -> "Format | None":
     """The format of a file, by how it begins; None if it is a picture."""
     if not is_picture(head):
         for form in FORMATS:
@@ -282,7 +262,7 @@ def _format_of(head: bytes, name: str, what: str = "") -> "Format | None":
     return None
 
 
-def _fitting(choice: Choice, form: "Format", name: str) -> Choice:
+def fitting(choice: Choice, form: "Format", name: str) -> Choice:
     """The choice, if the format has parts to choose from or none is named."""
     if choice.fragment is not None and form.name != ".npz":
         raise FileError(
@@ -318,7 +298,7 @@ def _standard_input(choice: Choice, side: int) -> tuple[Part, dict[str, Any]]:
     if sys.stdin is None or sys.stdin.isatty():  # it is None where it was closed
         raise FileError(f"{STANDARD_INPUT}: no input; pipe a file into it.")
     given = Given(sys.stdin.buffer)
-    form = _format_of(given.head, STANDARD_INPUT)
+    form = format_of(given.head, STANDARD_INPUT)
 
     def fill(file: BinaryIO) -> None:
         if form:
@@ -339,6 +319,7 @@ class Format(NamedTuple):
         begins: whether a file is one, by how it begins.
         open: finds the images in an open file.
         labels: loads the labels in a file.
+        names: loads the columns beside the labels, one of which may name pictures.
         copy: copies such a file from standard input to an open file, unpacked, and no more than
             it declares.
     """
@@ -348,6 +329,7 @@ class Format(NamedTuple):
     open: Callable[[BinaryIO, File, Choice], Part]
     labels: Callable[[File, Choice], NDArray[np.uint8]]
     copy: Callable[[BinaryIO, BinaryIO], None]
+    names: Callable[[File], list[list[str]]] = lambda _: []
 
 
 def _open_gzip(opened: BinaryIO, file: File, choice: Choice) -> Part:
@@ -407,6 +389,7 @@ FORMATS = (
         lambda _, file, __: _parquet.open_parquet(file),
         lambda file, _: _parquet.read_labels(file),
         copy_undeclared,
+        _parquet.read_names,
     ),
     Format(
         "CSV",
@@ -414,6 +397,7 @@ FORMATS = (
         lambda _, file, __: _csv.open_csv(file),
         lambda file, _: _csv.read_labels(file),
         copy_undeclared,
+        _csv.read_names,
     ),
 )
 

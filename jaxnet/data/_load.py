@@ -1,16 +1,21 @@
 """Loads images and labels from a path into memory."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxnet._util.files import FileError
-from jaxnet.data import _rows
-from jaxnet.data._inputs import open_inputs, open_labels
+from jaxnet._util.arguments import check_choice
+from jaxnet._util.files import FileError, named, open_file
+from jaxnet.data import _labels, _rows
+from jaxnet.data._arrays import found
+from jaxnet.data._inputs import SPLITS, Choice, Inputs, fitting, format_of, open_inputs
+from jaxnet.data._paths import STDIN, find, split_fragment
+from jaxnet.data._stdin import HEAD
 from jaxnet.network import SIDE
 
 
@@ -60,6 +65,22 @@ def read_images(
     return Source(images, [*names])
 
 
+def read_labeled(
+    path: str | os.PathLike[str],
+    labels: str | os.PathLike[str],
+    *,
+    transposed: bool = False,
+    **options: Any,
+) -> tuple[NDArray[Any], NDArray[np.uint8], tuple[str, ...]]:
+    """Loads images, their labels, and notes for people; `options` are as for `read_labels`."""
+    inputs = open_inputs([path], transposed=transposed, **options)
+    known, inputs = labels_of(inputs, labels, **options)
+    images, _, errors, _ = inputs.read(0, inputs.n)
+    for says in errors.values():
+        raise FileError(says)
+    return images, known, inputs.notes
+
+
 def read_labels(
     path: str | os.PathLike[str],
     *,
@@ -92,7 +113,57 @@ def read_labels(
         array([3, 1, 4], dtype=uint8)
     """
     options: Any = {"split": split, "recursive": recursive, "side": side}
-    return np.concatenate([*open_labels(os.fsdecode(path), **options)])
+    return np.concatenate([labels for labels, _ in open_labels(os.fsdecode(path), **options)])
+
+
+def labels_of(
+    inputs: Inputs, path: str | os.PathLike[str], **options: Any
+) -> tuple[NDArray[np.uint8], Inputs]:
+    """The labels of what was opened, by name if they have names, and a note if they have none."""
+    path = os.fsdecode(path)
+    parts = [*open_labels(path, **options)]
+    labels = np.concatenate([labels for labels, _ in parts])
+    if not inputs.files or path in [about.get("path") for about in inputs.identity]:
+        return labels, inputs
+    several = [names() for labels, names in parts if len(labels)]
+    columns = [[*chain(*column)] for column in zip(*several, strict=False)]
+    paired = _labels.by_name(labels, columns, inputs.files, path)
+    if paired is not None:
+        return paired, inputs
+    begin = ", ".join(map(os.path.basename, inputs.files[:4]))
+    note = f"{path}: names no pictures; its labels are taken for those of {begin}, … in this order."
+    return labels, inputs._replace(notes=(*inputs.notes, note))
+
+
+def open_labels(
+    path: str, *, split: str = "test", recursive: bool = False, side: int = SIDE
+) -> Iterator[tuple[NDArray[np.uint8], Callable[[], list[list[str]]]]]:
+    """The labels in each of the files that a path stands for, and columns that may name pictures.
+
+    Pictures are in folders named for what they show.
+    """
+    check_choice(SPLITS, split, "split")
+    if path == STDIN:
+        raise FileError("-: labels are not read from standard input; name a file.")
+    choice = Choice(split, split_fragment(path)[1])
+    pictures: list[str] = []
+    files, in_folder = find(path, recursive=recursive).files, os.path.isdir(path)
+    for file in files:
+        if not in_folder:
+            with open_file(file) as opened, named(file):
+                known = found(file, file, os.fstat(opened.fileno()), side)
+                form = format_of(opened.read(HEAD), file, "labels in ")
+            if form:
+                yield _of_pictures(pictures)
+                pictures = []
+                yield form.labels(known, fitting(choice, form, file)), partial(form.names, known)
+                continue
+        pictures.append(file)
+    yield _of_pictures(pictures)
+
+
+def _of_pictures(files: list[str]) -> tuple[NDArray[np.uint8], Callable[[], list[list[str]]]]:
+    return np.array([*map(_labels.of_folder, files)], np.uint8), lambda: [files]
 
 
 def join(sources: Iterable[Source]) -> Source:

@@ -117,6 +117,21 @@ def read_labels(file: File) -> NDArray[np.uint8]:
     return np.concatenate(values)
 
 
+def read_names(file: File) -> list[list[str]]:
+    """The columns of texts and integers beside the labels: one may name pictures."""
+    pyarrow, _, parquet = _pyarrow()
+    kinds = pyarrow.types
+    with _damage_named(file.name), reopen(file) as opened:
+        table = parquet.ParquetFile(opened, **_OPTIONS)
+        fields = [field for field in table.schema_arrow if field.name not in LABELS]
+        names = [f.name for f in fields if kinds.is_string(f.type) or kinds.is_integer(f.type)]
+        columns: list[list[str]] = [[] for _ in names]
+        for batch in table.iter_batches(_LABELS_AT_ONCE, columns=names, use_threads=False):
+            for column, part in zip(columns, batch.columns, strict=True):
+                column += map(str, part.to_pylist())
+    return columns
+
+
 def column_images(
     column: Any,
     names: Sequence[str],

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from jaxnet._util.files import FileError
 from jaxnet._util.shuffle import shuffled
 from jaxnet.analysis import shard_members
-from jaxnet.data import mnist, open_inputs, read_labels, synthetic
+from jaxnet.data import mnist, synthetic
+from jaxnet.data._load import read_labeled
 from jaxnet.data.mnist import load_mnist
 from jaxnet.network import SIDE, Params, init
 from jaxnet.runs import _checkpoint
@@ -126,16 +127,12 @@ def load_data(
         )
     path = data[0]
     options: Any = {"split": "train", "recursive": recursive, "side": side}
-    inputs = open_inputs([path], transposed=transposed, **options)
-    images, _, errors, _ = inputs.read(0, inputs.n)
-    for says in errors.values():
-        raise FileError(says)
-    labels = read_labels(data[-1], **options)
+    images, labels, notes = read_labeled(path, data[-1], transposed=transposed, **options)
     if split := mnist.split_of(images):
         return images, labels, f"MNIST's {'training' if split == 'train' else split} images"
     named = f"{len(images):,} images of {Path(path).name}"
     named += ", which are not MNIST's" if mnist.is_mnists_name(path) else ""
-    notes = [note.removeprefix(f"{path}: ").removesuffix(".") for note in inputs.notes]
+    notes = [note.removeprefix(f"{path}: ").removesuffix(".") for note in notes]
     return images, labels, named + (f" ({'; '.join(notes)})" if notes else "")
 
 
