@@ -1,20 +1,21 @@
 """Benchmarks: how fast this machine classifies images, and how close that is to its limits.
 
-Classifying an image takes a certain number of bytes and operations, so memory bandwidth, transfer
-bandwidth and arithmetic rate each put a ceiling on the throughput. All are measured; none comes
-from a data sheet. `jaxnet bench` prints the rates.
+Classifying an image takes a certain number of bytes and operations. So two rates limit the
+throughput: arithmetic, and the bandwidth of memory (on a CPU) or of transfer (to another device).
+Both are measured; none comes from a data sheet. `jaxnet bench` prints the rates.
 
 Source: Williams, Waterman and Patterson, "Roofline", Communications of the ACM, 2009.
 """
 
 import math
+import operator
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import accumulate, cycle
 from statistics import median
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -23,9 +24,11 @@ import numpy as np
 from jaxnet._util.cores import cores
 from jaxnet.inference import PRECISIONS, classify
 from jaxnet.inference._quantize import times_bytes
-from jaxnet.network import Params, Squash
+from jaxnet.network import Params, Squash, check_params
 
 __all__ = ["Rate", "measure"]
+
+Device: TypeAlias = jax.Device  # pyright: ignore[reportInvalidTypeForm]
 
 _LARGE = 2**28  # bytes, more than any cache holds
 _ROUNDS = 5
@@ -58,7 +61,7 @@ def measure(
     batch_sizes: Sequence[int] = (1, 100, 10_000),
     seconds: float = 0.3,
 ) -> Iterator[Rate]:
-    """Measures the throughput in each precision, on JAX's default device.
+    """Measures the throughput in each precision, on the device where the network is.
 
     Args:
         params: the network.
@@ -68,11 +71,12 @@ def measure(
         batch_sizes: the smaller batch sizes.
         seconds: the approximate time to spend on each number.
 
-    Yields:
-        A rate for each precision and batch size, as it is measured.
+    Returns:
+        An iterator of the rates of each precision and batch size, as they are measured.
 
     Raises:
-        ValueError: `n_images` or a batch size below 1, or `seconds` not above 0.
+        TypeError, ValueError: not a network, `n_images` or a batch size below 1, or `seconds` not
+            above 0 or infinite.
 
     Example:
         >>> import jaxnet
@@ -82,28 +86,37 @@ def measure(
         >>> [(rate.precision, rate.batch_size) for rate in rates]
         [('float32', 50), ('bfloat16', 50), ('int8', 50)]
     """
-    if min(n_images, *batch_sizes, 1) < 1:
-        raise ValueError(
-            "Expected n_images and batch_sizes of 1 or more; "
-            f"got {n_images} and {batch_sizes} instead."
-        )
-    if not seconds > 0:
-        raise ValueError(f"Expected seconds above 0; got {seconds} instead.")
-    images = np.random.default_rng(0).integers(0, 256, (n_images, params[0][0].shape[1]), np.uint8)
-    bandwidth, limit_of_bytes = bandwidth_to_device(seconds=seconds)
+    check_params(params)
+    sizes = [operator.index(size) for size in (*batch_sizes, n_images)]
+    if min(sizes) < 1:
+        raise ValueError(f"Expected n_images and batch_sizes of 1 or more; got {min(sizes)}.")
+    if not 0 < seconds < math.inf:
+        raise ValueError(f"Expected seconds above 0, and not infinite; got {seconds} instead.")
     run = partial(classify, params, squash=squash, last_squash=last_squash)
-    for precision, operations in arithmetic_rates(seconds=seconds).items():
+    return _rates(run, params, [min(size, n_images) for size in sizes], seconds)
+
+
+def _rates(
+    run: Callable[..., object], params: Params, sizes: Sequence[int], seconds: float
+) -> Iterator[Rate]:
+    n_images = sizes[-1]
+    images = np.random.default_rng(0).integers(0, 256, (n_images, params[0][0].shape[1]), np.uint8)
+    device = _device_of(params)
+    bandwidth, limit_of_bytes = bandwidth_to_device(device, seconds=seconds)
+    for precision, operations in arithmetic_rates(device, seconds=seconds).items():
         ceiling, limit = min(
             (bandwidth / images.shape[1], limit_of_bytes),
             (operations / operations_per_image(params), "arithmetic"),
         )
-        for size in sorted({min(size, n_images) for size in (*batch_sizes, n_images)}):
+        for size in sorted({*sizes}):
             # A different batch per call, to defeat caches.
             starts = cycle(range(0, n_images - size + 1, size))
 
-            def call(size: int = size, starts: Iterator[int] = starts) -> object:
+            def call(
+                size: int = size, starts: Iterator[int] = starts, precision: str = precision
+            ) -> object:
                 start = next(starts)
-                return run(images[start : start + size], precision=precision)  # noqa: B023
+                return run(images[start : start + size], precision=precision)
 
             rate = size / median(time_calls(call, seconds))
             yield Rate(precision, size, rate, rate / ceiling, limit)
@@ -114,9 +127,15 @@ def operations_per_image(params: Params) -> int:
     return 2 * sum(w.size for w, _ in params)
 
 
-def bandwidth_to_device(*, size: int = _LARGE, seconds: float = 0.3) -> tuple[float, str]:
+def _device_of(params: Params) -> Device:
+    """Where `classify` runs: the network's device, or JAX's default one."""
+    return next(iter(jnp.asarray(params[0][0]).devices()))
+
+
+def bandwidth_to_device(
+    device: Device, *, size: int = _LARGE, seconds: float = 0.3
+) -> tuple[float, str]:
     """Bytes per second that all cores bring to where they are multiplied, and how."""
-    device = jax.local_devices()[0]
     on_cpu = device.platform == "cpu"
 
     def bring(piece: np.ndarray) -> object:
@@ -132,9 +151,9 @@ def bandwidth_to_device(*, size: int = _LARGE, seconds: float = 0.3) -> tuple[fl
     return size / fastest, "memory" if on_cpu else "transfer"
 
 
-def arithmetic_rates(*, seconds: float = 0.3) -> dict[str, float]:
+def arithmetic_rates(device: Device, *, seconds: float = 0.3) -> dict[str, float]:
     """Operations per second by precision; a finer type, or parts in bytes, may be the fastest."""
-    rates = {dtype: matmul_rate(dtype, seconds=seconds) for dtype in PRECISIONS}
+    rates = {dtype: matmul_rate(device, dtype, seconds=seconds) for dtype in PRECISIONS}
     of_bytes = max(rates["bfloat16"], rates["int8"])  # bfloat16 holds bytes exactly
     best = (
         max(rates[name], of_bytes / precision.parts if precision.parts else 0)
@@ -143,14 +162,14 @@ def arithmetic_rates(*, seconds: float = 0.3) -> dict[str, float]:
     return dict(zip(PRECISIONS, accumulate(best, max), strict=True))  # finest first
 
 
-def matmul_rate(dtype: str, *, seconds: float = 0.3) -> float:
+def matmul_rate(device: Device, dtype: str, *, seconds: float = 0.3) -> float:
     """Operations per second in matrix products, the best of growing square sizes."""
     one, other = ("uint8", "int8") if dtype == "int8" else (dtype, dtype)
     floats = partial(jnp.matmul, precision="highest", preferred_element_type=jnp.float32)
     product = jax.jit(times_bytes if dtype == "int8" else floats)
     best, spent, side = 0.0, 0.0, 256
     while side <= 8192 and spent < seconds / 20:  # larger is no faster
-        a, b = (jnp.ones((side, side), t) for t in (one, other))
+        a, b = (jnp.ones((side, side), t, device=device) for t in (one, other))
         spent = min(time_calls(lambda a=a, b=b: product(a, b).block_until_ready(), seconds / 3))
         best, side = max(best, 2 * side**3 / spent), 2 * side
     return best

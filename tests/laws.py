@@ -210,7 +210,7 @@ def together(ways, stack):
                 raise
         return answers
 
-    with jax.checking_leaks(), jax.debug_nans(True), jax.debug_key_reuse(True):
+    with jax.checking_leaks(), jax.debug_nans(True):
         return program(*stack)
 
 

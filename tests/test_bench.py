@@ -18,7 +18,7 @@ from jaxnet.bench import (
     time_calls,
 )
 from jaxnet.inference import PRECISIONS
-from tests.subprocesses import refused, run
+from tests.subprocesses import run
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ class Counted:
 
 
 @pytest.mark.compiled
-@pytest.mark.parametrize("sizes", [(784, 16, 16, 10), (784, 10), (4, 3, 2), (1, 1)])
+@pytest.mark.parametrize("sizes", [(20, 16, 10), (4, 3, 2), (1, 1)])
 def test_operations_by_counting(sizes):
     Counted.done = 0
     a = [Counted()] * sizes[0]
@@ -73,12 +73,14 @@ def test_time_calls(clock):
 
 def test_bandwidth_counts_every_byte(clock, monkeypatch):
     monkeypatch.setattr(bench, "cores", lambda: 3)
-    assert bandwidth_to_device(size=2**20, seconds=0) == (2**20, "memory")
+    assert bandwidth_to_device(jax.devices()[1], size=2**20, seconds=0) == (2**20, "memory")
 
 
 @pytest.mark.parametrize("dtype", PRECISIONS)
 def test_matmul_rate_counts_every_operation(clock, dtype):
-    assert matmul_rate(dtype, seconds=1) == 2 * 256**3  # slow, so no larger one is tried
+    assert (
+        matmul_rate(jax.devices()[1], dtype, seconds=1) == 2 * 256**3
+    )  # slow, so no larger one is tried
 
 
 @pytest.mark.parametrize(
@@ -91,8 +93,8 @@ def test_matmul_rate_counts_every_operation(clock, dtype):
 )
 def test_each_precision_uses_the_fastest_exact_product(monkeypatch, measured, expected):
     rates = dict(zip(PRECISIONS, measured, strict=True))
-    monkeypatch.setattr(bench, "matmul_rate", lambda dtype, seconds: rates[dtype])
-    assert arithmetic_rates() == dict(zip(PRECISIONS, expected, strict=True))
+    monkeypatch.setattr(bench, "matmul_rate", lambda _, dtype, seconds: rates[dtype])
+    assert arithmetic_rates(jax.devices()[1]) == dict(zip(PRECISIONS, expected, strict=True))
 
 
 @pytest.mark.compiled
@@ -101,8 +103,10 @@ def test_each_precision_uses_the_fastest_exact_product(monkeypatch, measured, ex
 )
 def test_shares_of_the_tightest_limit(monkeypatch, bandwidth, limit, ceiling):
     """Twenty bytes and 230 operations per image."""
-    monkeypatch.setattr(bench, "bandwidth_to_device", lambda seconds: (bandwidth, "memory"))
-    monkeypatch.setattr(bench, "arithmetic_rates", lambda seconds: dict.fromkeys(PRECISIONS, 1e4))
+    monkeypatch.setattr(bench, "bandwidth_to_device", lambda _, seconds: (bandwidth, "memory"))
+    monkeypatch.setattr(
+        bench, "arithmetic_rates", lambda _, seconds: dict.fromkeys(PRECISIONS, 1e4)
+    )
     monkeypatch.setattr(bench, "time_calls", lambda call, seconds: (call(), [9.0, 2.0, 1.0])[1])
     params = jaxnet.init(jax.random.key(0), (20, 5, 3))
     rates = [*measure(params, squash="relu", n_images=300, batch_sizes=(4, 5_000))]
@@ -128,15 +132,18 @@ def test_each_call_has_other_images(monkeypatch):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"n_images": 0}, r"1 or more; got 0 and \(1, 100, 10000\)"),
-        ({"batch_sizes": [5, 0]}, r"1 or more; got 200000 and \[5, 0\]"),
-        ({"seconds": 0}, "seconds above 0; got 0"),
-        ({"seconds": float("nan")}, "seconds above 0; got nan"),
+        ({"n_images": 0}, "1 or more; got 0"),
+        ({"batch_sizes": iter([5, 0])}, "1 or more; got 0"),
+        ({"seconds": 0}, "seconds above 0, .*; got 0"),
+        ({"seconds": float("nan")}, "seconds above 0, .*; got nan"),
+        ({"seconds": float("inf")}, "seconds above 0, .*; got inf"),
     ],
 )
 def test_bad_arguments(params, wrong, message):
     with pytest.raises(ValueError, match=message):
-        next(measure(params, **wrong))
+        measure(params, **wrong)
+    with pytest.raises(TypeError, match="Expected params as a tuple of Layer"):
+        measure("free")
 
 
 def test_command(monkeypatch):
@@ -146,7 +153,7 @@ def test_command(monkeypatch):
     ]
     monkeypatch.setattr(bench, "measure", lambda params, **_: iter(given))
     rows = [line.split() for line in run("bench").stdout.splitlines()]
-    assert ["float32", "1", "1,230", "0.00387", "%", "of", "transfer"] in rows
+    assert ["float32", "1", "1,230", "0.0", "%", "of", "transfer"] in rows
     assert ["int8", "200,000", "25,000,000", "██████▎", "78.4", "%", "of", "memory"] in rows
     lines = run("bench", "--json").stdout.splitlines()
     assert [bench.Rate(**json.loads(line)) for line in lines] == given
@@ -161,8 +168,3 @@ def test_command_measures_a_network_of_ones_own(tmp_path):
     assert [(rate["precision"], rate["batch_size"]) for rate in rates] == [
         (name, 20) for name in PRECISIONS
     ]
-
-
-@pytest.mark.compiled
-def test_bad_image_count():
-    assert "--images: expected one or more; got 0" in refused(run("bench", "--images", "0"))

@@ -207,7 +207,7 @@ def test_public_functions_are_documented(name):
             assert re.search("(Returns|Yields):\n", text) or not returns, key
 
 
-@pytest.mark.compiled
+@pytest.mark.process
 def test_site(tmp_path):
     """Builds without a warning, and every page is reachable by "next" links."""
     pytest.importorskip("pdoc")

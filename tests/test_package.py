@@ -27,7 +27,7 @@ def wheel(tmp_path_factory):
     return next(folder.glob("*.whl"))
 
 
-@pytest.mark.compiled
+@pytest.mark.process
 def test_wheel_contents(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     assert "jaxnet/_pretrained/network.safetensors" in names

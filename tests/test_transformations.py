@@ -25,9 +25,12 @@ pytestmark = [pytest.mark.core, pytest.mark.compiled]
 
 def by_room(names):
     """Names of cases, of which `make core` runs those of the heart that compile quickly."""
-    for name in names:
+
+    def quick(name):
         heart = name.startswith(("network", "training", "inference")) and "," not in name
-        yield name if heart and not CASES[name].slow else pytest.param(name, marks=pytest.mark.long)
+        return heart and not CASES[name].slow
+
+    return [name if quick(name) else pytest.param(name, marks=pytest.mark.long) for name in names]
 
 
 def test_table_is_complete():

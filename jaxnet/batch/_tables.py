@@ -20,7 +20,8 @@ from jaxnet.inference._confidence import UNSURE
 
 BOX = ("left", "top", "right", "bottom")
 _PARQUET = "pip install 'jaxnet-digits[parquet]'"
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # all but tabs and new lines
+# Control characters but for tabs and new lines, and a backslash that looks like an escaped one.
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]|\\(?=x[0-9a-f]{2})")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for the start of a formula
 _ROW_GROUP = 131_072  # rows per row group of a Parquet file
 
@@ -237,7 +238,7 @@ def _but_unread(table: Table, missing: str, texts: list[str]) -> list[str]:
 
 
 def _csv_cell(text: str) -> str:
-    """A cell without control characters, and with an apostrophe before what is a formula."""
+    """Escapes control characters, but for tabs and new lines, and puts ' before a formula."""
     # A terminal or a spreadsheet would obey them.
     text = _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
     text = f"'{text}" if text.startswith(_FORMULA) else text

@@ -37,14 +37,14 @@ def command(
             print(json.dumps(rate._asdict()), flush=True)
         return
     table = _terminal.Table(
-        "precision", ">images per call", ">images per second", "share of the lowest limit"
+        "precision", ">images per call", ">images per second", "share of the limit"
     )
     err = _terminal.console(stderr=True)
     with Live(
         "measuring …", console=err, transient=True, auto_refresh=False, redirect_stdout=False
     ) as live:
         for rate in rates:
-            share = f"{_terminal.bar(rate.share)} {100 * rate.share:.3g} % of {rate.limit}"
+            share = f"{_terminal.bar(rate.share)} {100 * rate.share:.1f} % of {rate.limit}"
             # Rounded to three digits; no measurement here is more precise.
             speed = f"{float(f'{rate.images_per_second:.3g}'):,.0f}"
             table.add_row(rate.precision, f"{rate.batch_size:,}", speed, share)

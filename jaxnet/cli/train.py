@@ -227,6 +227,8 @@ def command(
                 f"{checkpoint}: an unfinished run with {told}; pass the same options, or delete it."
             ) from error
         assert progress is not None
+        if not (resume or overwrite):  # another program may have written there meanwhile
+            check_output(output, files, replace=False)
         picture = output.with_suffix(".png")
         if draw_curves:
             save_figure(draw_curves(progress.history), picture, overwrite=True)
@@ -257,7 +259,8 @@ def _advice(options: "Options", images: "NDArray[Any]", labels: "NDArray[Any]") 
     augment = "" if options.augment != "none" else " or slightly changed images (--augment both)"
     advice = f"These are few images; {more}{augment} may help."
     _, (unseen, digits) = split(options, images, labels)
-    if options.sizes[0] != SIZES[0] or not len(digits) or digits.max() > 9:
+    same_task = (options.sizes[0], options.sizes[-1]) == (SIZES[0], SIZES[-1])
+    if not (same_task and len(digits) and labels.max() < SIZES[-1]):
         return advice
     right = (classify(pretrained(), unseen).digits == digits).mean()
     return (

@@ -46,7 +46,7 @@ def confidence(activations: ArrayLike, *, last_squash: Squash = "sigmoid") -> ND
         raise ValueError(f"Expected activations of shape (n, outputs); got {a.shape}.")
     are_logits = as_function(last_squash) not in (SQUASHES["sigmoid"], SQUASHES["softmax"])
     if a.shape[1] == 1:  # it answers 0 or 1 by its threshold
-        p = _sigmoid(a[:, 0]) if are_logits else a[:, 0].astype(np.float32)
+        p = _sigmoid(abs(a[:, 0])) if are_logits else a[:, 0].astype(np.float32)
         return np.maximum(p, 1 - p)
     if are_logits:
         a = np.exp(a - a.max(1, keepdims=True))

@@ -23,7 +23,7 @@ def classify_on_device(
     squash: Squash = "sigmoid",
     last_squash: Squash = "sigmoid",
 ) -> Answers:
-    """Classifies images that are on a device already. Works under `jit` and all transformations.
+    """Classifies images that are on a device already. Works under `jit`, `vmap` and on meshes.
 
     Uses XLA's fastest product on each platform. For uint8 images, each first-layer weight becomes
     four int8 parts, which keep 31 bits of a neuron's largest weight. Floats are multiplied as
@@ -39,7 +39,8 @@ def classify_on_device(
         activations, shape `(n, 10)`.
 
     Raises:
-        TypeError, ValueError: not a network, or images of the wrong shape or type, at trace time.
+        TypeError, ValueError: not a network, or images of the wrong shape or type, at trace time;
+            or a derivative of uint8 images, whose weights are rounded on some devices.
 
     Example:
         >>> import jax, jaxnet
@@ -83,7 +84,7 @@ def _as_bytes(layer: Layer) -> Bytes:
 
 @jax.custom_jvp
 def _without_derivative(layer: Layer) -> Layer:
-    """The layer, alike on machines that round its weights to bytes and on those that do not."""
+    """The layer; its derivative is an error, also where its weights are not rounded."""
     return layer
 
 

@@ -77,17 +77,18 @@ def _of_system() -> list[int | None]:
 def _of_groups(root: Path) -> list[int | None]:
     """The limits of the control groups, of either version, that this process is in."""
     found: list[int | None] = []
-    with suppress(OSError, ValueError):
-        for line in (root / "proc/self/cgroup").read_text().splitlines():
-            _, controllers, group = line.split(":", 2)
-            kind, name = "", "memory.max"
-            if "memory" in controllers.split(","):
-                kind, name = "memory", "memory.limit_in_bytes"
-            # In a container, the outer groups may be hidden, and its own is the root.
-            for folder in (group, *Path(group).parents):
-                with suppress(OSError, ValueError):
-                    path = root.joinpath("sys/fs/cgroup", kind, str(folder).lstrip("/"), name)
-                    found.append(int(path.read_text()))
+    lines: list[str] = []
+    with suppress(OSError):
+        lines = os.fsdecode((root / "proc/self/cgroup").read_bytes()).split("\n")
+    for controllers, group in (line.split(":", 2)[1:] for line in lines if line.count(":") > 1):
+        kind, name = "", "memory.max"
+        if "memory" in controllers.split(","):
+            kind, name = "memory", "memory.limit_in_bytes"
+        # In a container, the outer groups may be hidden, and its own is the root.
+        for folder in (group, *Path(group).parents):
+            with suppress(OSError, ValueError):
+                path = root.joinpath("sys/fs/cgroup", kind, str(folder).lstrip("/"), name)
+                found.append(int(path.read_text()))
     return found
 
 

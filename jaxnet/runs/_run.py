@@ -205,7 +205,8 @@ def train(
                 f"{checkpoint}: an unfinished run; resume it with resume=True, or delete this file."
             )
         arrays, said = _checkpoint.load(checkpoint)
-        if other := [name for name in notes if said.get(name) != notes[name]]:
+        names = {*notes, *said} - {"seconds"}
+        if other := sorted(name for name in names if said.get(name) != notes.get(name)):
             raise _other_run(checkpoint, said, options, other)
         like = jax.eval_shape(start), history
         state, history = _checkpoint.as_tree(arrays, like, checkpoint)

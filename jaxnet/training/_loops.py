@@ -20,6 +20,7 @@ from jaxnet._util.sharding import (
     in_tiles,
     lacks_mesh,
     on_mesh_beside,
+    on_mesh_of,
     on_own_mesh,
     sharded_like,
     take,
@@ -123,7 +124,8 @@ def _compiled(f: Callable[..., Any]) -> Callable[..., Any]:
 
     @partial(jax.jit, static_argnums=0)
     def compiled(config: Config, *args: Any) -> Any:
-        return on_own_mesh(partial(f, config))(*args)
+        with on_mesh_of(args):
+            return f(config, *args)
 
     @wraps(f)
     def call(config: Config, *args: Any) -> Any:
@@ -132,14 +134,12 @@ def _compiled(f: Callable[..., Any]) -> Callable[..., Any]:
         if _has_hash(config) and not _is_tracing():
             with _mesh_of(config.sharding):
                 return compiled(config, *args)
-        if lacks_mesh(args):  # of Explicit axes, on which derivatives need one
-            return on_own_mesh(partial(f, config))(*args)
-        if lacks_mesh(config.sharding):
+        if lacks_mesh(config.sharding) and not lacks_mesh(args):
             raise ValueError(
                 "Expected the images on the mesh of `sharding`, whose axes are Explicit. Put them "
                 "there with jax.device_put, or call under jax.set_mesh(sharding.mesh)."
             )
-        return f(config, *args)
+        return on_own_mesh(partial(f, config))(*args)
 
     return call
 

@@ -152,7 +152,7 @@ def from_host_memory(params):
     """`classify` of a NumPy array, and the rates at which its bytes can reach the device."""
     images = np.random.default_rng(0).integers(0, 256, (N, 784), np.uint8)
     pinned = jax.device_put(images, SingleDeviceSharding(DEVICE, memory_kind="pinned_host"))
-    threads = bandwidth_to_device(size=images.nbytes, seconds=SECONDS)[0] / 784e6
+    threads = bandwidth_to_device(DEVICE, size=images.nbytes, seconds=SECONDS)[0] / 784e6
 
     def rate(call):
         return N / statistics.median(time_calls(call, SECONDS)) / 1e6

@@ -23,7 +23,7 @@ from jaxnet._util.palette import PAIRS
 from jaxnet.batch._tables import ENDINGS
 from jaxnet.cli import _options, bench, classify, convert, draw, export, info, page, probe, train
 from jaxnet.formats._files import TRAINED
-from tests.subprocesses import refused, run
+from tests.subprocesses import refused, run, run_alone
 
 MODULES = (bench, classify, convert, draw, export, info, page, probe, train)
 
@@ -288,9 +288,11 @@ def test_no_images(tmp_path):
     assert process.stderr == "none.npy: no images\n"
 
 
+@pytest.mark.process
 def test_page_without_a_browser(tmp_path):
-    process = run("page", "--open", cwd=tmp_path, BROWSER="false", DISPLAY="")
+    process = run_alone("page", "--open", cwd=tmp_path, BROWSER="false", DISPLAY="")
     assert process.returncode == 0
+    assert "No browser was found" in process.stderr
     assert process.stdout == "jaxnet.html\n"
 
 
@@ -336,9 +338,12 @@ def test_names_of_the_networks():
 
 def test_csv_of_control_characters(tmp_path):
     """A terminal that shows the file must not obey what a file's name says."""
-    np.save(tmp_path / "a\x1b[31m\x9b.npy", np.zeros((1, 784), np.uint8))
+    for name in ("a\x1b[31m\x9b.npy", "a\\x1b[31m\x9b.npy"):  # the second has a backslash
+        np.save(tmp_path / name, np.zeros((1, 784), np.uint8))
     run("classify", "*.npy", "--output", "a.csv", cwd=tmp_path)
-    assert "\na\\x1b[31m\\x9b.npy[0]," in (tmp_path / "a.csv").read_text()
+    with open(tmp_path / "a.csv", newline="", encoding="utf-8") as file:
+        names = [row["image"] for row in csv.DictReader(file)]
+    assert names == ["a\\x1b[31m\\x9b.npy[0]", "a\\x5cx1b[31m\\x9b.npy[0]"]
 
 
 def test_json_and_csv_of_formulas(tmp_path):

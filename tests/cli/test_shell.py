@@ -37,11 +37,14 @@ def test_what_another_program_wrote_meanwhile_stays(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "command", [["export", "a.onnx"], ["draw", "weights", "--output", "a.png"], ["convert", "a.pt"]]
+    "command",
+    [
+        ["export", "a.onnx"],
+        ["draw", "weights", "--output", "a.png"],
+        ["convert", _files.TRAINED, "a.pt"],
+    ],
 )
 def test_a_file_written_during_the_job_stays(tmp_path, monkeypatch, command):
-    if command[0] == "convert":
-        command.insert(1, _files.TRAINED)
     load = _files.load
 
     def meanwhile(*arguments, **options):

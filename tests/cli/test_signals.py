@@ -105,7 +105,7 @@ def test_press_at_any_moment(many, tmp_path, press):
         assert process.returncode == 0 or whole.stat().st_size > 1000
 
 
-@pytest.mark.compiled
+@pytest.mark.process
 def test_killed_run_is_swept_by_the_next(many, tmp_path):
     command = ["classify", "many.npy", "--output", "answers.csv"]
     process = begin_and_wait_for(".jaxnet-*", tmp_path, many, *command)

@@ -11,7 +11,7 @@ import pytest
 
 import jaxnet
 from jaxnet._page import page
-from tests.subprocesses import refused, run
+from tests.subprocesses import refused, run, run_alone
 
 VIDEO = "https://www.3blue1brown.com/lessons/neural-networks"
 
@@ -105,12 +105,12 @@ def test_command(tmp_path, params):
     assert text == page(params, squash="relu").html
 
 
-@pytest.mark.compiled
+@pytest.mark.process
 def test_open_in_the_browser(tmp_path):
     browser = tmp_path / "browser"
     browser.write_text(f'#!/bin/sh\necho "$1" > "{tmp_path}/called"\n')
     browser.chmod(0o755)
-    process = run("page", "--open", cwd=tmp_path, BROWSER=str(browser))
+    process = run_alone("page", "--open", cwd=tmp_path, BROWSER=str(browser))
     assert process.returncode == 0, process.stderr
     assert (tmp_path / "called").read_text() == (tmp_path / "jaxnet.html").as_uri() + "\n"
 

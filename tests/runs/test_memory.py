@@ -19,7 +19,7 @@ from jaxnet.runs._memory import _of_groups, bytes_available
         ("4:memory:/docker/c0ffee\n", {"memory/memory.limit_in_bytes": "5"}, 5),
         ("4:memory:/a\n", {}, None),
         ("", {}, None),
-        ("nonsense", {}, None),
+        ("nonsense\n0::/a\n", {"a/memory.max": "5"}, 5),
     ],
 )
 def test_the_lowest_limit_of_nested_groups(tmp_path, groups, limits, least):

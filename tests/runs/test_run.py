@@ -454,3 +454,13 @@ def test_killed_overwrite_is_not_finished(folder, tmp_path):
     _, said = started(folder, output, "--resume").communicate(timeout=120)
     assert "epoch 40 of 40" in said
     assert output.read_bytes() != old
+
+
+@pytest.mark.compiled
+def test_checkpoint_of_a_run_from_a_network(tmp_path, digits):
+    """It is not continued as one that began at random."""
+    options = FEW._replace(sizes=jaxnet.network.SIZES)
+    next(parts := train(options, *digits, tmp_path / "run", params=jaxnet.pretrained()))
+    parts.close()
+    with pytest.raises(FileError, match="an unfinished run on other network"):
+        next(train(options, *digits, tmp_path / "run", resume=True))

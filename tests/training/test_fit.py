@@ -614,6 +614,20 @@ def test_functions_that_hold_arrays(digits):
 
 
 @pytest.mark.long
+def test_no_tracer_leaks(digits):
+    """An optimizer that holds a tracer must not be cached."""
+    rates = jnp.array([0.1, 0.5])
+
+    def run(rate):
+        run = partial(fit, jax.random.key(0), *digits, optax.sgd(rate), epochs=1)
+        return run(batch_size=100)[1].cost
+
+    with jax.checking_leaks():
+        mapped, compiled = jax.vmap(run)(rates), jax.jit(jax.vmap(run))(rates)
+    np.testing.assert_allclose(mapped, compiled, rtol=1e-5)
+
+
+@pytest.mark.long
 def test_initializers_get_fan_in():
     """He's variance is 2 / in, LeCun's 1 / in; Glorot's would not tell in from out."""
     make = jax.nn.initializers
