@@ -56,7 +56,8 @@ def classify_files(
             an ending, a folder of shards with a manifest.
         squash, last_squash: as for `jaxnet.save`.
         labels: the digits shown, shape `(n,)`, or a path as for `jaxnet.data.read_labels`: the
-            same as that of the images, where it holds labels, too.
+            same as that of the images, where it holds labels, too. Where a column of a table names
+            the pictures, they get their labels by name.
         several: whether a picture may show more than one digit, and then has a row for each; by
             default, if there are no labels.
         precision, brightest: as for `jaxnet.inference.classifier`.

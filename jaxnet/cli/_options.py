@@ -25,8 +25,8 @@ Labels = Annotated[
     Path | None,
     typer.Option(
         metavar="PATH",
-        help="The digits that the images show: a file of labels, or the path of the images where "
-        "it holds their labels, too.",
+        help="The digits that the images show: a file of labels, in which a column may name the "
+        "pictures, or the path of the images where it holds their labels, too.",
     ),
 ]
 Overwrite = Annotated[

@@ -97,7 +97,7 @@ def read_labels(
         split, recursive, side: as for `open_inputs`.
 
     Returns:
-        Integers from 0 to 255, uint8, shape `(n,)`, in the order of the images.
+        Integers from 0 to 255, uint8, shape `(n,)`, in the order of the file.
 
     Raises:
         FileError: in no known format, damaged, or without labels.
