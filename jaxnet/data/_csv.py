@@ -178,15 +178,16 @@ def _without_header(table: _Table) -> _Table:
     if table.n_columns != n_pixels + 1:
         raise _no_images(table, "no header")
     # Guess which end column holds the labels: small integers that are not all equal.
-    known: list[NDArray[Any]] = [np.zeros((0, 2), np.uint8)]
+    known: list[NDArray[Any]] = [np.zeros((0, 2), np.float32)]
     for start in {0, max(table.n - SEEN, 0)}:
         for _, text, n in _texts(table, start, min(start + SEEN, table.n)):
-            values = _parsed(table, text, [0, n_pixels], "uint8", n)
+            values = _parsed(table, text, [0, n_pixels], "float32", n)
             known += [] if values is None else [values]
     ends = np.concatenate(known)
+    whole = ((ends >= 0) & (ends == np.floor(ends))).all(0)  # also as 7.000e+00, as NumPy writes
     # Pixels that go up to 16 only are as small as letters' labels; then labels are digits.
     coarse = table.file.side <= COARSE
-    small = ends.max(0, initial=0) <= (9 if coarse else _HIGHEST)
+    small = whole & (ends.max(0, initial=0) <= (9 if coarse else _HIGHEST))
     fits = small & (np.ptp(ends, 0) > 0) if len(ends) else [False, False]
     if fits[1] and not fits[0]:
         label, where = n_pixels, "last"

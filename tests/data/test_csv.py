@@ -194,3 +194,15 @@ def test_missing_pyarrow(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'jaxnet-digits\[parquet\]'"):
         open_inputs([tmp_path / "a.csv"])
+
+
+@pytest.mark.parametrize("at", [0, 784])
+@pytest.mark.parametrize("form", ["%.18e", "%g", "%d"])
+def test_numpy_savetxt(tmp_path, form, at):
+    """Labels and pixels in one array, saved as NumPy does, with labels first or last."""
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (120, 784)), rng.integers(0, 10, 120)
+    path = tmp_path / "digits.csv"
+    np.savetxt(path, np.insert(images, at, labels, axis=1), form, delimiter=",")
+    np.testing.assert_array_equal(read_images(path).images, images)
+    np.testing.assert_array_equal(read_labels(path), labels)
