@@ -59,14 +59,14 @@ class _Table(NamedTuple):
 
 
 def begins_csv(head: bytes) -> bool:
-    """Whether a file begins as CSV does: with columns, or a number or a name of labels alone."""
+    """Whether a file begins as CSV does: with columns, or one of labels, with or without a name."""
     head = head.removeprefix(_BOM)
     if not head or head.translate(None, _TEXT) or head.lstrip()[:1] in b"<{[#":
         return False
-    first = (head.lstrip().splitlines() or [b""])[0]
-    alone = first.strip(b" \"'")
-    is_name = alone.decode(errors="replace").casefold() in COLUMNS
-    return any(d in first for d in b",;\t") or alone.isdigit() or is_name
+    first, second, *_ = [*head.lstrip().splitlines(), b"", b""]
+    is_name = first.strip(b" \"'").decode(errors="replace").casefold() in COLUMNS
+    label = second if is_name else first
+    return any(d in first for d in b",;\t") or label.strip().isdigit()
 
 
 def open_csv(file: File) -> Part:
@@ -139,7 +139,8 @@ def _open(file: File) -> _Table:
         delimiter = max((b",", b";", b"\t"), key=first.count)
         cells = [cell.strip(b"\"' ") for cell in first.split(delimiter)]
         numbers = [*map(_is_number, cells)]
-        is_pair = len(cells) == 2 and sum(numbers) == 1  # a picture's name and its label
+        # A picture's name and its label.
+        is_pair = len(cells) == 2 and all(cells) and sum(numbers) == 1
         has_header = not (all(numbers) or is_pair) or _counts(cells)
         bom = opened.seek(0) or (len(_BOM) if opened.read(len(_BOM)) == _BOM else 0)
         places, n = _places(opened, file.name, bom, skip=int(has_header))
