@@ -138,7 +138,7 @@ def labels_of(
 def open_labels(
     path: str, *, split: str = "test", recursive: bool = False, side: int = SIDE
 ) -> Iterator[tuple[NDArray[np.uint8], Callable[[], list[list[str]]]]]:
-    """The labels in each of the files that a path stands for, and columns that may name pictures."""
+    """The labels in each file that a path stands for, and columns that may name pictures."""
     # Pictures are in folders named for what they show.
     check_choice(SPLITS, split, "split")
     if path == STDIN:
