@@ -59,10 +59,7 @@ def read_images(
         (2, 784)
     """
     inputs = open_inputs([path], split=split, recursive=recursive, transposed=transposed, side=side)
-    images, names, errors, _ = inputs.read(0, inputs.n)
-    for says in errors.values():
-        raise FileError(says)
-    return Source(images, [*names])
+    return _all_of(inputs)
 
 
 def read_labeled(
@@ -75,10 +72,15 @@ def read_labeled(
     """Loads images, their labels, and notes for people; `options` are as for `read_labels`."""
     inputs = open_inputs([path], transposed=transposed, **options)
     known, inputs = labels_of(inputs, labels, **options)
-    images, _, errors, _ = inputs.read(0, inputs.n)
+    return _all_of(inputs).images, known, inputs.notes
+
+
+def _all_of(inputs: Inputs) -> Source:
+    """All images of what was opened; a bad one is an error."""
+    images, names, errors, _ = inputs.read(0, inputs.n)
     for says in errors.values():
         raise FileError(says)
-    return images, known, inputs.notes
+    return Source(images, [*names])
 
 
 def read_labels(
