@@ -81,18 +81,7 @@ def edge_fit(
         raise ValueError(f"Expected importance of shape {w.shape}; got {v.shape} instead.")
     scale = jnp.sqrt(jnp.maximum(v, 0) / jnp.maximum((v * w**2).sum(), 1e-30))
     target = scale * w  # of length 1, so that 1 - R² is the squared distance from it
-    free = jax.lax.stop_gradient(_refined(*jax.lax.stop_gradient((target, scale)), side))
-
-    # A Newton step from the optimum has the derivatives of the optimum itself; its value, which is
-    # rounding error, is left out.
-    def distance(free: Array, target: Array, scale: Array) -> Array:
-        return (_residual(free, target, scale, side) ** 2).sum()
-
-    slope = jax.grad(distance)(free, target, scale)
-    curvature = jax.hessian(distance)(free, *jax.lax.stop_gradient((target, scale)))
-    step = jnp.linalg.solve(curvature + 1e-6 * jnp.eye(free.size, dtype=free.dtype), slope)
-    free = free - (step - jax.lax.stop_gradient(step))
-
+    free = _optimum(target, scale, side)
     x, y, angle, length, width = _place(free, side)
     pattern = _pattern(free, scale, side)
     gain = (pattern @ target) / jnp.maximum(pattern @ pattern, 1e-30)
@@ -100,20 +89,43 @@ def edge_fit(
     return EdgeFit(x, y, angle % jnp.pi, length, width, gain, jnp.where(w.any(), explained, 0))
 
 
+@partial(jax.custom_jvp, nondiff_argnums=(2,))
+def _optimum(target: Array, scale: Array, side: int) -> Array:
+    """The unbounded numbers of the best edge, with the derivatives of the optimum."""
+    return _refined(target, scale, side)
+
+
+@_optimum.defjvp
+def _implicit_derivative(side: int, at: tuple[Any, Any], change: tuple[Any, Any]) -> Any:
+    """At the optimum the slope stays 0, so its changes by what is given and what is found cancel."""
+    free = _optimum(*at, side)
+
+    def distance(free: Array, target: Array, scale: Array) -> Array:
+        return (_residual(free, target, scale, side) ** 2).sum()
+
+    _, change_of_slope = jax.jvp(partial(jax.grad(distance), free), at, change)
+    curvature = jax.hessian(distance)(free, *at)
+    damped = curvature + 1e-6 * jnp.eye(free.size, dtype=free.dtype)
+    return free, -jnp.linalg.solve(damped, change_of_slope)
+
+
 def _refined(target: Array, scale: Array, side: int) -> Array:
     """The unbounded numbers of the best edge, from several starts."""
     grid = jnp.asarray(_grid(side))
 
-    def match(free: Array) -> Array:
-        pattern = _pattern(free, scale, side)
-        return pattern @ target / jnp.sqrt(jnp.maximum(pattern @ pattern, 1e-30))
+    def drawn(free: Array) -> Array:
+        return _pattern(free, jnp.ones_like(scale), side)
 
-    # The best of each size and sign: a strong lobe beside an edge looks like another edge.
-    matches = jax.lax.map(match, grid.reshape(-1, 5), batch_size=256).reshape(grid.shape[:2])
+    # All edges of the grid are drawn once, for any number of neurons. The best of each size and
+    # sign: a strong lobe beside an edge looks like another edge.
+    edges = jax.lax.map(drawn, grid.reshape(-1, 5), batch_size=256)
+    lengths = jnp.sqrt(jnp.maximum(edges**2 @ scale**2, 1e-30))
+    matches = (edges @ (scale * target) / lengths).reshape(grid.shape[:2])
     best = jnp.stack([matches.argmax(1), matches.argmin(1)], 1)
     starts = jnp.take_along_axis(grid, best[:, :, None], 1).reshape(-1, 5)
     found = jax.vmap(lambda free: _descend(free, target, scale, side))(starts)
-    return found[jnp.argmax(jnp.abs(jax.vmap(match)(found)))]
+    distances = jax.vmap(lambda free: (_residual(free, target, scale, side) ** 2).sum())(found)
+    return found[jnp.argmin(distances)]
 
 
 def _descend(free: Array, target: Array, scale: Array, side: int) -> Array:

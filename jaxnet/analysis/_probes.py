@@ -274,9 +274,13 @@ def _probe(key: Array, params: Params, images: Images, labels: Labels, squash: S
     weights = params[0][0]
     importance = unit(images).var(0)
     digits = jax.nn.one_hot(labels, max(len(params[-1][1]), 2), dtype=bool)
+    # Both importances in one program, which takes longer to compile than to run.
+    both = jnp.stack([importance, jnp.ones_like(importance)])
+    fits = jax.vmap(jax.vmap(edge_fit, in_axes=(0, None)), in_axes=(None, 0))(weights, both)
+    edges, plain = (jax.tree.map(lambda a, n=n: a[n], fits) for n in (0, 1))
     return Probe(
-        jax.vmap(edge_fit, in_axes=(0, None))(weights, importance),
-        jax.vmap(edge_fit)(weights).explained,
+        edges,
+        plain.explained,
         component_fit(key, params, squash=squash),
         selectivity(params, images, digits, squash=squash),
         silence_cost(params, images, labels, squash=squash),
