@@ -4,7 +4,7 @@
 #               minute or two of fuzzing; python -m tests.fuzz --seconds N does more
 # make core     the tests that need no extras, on another Python or with other versions:
 #               make core PYTHON=python3.13 VERSIONS=newest
-# make slow     the tests that take minutes each
+# make slow     the tests that take half a minute or more each
 # make docs     build the documentation site in build/docs
 # make pretrained, make edges, make components: train the networks that come with jaxnet, from MNIST
 # make benchmarks, make picture, make screenshots, make clean
@@ -27,8 +27,9 @@ CORE_pinned := $(PINS)
 CORE_lowest := --resolution lowest-direct
 CORE_newest := --upgrade
 
-# The tests that `make check` runs.
+# The tests that `make check` and `make core` run, and of tests with many cases each n-th.
 TESTS ?= not slow
+EVERY ?= 1
 
 # MNIST, if it is in the folder that JAXNET_DATA names or in the user's cache.
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/jaxnet
@@ -50,7 +51,7 @@ test: $(VENV)/installed-test
 	$(BIN)/python -m pytest -m 'not compiled and not process and not slow'
 
 core: core-installed
-	$(CORE)/bin/python -m pytest -m 'core and not long and not slow'
+	$(CORE)/bin/python -m pytest -m 'core and not long and ($(TESTS))'
 
 core-installed: $(UV)
 	$(if $(CORE_$(VERSIONS)),,$(error VERSIONS is pinned, lowest or newest; got $(VERSIONS)))
@@ -66,7 +67,7 @@ lint: $(VENV)/installed-dev
 	$(NPX) --yes --package typescript@5.9.3 tsc --project tests/page
 
 check: lint
-	$(BIN)/python -m pytest -m '$(TESTS)'
+	$(BIN)/python -m pytest -m '$(TESTS)' --every $(EVERY)
 	$(BIN)/python -m tests.fuzz --seconds 5
 
 slow: $(VENV)/installed-dev

@@ -38,6 +38,33 @@ def pytest_configure(config):
     config.addinivalue_line("filterwarnings", "ignore:Error reading persistent compilation cache")
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--every",
+        type=int,
+        default=1,
+        help="run every n-th case of tests with several that are marked compiled or process",
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leaves out all but every n-th case of a long test; those marked `each` are left whole."""
+    seen = defaultdict(int)
+
+    def is_kept(item):
+        marks = {mark.name for mark in item.iter_markers()}
+        if "each" in marks or not marks & {"compiled", "process"}:
+            return True
+        name = item.nodeid.partition("[")[0]
+        seen[name] += 1
+        return seen[name] % config.option.every == 1 % config.option.every
+
+    left_out = [item for item in items if not is_kept(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in {*left_out}]
+
+
 def pytest_ignore_collect(collection_path, config):
     """Skips files that the marker expression rules out as a whole, before they are imported."""
     expression = config.option.markexpr

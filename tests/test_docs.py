@@ -111,6 +111,7 @@ def test_readme_blocks_are_run():
 
 @pytest.mark.process
 @pytest.mark.parametrize("command", sorted(c for c in COMMANDS if c[0] == "jaxnet"), ids=" ".join)
+@pytest.mark.each
 def test_readme_commands(tmp_path, command, request):
     if command == ("jaxnet", "train"):
         request.getfixturevalue("mnist")  # skips without it
@@ -251,6 +252,7 @@ LONG = [f"{name}.py" for name in LONG.split()]  # the others run every time
     [pytest.param(p, marks=[pytest.mark.slow] * (p.name in LONG)) for p in EXAMPLES],
     ids=lambda path: path.name,
 )
+@pytest.mark.each
 def test_examples(path, tmp_path):
     if path.name == "picture.py" and not shutil.which("chromium"):
         pytest.skip("Chromium, which draws the picture, is not installed")

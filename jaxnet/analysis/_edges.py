@@ -97,7 +97,7 @@ def _optimum(target: Array, scale: Array, side: int) -> Array:
 
 @_optimum.defjvp
 def _implicit_derivative(side: int, at: tuple[Any, Any], change: tuple[Any, Any]) -> Any:
-    """At the optimum the slope stays 0, so its changes by what is given and what is found cancel."""
+    """The slope stays 0 at the optimum, wherever what is given moves it."""
     free = _optimum(*at, side)
 
     def distance(free: Array, target: Array, scale: Array) -> Array:

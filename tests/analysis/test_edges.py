@@ -63,6 +63,7 @@ def test_noise_is_no_edge():
     assert fit_all(weights).explained.max() < 0.1
 
 
+@pytest.mark.slow
 def test_no_better_edge_by_scipys_optimizer():
     """From the found edge and from random ones, SciPy finds none that explains more."""
     rng = np.random.default_rng(2)

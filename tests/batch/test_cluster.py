@@ -101,6 +101,7 @@ def test_parquet_to_parquet(running, digits, tmp_path):
 
 
 @pytest.mark.compiled
+@pytest.mark.slow
 def test_other_files_and_another_squash(running, digits, tmp_path, params):
     images, _ = digits
     np.save(tmp_path / "a.npy", images[:2_500].reshape(-1, 28, 28))
@@ -203,6 +204,7 @@ def encoded(image):
 
 
 @pytest.mark.compiled
+@pytest.mark.slow
 def test_columns_of_the_command(running, digits, tmp_path):
     """Hugging Face's structs of pictures, and integers of any width, as the command reads them."""
     images = digits[0][:40]

@@ -129,6 +129,7 @@ def test_digits_are_pythons(opened):
     np.testing.assert_allclose(theirs, ours, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_new_digits_look_like_pythons(opened):
     """The trained network reads them as well, and their ink is spread as it is there."""
     with opened(text_of()) as tab:

@@ -129,6 +129,7 @@ def test_two_runs_with_one_output(many, tmp_path):
 
 
 @pytest.mark.process
+@pytest.mark.slow
 def test_two_trainings_with_one_output(many, tmp_path):
     command = ["train", "drawn", "--epochs", "3"]
     first = begin_and_wait_for("network.checkpoint", tmp_path, many, *command)

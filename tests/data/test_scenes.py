@@ -46,6 +46,7 @@ def test_measured(kind, hands):
     assert good >= GOALS[kind]
 
 
+@pytest.mark.slow
 def test_enlarged_test_images(mnist):
     """Of 2,000 test images, at most 0.4 points fewer are read rightly than as they are."""
     images, labels = (part[:2000] for part in mnist["test"])

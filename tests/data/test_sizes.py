@@ -232,6 +232,7 @@ def test_pictures_of_the_networks_size(tmp_path):
 
 
 @pytest.mark.compiled
+@pytest.mark.slow
 def test_digits_of_scikit_learn(tmp_path):
     """Its file as it is: trained, classified, looked at, by commands."""
     digits = load_digits()

@@ -231,6 +231,7 @@ def test_manual_axes_sharded_members(digits):
         alike(got, quick(run)(members), atol=1e-3)
 
 
+@pytest.mark.slow
 def test_manual_axes_per_example_gradients(params, digits):
     f = partial(analysis.per_example_gradients, keep=optax.tree.norm)
     data = [a[:64] for a in digits]
