@@ -27,7 +27,8 @@ CORE_pinned := $(PINS)
 CORE_lowest := --resolution lowest-direct
 CORE_newest := --upgrade
 
-# The tests that `make check` and `make core` run, and of tests with many cases each n-th.
+# `make check` and `make core` run the tests that TESTS selects, `make check` every n-th case of
+# long ones.
 TESTS ?= not slow
 EVERY ?= 1
 

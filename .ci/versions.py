@@ -1,8 +1,8 @@
 """Runs `make core` on every Python from 3.11 that this machine has, two at a time.
 
 The newest of everything on the newest Python and the lowest versions that pyproject.toml allows on
-the oldest run all core tests. The pinned versions run those that compile little, on each Python but
-this one, which has run them all.
+the oldest run `make core`. On the Pythons other than that of `make test`, the pinned versions run
+the tests not marked `compiled`.
 """
 
 import os

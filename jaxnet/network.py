@@ -251,7 +251,8 @@ def check_params(params: Any) -> None:
     if not isinstance(params, (tuple, list)) or not params or not all(map(_is_layer, params)):
         raise TypeError(
             "Expected params as a tuple of Layer(weights, biases), arrays of floating-point "
-            f"numbers; got another {type(params).__name__} instead."
+            f"numbers; got another {type(params).__name__} instead. For a layer without biases, "
+            "use zeros: Layer(w, jax.numpy.zeros(len(w)))."
         )
     for n, (w, b) in enumerate(params):
         if min(w.dtype.itemsize, b.dtype.itemsize) < 2:  # float8
@@ -262,9 +263,20 @@ def check_params(params: Any) -> None:
         if w.ndim != 2 or b.shape != w.shape[:1] or (n and w.shape[1] != params[n - 1][1].size):
             raise ValueError(
                 f"Expected params[{n}] of shapes (out, in) and (out,), `in` the neurons of the "
-                f"layer before; got {w.shape} and {b.shape} instead. For a batch of images use "
-                "jax.vmap(forward, in_axes=(None, 0)), for many networks in_axes=(0, None)."
+                f"layer before; got {w.shape} and {b.shape} instead. {_remedy(w, b)}"
             )
+
+
+def _remedy(w: Any, b: Any) -> str:
+    """Suggests the likely fix for a layer whose shapes do not match."""
+    if w.ndim == b.ndim == 2 and 1 in b.shape and b.size in w.shape:
+        return "Flatten the biases with .reshape(-1)."
+    if w.ndim == 2 and b.shape == w.shape[1:] != w.shape[:1]:
+        return "Transpose the weights with .T."
+    return (
+        "For a batch of images use jax.vmap(forward, in_axes=(None, 0)), for many networks "
+        "in_axes=(0, None)."
+    )
 
 
 def check(params: Any, x: Any) -> None:

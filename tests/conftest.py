@@ -57,12 +57,13 @@ def pytest_collection_modifyitems(config, items):
             return True
         name = item.nodeid.partition("[")[0]
         seen[name] += 1
-        return seen[name] % config.option.every == 1 % config.option.every
+        return (seen[name] - 1) % config.option.every == 0
 
-    left_out = [item for item in items if not is_kept(item)]
+    kept = [is_kept(item) for item in items]
+    left_out = [item for item, keep in zip(items, kept, strict=True) if not keep]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in {*left_out}]
+        items[:] = [item for item, keep in zip(items, kept, strict=True) if keep]
 
 
 def pytest_ignore_collect(collection_path, config):

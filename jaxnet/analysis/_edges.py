@@ -96,15 +96,15 @@ def _optimum(target: Array, scale: Array, side: int) -> Array:
 
 
 @_optimum.defjvp
-def _implicit_derivative(side: int, at: tuple[Any, Any], change: tuple[Any, Any]) -> Any:
-    """The slope stays 0 at the optimum, wherever what is given moves it."""
-    free = _optimum(*at, side)
+def _implicit_derivative(side: int, primals: tuple[Any, Any], tangents: tuple[Any, Any]) -> Any:
+    """Differentiates the optimum by the implicit function theorem."""
+    free = _optimum(*primals, side)
 
     def distance(free: Array, target: Array, scale: Array) -> Array:
         return (_residual(free, target, scale, side) ** 2).sum()
 
-    _, change_of_slope = jax.jvp(partial(jax.grad(distance), free), at, change)
-    curvature = jax.hessian(distance)(free, *at)
+    _, change_of_slope = jax.jvp(partial(jax.grad(distance), free), primals, tangents)
+    curvature = jax.hessian(distance)(free, *primals)
     damped = curvature + 1e-6 * jnp.eye(free.size, dtype=free.dtype)
     return free, -jnp.linalg.solve(damped, change_of_slope)
 

@@ -274,13 +274,12 @@ def _probe(key: Array, params: Params, images: Images, labels: Labels, squash: S
     weights = params[0][0]
     importance = unit(images).var(0)
     digits = jax.nn.one_hot(labels, max(len(params[-1][1]), 2), dtype=bool)
-    # Both importances in one program, which takes longer to compile than to run.
+    # Fit under both importances in one program: compiling takes longer than running.
     both = jnp.stack([importance, jnp.ones_like(importance)])
     fits = jax.vmap(jax.vmap(edge_fit, in_axes=(0, None)), in_axes=(None, 0))(weights, both)
-    edges, plain = (jax.tree.map(lambda a, n=n: a[n], fits) for n in (0, 1))
     return Probe(
-        edges,
-        plain.explained,
+        jax.tree.map(lambda a: a[0], fits),
+        fits.explained[1],
         component_fit(key, params, squash=squash),
         selectivity(params, images, digits, squash=squash),
         silence_cost(params, images, labels, squash=squash),

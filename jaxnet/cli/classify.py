@@ -98,7 +98,7 @@ def command(
     from jaxnet._util.arguments import ArgumentError
     from jaxnet._util.pixels import side_of
     from jaxnet.batch._files import check_output, is_folder, open_job, steps
-    from jaxnet.batch._hints import compare_transposed
+    from jaxnet.batch._hints import better_pixels, compare_transposed
     from jaxnet.batch._jobs import Tally, warm
     from jaxnet.batch._tables import check_ending, json_lines
     from jaxnet.cli import _synthetic, _terminal
@@ -215,6 +215,14 @@ def command(
         if turned > as_is + 0.2:
             way = "Without" if transposed else "Are these images stored as EMNIST's are? With"
             out.print(Text(f"{way} --transposed, about {turned:.0%} would be right."))
+    if known is not None and weights and not found.pictures and (better := better_pixels(job)):
+        pixels, share = better
+        out.print(
+            Text(
+                "This network may expect pixels on another scale. Converted with jaxnet convert "
+                f"{pixels.options()}, about {share:.1%} would be right."
+            )
+        )
     if output is not None and not piped:
         print(_terminal.printable(output))
 

@@ -1,380 +1,324 @@
-"""ONNX graphs of other exporters, followed node by node, as the parts of a network.
+"""ONNX graphs of any exporter, cut where one value is all that the rest depends on.
 
-One value is followed from the images to the outputs. Each node that takes it must be a layer, a
-squash, a rescaling of the images or a change of shape that keeps the order of the pixels; anything
-else is refused, and so is a branch. Nodes that only turn the outputs into labels are left out.
+Between two cuts, ONNX's own reference evaluator runs the graph in float64. What turns the outputs
+into labels is left out. All this happens in a process of its own, since a few bytes of a graph can
+ask for any amount of memory and time.
 """
 
-import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxnet.formats._parts import Part, Rescale
-from jaxnet.formats._squashes import FOREIGN
+from jaxnet.formats._affine import MOST_WEIGHTS, Affine, Curve, Floats, Shape, Step, parts_of
 
-Charge = Callable[[int], None]
-_BATCH = 1_000_003  # stands for any number of images in the shapes that a graph computes
 LOWEST_OPSET = 7  # operators of older opsets broadcast in other ways
-_SMALL = 64  # numbers in an array that is computed with: shapes
-_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
-    **{"LeakyRelu": {"alpha": 0.01}, "Elu": {"alpha": 1.0}, "Swish": {"alpha": 1.0}},
-    "Gelu": {"approximate": "none"},
-}
-_SQUASHES = {
-    **{f.onnx[0][0]: (name, f.onnx[0][1]) for name, f in FOREIGN.items() if len(f.onnx) == 1},
-    "Swish": ("silu", {"alpha": 1.0}),
-}
-_TO_LABELS = {
-    *("ai.onnx.ml.ZipMap", "ai.onnx.ml.ArrayFeatureExtractor", "ai.onnx.ml.LabelEncoder"),
-    *("ArgMax", "Cast", "Identity", "Reshape", "Squeeze", "Flatten"),
-}
+_LABELS = ("ArgMax", "ArrayFeatureExtractor", "ZipMap")
+_AFTER_LABELS = (*_LABELS, "Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze")
+_SCALES = ("Add", "Cast", "Div", "Mul", "Sub")
+_MOST_CLASSES = 1000
+
+Arrays = dict[str, NDArray[Any]]
 
 
-class _Value(NamedTuple):
-    """The value being followed: its step number, its shape, and whether images are columns."""
+class _Images(NamedTuple):
+    """The value that a graph takes.
 
-    n: int
-    shape: tuple[int | None, ...]
-    columns: bool = False
+    Attributes:
+        name: its name.
+        axis: the axis along which the images are.
+        batch: the number of images, if it is fixed.
+        shape: of one image.
+        is_bytes: whether its pixels are from 0 to 255.
+    """
 
-
-@dataclass
-class _Walk:
-    """What is known after some of the nodes."""
-
-    onnx: Any
-    opset: int
-    charge: Charge  # raises for too many bytes
-    constants: dict[str, NDArray[Any]]
-    values: dict[str, _Value]
-    n: int = 0  # changes so far
-    last_layer: int = 0  # the change that was the last layer
-    parts: list[Part] = field(default_factory=list[Part])
-    labels: set[str] = field(default_factory=set[str])
-    complements: set[str] = field(default_factory=set[str])
-    notes: dict[str, str] = field(default_factory=dict[str, str])
+    name: str
+    axis: int
+    batch: int | None
+    shape: Shape
+    is_bytes: bool
 
 
-def parts_of(onnx: Any, model: Any, charge: Charge) -> tuple[list[Part], dict[str, str]]:
-    """What `in_a_row` takes, and notes; reports the size of every array to `charge`."""
-    graph = model.graph
+def read(content: bytes) -> Arrays:
+    """The parts of the network in a graph, as arrays by name."""
+    import onnx
+
+    try:
+        model = onnx.load_model_from_string(content)
+        given, constants = _checked(onnx, model)
+        nodes, classes, argmax_axes = _split(onnx, model, given.name, constants)
+        images = _images(onnx, given, nodes, constants)
+        steps = _steps(onnx, model, nodes, constants, images, argmax_axes)
+        parts = [*parts_of(steps, images.shape, max(MOST_WEIGHTS, len(content)))]
+    except (MemoryError, ValueError):
+        raise
+    except Exception as error:  # many kinds: attributes of other types, missing names
+        raise ValueError("not a whole ONNX graph.") from error
+    floats = [_array(onnx, t).dtype for t in model.graph.initializer if _is_float(onnx, t)]
+    widest = max(floats, key=lambda dtype: dtype.itemsize, default=np.dtype(np.float32))
+    found = {"classes": np.array(classes), "dtype": np.array(widest.name)}
+    found["of_bytes"] = np.array(images.is_bytes)
+    for n, part in enumerate(parts):
+        for name, field in part._asdict().items():
+            if field is not None:
+                found[f"{n}.{type(part).__name__}.{name}"] = np.asarray(field)
+    return found
+
+
+def parts_in(found: Mapping[str, NDArray[Any]]) -> Iterator[Affine | Curve]:
+    """The parts in the arrays that `read` returned."""
+    fields: dict[tuple[int, str], dict[str, Any]] = {}
+    for key, value in found.items():
+        if key.count(".") == 2:
+            n, kind, name = key.split(".")
+            fields.setdefault((int(n), kind), {})[name] = value if value.ndim else value.item()
+    for (_, kind), values in sorted(fields.items()):
+        yield Affine(**values) if kind == "Affine" else Curve(**values)
+
+
+def _checked(onnx: Any, model: Any) -> tuple[Any, Arrays]:
+    """The graph's one input and its arrays; raises for unsupported graphs."""
     opsets = {opset.domain: opset.version for opset in model.opset_import}
     opset = opsets.get("", opsets.get("ai.onnx", 0))
+    if not opsets:
+        raise ValueError("not a whole ONNX graph.")
     if opset < LOWEST_OPSET:
         raise ValueError(f"Expected opset {LOWEST_OPSET} or newer; got {opset}. Export it again.")
-    if graph.sparse_initializer:
+    if model.graph.sparse_initializer:
         raise ValueError("Expected dense arrays; got sparse ones.")
-    constants = {tensor.name: _array(onnx, tensor) for tensor in graph.initializer}
-    inputs = [i for i in graph.input if i.name not in constants]
+    constants = {tensor.name: _array(onnx, tensor) for tensor in model.graph.initializer}
+    inputs = [i for i in model.graph.input if i.name not in constants]
     if len(inputs) != 1:
         raise ValueError(f"Expected a graph with one input; got {len(inputs)}.")
-    walk = _Walk(onnx, opset, charge, constants, {})
-    _begin(walk, inputs[0])
-    for node in graph.node:
-        _follow(walk, node)
-    outputs = [output.name for output in graph.output]
-    if not any(
-        name in walk.labels or (name in walk.values and walk.values[name].n == walk.n)
-        for name in outputs
-    ):
-        raise ValueError("Expected the last layer's outputs to be an output of the graph.")
-    return walk.parts, walk.notes
+    return inputs[0], constants
 
 
-def _begin(walk: _Walk, images: Any) -> None:
-    kind = images.type.tensor_type
+def _split(
+    onnx: Any, model: Any, images: str, constants: Arrays
+) -> tuple[list[Any], list[int | str], dict[str, int]]:
+    """The nodes between images and outputs, the classes, and the values that ArgMax takes."""
+    # Constants that the graph computes are added to the others.
+    fixed: list[Any] = []
+    nodes: list[Any] = []
+    classes: list[int | str] = []
+    argmax_axes: dict[str, int] = {}
+    varying, labels = {images}, set[str]()
+    outputs = {output.name for output in model.graph.output}
+    for node in model.graph.node:
+        taken = {name for name in node.input if name}
+        if taken & labels or (taken & varying and node.op_type in _LABELS):
+            if node.op_type not in _AFTER_LABELS:
+                raise ValueError(
+                    f"Expected labels at the end of the graph; got {_said(onnx, node)}."
+                )
+            labels |= {*node.output}
+            outputs |= taken & varying
+            if node.op_type == "ArgMax":
+                axis = [a.i for a in node.attribute if a.name == "axis"]
+                argmax_axes |= {name: sum(axis) for name in taken & varying}
+            classes = classes or _classes(onnx, node, constants)
+        elif taken & varying:
+            varying |= {*node.output}
+            nodes.append(node)
+        else:
+            fixed.append(node)
+    if fixed:
+        names = [name for node in fixed for name in node.output if name]
+        values = _evaluator(onnx, model, fixed, [*constants], names).run(None, constants)
+        constants |= dict(zip(names, values, strict=True))
+
+    # The last output is the network's; what it does not need is left out.
+    needed, kept = set[str](), list[Any]()
+    for node in reversed(nodes):
+        if {*node.output} & (needed or outputs):
+            needed |= {*node.input, *node.output}
+            kept.append(node)
+    if not kept:
+        raise ValueError("Expected an output of the graph that depends on its images.")
+    if unused := (outputs & varying) - needed - {images}:
+        raise ValueError(
+            "Expected a graph with one output, beside labels and what it is made of; got also "
+            f"{', '.join(sorted(unused)):.100}."
+        )
+    return kept[::-1], classes, argmax_axes
+
+
+def _images(onnx: Any, given: Any, nodes: Sequence[Any], constants: Arrays) -> _Images:
+    """The images as the graph declares them."""
+    kind = given.type.tensor_type
     dims = [d.dim_value or None for d in kind.shape.dim]
     if not kind.HasField("shape") or len(dims) < 2:
         raise ValueError("Expected images of a known number of axes, the first for the batch.")
-    columns = len(dims) == 2 and dims[0] is not None and dims[1] is None
-    dims[int(columns)] = dims[int(columns)] or _BATCH
-    walk.values[images.name] = _Value(0, tuple(dims), columns)
-    dtype = walk.onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)
-    if dtype == np.uint8:
-        walk.parts.append(Rescale(1.0, 0.0, of_bytes=True))
-    elif dtype.kind != "f" and dtype.name != "bfloat16":
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)
+    if dtype != np.uint8 and dtype.kind != "f" and dtype.name != "bfloat16":
         raise ValueError(f"Expected images in uint8 or floats; got {dtype}.")
+    axis = int(len(dims) == 2 and dims[0] is not None and dims[1] is None)  # images in columns
+    shape = [*dims[:axis], *dims[axis + 1 :]]
+    if shape == [None]:
+        shape = [_inputs_of_first_matrix(nodes, constants)]
+    if None in shape:
+        raise ValueError("Expected images of a known shape; export the graph with one.")
+    return _Images(given.name, axis, dims[axis], tuple(n for n in shape if n), dtype == np.uint8)
 
 
-def _follow(walk: _Walk, node: Any) -> None:
-    """Takes one node into account."""
-    domain = "" if node.domain == "ai.onnx" else node.domain
-    operator = f"{domain}.{node.op_type}".lstrip(".")
-    names, out = [name for name in node.input if name], node.output[0]
-    given = {a.name: walk.onnx.helper.get_attribute_value(a) for a in node.attribute}
-    taken = [walk.values[name] for name in names if name in walk.values]
-    current = bool(taken) and taken[0].n == walk.n
-    if any(name in walk.labels for name in names):
-        if operator not in _TO_LABELS:
-            raise _unsupported(operator, "after the outputs")
-        _to_labels(walk, operator, node, names, given)
-    elif operator == "Constant":
-        walk.constants[out] = _constant(walk.onnx, given)
-    elif operator == "Shape" and taken and not given:
-        walk.constants[out] = np.array([size or -(10**6) for size in taken[0].shape], np.int64)
-    elif all(name in walk.constants for name in names):
-        constants = [walk.constants[name] for name in names]
-        try:
-            walk.constants[out] = computed = _computed(walk, operator, constants, given)
-        except (IndexError, TypeError, ValueError) as error:
-            raise _unsupported(operator, "of constants") from error
-        walk.charge(computed.nbytes)
-    elif operator in ("ArgMax", "ai.onnx.ml.ZipMap") and _is_last(walk, taken):
-        if operator == "ArgMax" and given.get("axis", 0) % 2 == int(taken[0].columns):
-            raise _unsupported("ArgMax", "over images")
-        _to_labels(walk, operator, node, names, given)
-    elif operator == "Mul" and len(taken) == 2:
-        _gate(walk, taken, out)
-    elif operator == "Concat" and len(names) == 2 and names[0] in walk.complements and current:
-        walk.labels.add(out)  # the probabilities of two classes, from the one of the second
-    elif len(taken) == 1 and current:
-        constants = [walk.constants.get(name) for name in names]
-        _change(walk, operator, taken[0], constants, given, out)
-    else:
-        raise ValueError(f"Expected layers in a straight line; the graph branches at {operator}.")
+def _inputs_of_first_matrix(nodes: Sequence[Any], constants: Arrays) -> int | None:
+    """The number of inputs of the first dense layer, for images of a size that is not declared."""
+    for node in nodes:
+        if node.op_type in ("Gemm", "MatMul") and node.input[1] in constants:
+            turned = any(a.name == "transB" and a.i for a in node.attribute)
+            return constants[node.input[1]].shape[-1 if turned else 0]
+    return None
 
 
-def _change(
-    walk: _Walk,
-    operator: str,
-    value: _Value,
-    constants: list[NDArray[Any] | None],
-    given: Mapping[str, Any],
-    out: str,
-) -> None:
-    """A node that takes the followed value and constants."""
-    last = walk.parts[-1] if walk.parts else None
-    other = next((c for c in constants if c is not None), None)
-    first = constants[0] is None  # whether the value is the first input
-    if not first and operator not in ("Add", "Gemm", "MatMul", "Mul", "Sub"):
-        raise _unsupported(operator, "of a constant")
-    match operator:
-        case "Identity" | "Cast" | "Dropout":
-            if operator == "Cast" and walk.onnx.TensorProto.DataType.Name(given["to"]) not in (
-                *("FLOAT", "DOUBLE", "FLOAT16", "BFLOAT16"),
-            ):
-                raise _unsupported("Cast", "to integers")
-            if operator == "Dropout" and len(constants) > 2 and bool(np.any(constants[2])):
-                raise _unsupported("Dropout", "as in training")
-            walk.values[out] = value
-        case "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze" | "Transpose":
-            walk.values[out] = _reshaped(walk, operator, value, other, given)
-        case "Gemm" | "MatMul":
-            _layer(walk, operator, value, constants, given, out)
-        case "Add" | "Sub" if isinstance(last, tuple) and not isinstance(last, Rescale):
-            if other is None or (operator == "Sub" and not first):
-                raise _unsupported(operator, "after a layer")
-            w, b = last
-            walk.parts[-1] = w, _plus(b, other if operator == "Add" else -other, value.columns)
-            _advance(walk, out, value)
-            walk.last_layer = walk.n
-        case "Sub" if (
-            last == "sigmoid" and not first and value.shape[-1] == 1 and np.all(other == 1)
-        ):
-            walk.complements.add(out)
-        case "Add" | "Sub" | "Mul" | "Div" if not walk.last_layer:
-            if other is None or other.size != 1:
-                raise _unsupported(operator, "that changes pixels differently")
-            c = float(other.item())
-            scale = {"Mul": c, "Div": 1 / c if c else math.inf}.get(operator, 1.0)
-            offset = {"Add": c, "Sub": -c}.get(operator, 0.0)
-            sign = -1 if operator == "Sub" and not first else 1
-            walk.parts.append(Rescale(sign * scale, sign * offset))
-            _advance(walk, out, value)
-        case _:
-            walk.parts.append(_squash(walk, operator, value, given))
-            _advance(walk, out, value)
+def _steps(
+    onnx: Any,
+    model: Any,
+    nodes: Sequence[Any],
+    constants: Arrays,
+    images: _Images,
+    argmax_axes: Mapping[str, int],
+) -> Iterator[Step]:
+    """Cuts the graph wherever a single value is all that later nodes use."""
+    last_use = {name: n for n, node in enumerate(nodes) for name in node.input}
+    last_use[nodes[-1].output[0]] = len(nodes)
+    live, group = {images.name}, list[Any]()
+    for n, node in enumerate(nodes):
+        group.append(node)
+        live = {name for name in (*live, *node.output) if last_use.get(name, -1) > n}
+        if len(live) == 1:
+            (after,) = live
+            run = _function(onnx, model, group, constants, images.name, after)
+            said = ", ".join(_said(onnx, part) for part in group)[:200]
+            step, images = _batch_first(Step(said, run), images, after)
+            sizes = [
+                constants[name].size for part in group for name in part.input if name in constants
+            ]
+            is_scale = all(part.op_type in _SCALES for part in group) and {*sizes} <= {1}
+            step = step._replace(is_scale=is_scale)
+            if after in argmax_axes and argmax_axes[after] % (len(images.shape) + 1) == images.axis:
+                raise ValueError(
+                    "Expected the argmax_axes output of each image; got ArgMax over images."
+                )
+            yield step
+            group = []
 
 
-def _advance(walk: _Walk, out: str, value: _Value) -> None:
-    walk.n += 1
-    walk.values[out] = value._replace(n=walk.n)
-
-
-def _is_last(walk: _Walk, taken: list[_Value]) -> bool:
-    """Whether it is the last layer's outputs, before or after the squash, that a node takes."""
-    return len(taken) == 1 and 0 < walk.last_layer <= taken[0].n
-
-
-def _to_labels(
-    walk: _Walk, operator: str, node: Any, names: list[str], given: Mapping[str, Any]
-) -> None:
-    """Leaves out what follows the outputs; notes the classes if they are not 0, 1, 2, …"""
-    walk.labels |= {*node.output}
-    classes: list[Any] = []
-    if operator == "ai.onnx.ml.ZipMap":
-        classes = [*given.get("classlabels_int64s", ()), *given.get("classlabels_strings", ())]
-    elif operator == "ai.onnx.ml.ArrayFeatureExtractor" and names[0] in walk.constants:
-        classes = walk.constants[names[0]].ravel()[:1000].tolist()
-    classes = [c.decode(errors="replace") if isinstance(c, bytes) else c for c in classes]
-    if classes and classes != [*range(len(classes))]:
-        walk.notes["classes"] = ", ".join(map(str, classes))[:1000]
-
-
-def _layer(
-    walk: _Walk,
-    operator: str,
-    value: _Value,
-    constants: list[NDArray[Any] | None],
-    given: Mapping[str, Any],
-    out: str,
-) -> None:
-    """A product with a matrix: `value @ w.T`, or `w @ value` for images in columns."""
-    trans_a, trans_b = bool(given.get("transA")), bool(given.get("transB"))
-    alpha, beta = given.get("alpha", 1.0), given.get("beta", 1.0)
-    first = constants[0] is None
-    w = constants[1 if first else 0] if sum(c is None for c in constants[:2]) == 1 else None
-    in_columns = value.columns != (trans_a if first else trans_b)
-    if len(value.shape) != 2 or w is None or w.ndim != 2 or in_columns == first:
-        raise ValueError(
-            f"Expected flat images, of shape (n, pixels), times a matrix; got {operator} of "
-            f"{len(value.shape)} axes in another way."
-        )
-    w = (w if trans_b else w.T) if first else (w.T if trans_a else w)
-    n_in = value.shape[1 - int(value.columns)]
-    if n_in not in (None, w.shape[1]):
-        raise ValueError(f"Expected a matrix for {n_in} inputs; got one for {w.shape[1]}.")
-    walk.charge(w.nbytes)  # a graph may use the same array many times
-    w = w if alpha == 1 else (w.astype(np.float64) * alpha).astype(w.dtype)
-    b = np.zeros(len(w), w.dtype)
-    if len(constants) > 2:
-        c = constants[2]
-        if c is None:
-            raise _unsupported(operator, "with a bias that is no constant")
-        b = _plus(b, c if beta == 1 else (c.astype(np.float64) * beta), in_columns)
-    n = value.shape[int(value.columns)]
-    shape = (len(w), n) if in_columns else (n, len(w))
-    walk.parts.append((w, b))
-    _advance(walk, out, _Value(0, shape, in_columns))
-    walk.last_layer = walk.n
-
-
-def _plus(b: NDArray[Any], c: NDArray[Any], columns: bool) -> NDArray[Any]:
-    """Biases plus a constant, broadcast over images."""
+def _function(
+    onnx: Any, model: Any, nodes: Sequence[Any], constants: Arrays, before: str, after: str
+) -> Callable[[Floats], Floats]:
+    """Some nodes as a function of one value, in float64."""
+    wide: list[Any] = []
+    for node in nodes:
+        wide.append(onnx.NodeProto())
+        wide[-1].CopyFrom(node)
+        for attribute in wide[-1].attribute:
+            narrow = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16
+            if node.op_type == "Cast" and attribute.name == "to" and attribute.i in narrow:
+                attribute.i = onnx.TensorProto.DOUBLE
+    taken = {name for node in nodes for name in node.input} & constants.keys()
+    arrays = {name: _wide(constants[name]) for name in taken}
     try:
-        more = np.broadcast_to(c, (len(b), 1) if columns else (1, len(b))).reshape(-1)
-    except ValueError as error:
-        raise ValueError("Expected biases of one number for each neuron.") from error
-    return more.astype(b.dtype) if not b.any() else (b + more.astype(np.float64)).astype(b.dtype)
+        evaluator = _evaluator(onnx, model, wide, [before, *arrays], [after])
+    except Exception as error:  # of any kind: an operator that it does not know
+        raise _unknown(", ".join(_said(onnx, node) for node in nodes)) from error
+
+    def run(value: Floats) -> Floats:
+        try:
+            (result,) = evaluator.run(None, {before: value, **arrays})
+        except MemoryError:
+            raise
+        except Exception as error:  # of any kind: an operator that it does not know
+            raise ValueError("not evaluated") from error
+        return np.asarray(result, np.float64)
+
+    return run
 
 
-def _gate(walk: _Walk, taken: list[_Value], out: str) -> None:
-    """SiLU as two nodes: the sigmoid times what it was applied to."""
-    before, after = sorted(taken)
-    if not walk.parts or walk.parts[-1] != "sigmoid" or (before.n, after.n) != (walk.n - 1, walk.n):
-        raise _unsupported("Mul", "of two values")
-    walk.parts[-1] = "silu"
-    _advance(walk, out, after)
+def _batch_first(step: Step, images: _Images, after: str) -> tuple[Step, _Images]:
+    """The step with the images along the first axis, and what it makes of them."""
+
+    def run(batch: Floats) -> Floats:
+        return step.run(np.moveaxis(batch, 0, images.axis))
+
+    def run_in_pieces(batch: Floats) -> Floats:
+        size = images.batch or 1
+        whole = np.concatenate([batch, np.zeros((-len(batch) % size, *images.shape))])
+        pieces = [
+            np.moveaxis(run(whole[n : n + size]), axis, 0) for n in range(0, len(whole), size)
+        ]
+        return np.concatenate(pieces)[: len(batch)]
+
+    # The images are along the axis that grows with their number, if that is free.
+    axis = images.axis
+    try:
+        two, three = (run(np.zeros((n, *images.shape))).shape for n in (2, 3))
+        (axis,) = (n for n, sizes in enumerate(zip(two, three, strict=True)) if sizes == (2, 3))
+        along = step._replace(run=lambda batch: np.moveaxis(run(batch), axis, 0))
+        shape = (*two[:axis], *two[axis + 1 :])
+    except ValueError:
+        if images.batch is None:
+            raise _unknown(step.name) from None
+        along = step._replace(run=run_in_pieces)
+        shape = along.run(np.zeros((1, *images.shape))).shape[1:]
+    return along, images._replace(name=after, axis=axis, shape=shape)
 
 
-def _squash(walk: _Walk, operator: str, value: _Value, given: Mapping[str, Any]) -> str:
-    if operator == "Softmax":
-        axis = given.get("axis", -1 if walk.opset >= 13 else 1)
-        if len(value.shape) != 2 or axis % 2 == int(value.columns):
-            raise _unsupported("Softmax", "over images")
-        return "softmax"
-    if operator not in _SQUASHES or not walk.last_layer:
-        raise _unsupported(operator, "" if walk.last_layer else "before the first layer")
-    name, wanted = _SQUASHES[operator]
-    for key, expected in wanted.items():
-        got = given.get(key, _DEFAULTS.get(operator, {}).get(key))
-        got = got.decode(errors="replace") if isinstance(got, bytes) else got
-        same = math.isclose(got, expected, rel_tol=1e-6) if isinstance(got, float) else False
-        if not same and got != expected:
-            raise _unsupported(operator, f"with {key} {got!s:.20}")
-    return name
+def _evaluator(
+    onnx: Any, model: Any, nodes: Sequence[Any], taken: Sequence[str], given: Sequence[str]
+) -> Any:
+    """Runs some of a model's nodes in NumPy."""
+    from onnx.reference import ReferenceEvaluator
+
+    info = onnx.helper.make_empty_tensor_value_info
+    graph = onnx.helper.make_graph(nodes, "part", [*map(info, taken)], [*map(info, given)])
+    return ReferenceEvaluator(
+        onnx.helper.make_model(graph, opset_imports=model.opset_import, functions=model.functions)
+    )
 
 
-def _reshaped(
-    walk: _Walk,
-    operator: str,
-    value: _Value,
-    other: NDArray[Any] | None,
-    given: Mapping[str, Any],
-) -> _Value:
-    """The value in another shape, which keeps the images apart and their pixels in order."""
-    old = value.shape
-    if operator == "Transpose" and len(old) == 2 and [*given.get("perm", (1, 0))] == [1, 0]:
-        return value._replace(shape=old[::-1], columns=not value.columns)
-    axes = other.ravel().tolist() if other is not None else [*given.get("axes", ())]
-    new: list[int | None]
-    match operator:
-        case "Flatten":
-            axis = given.get("axis", 1)
-            axis += len(old) * (axis < 0)
-            new = [_product(old[:axis]), _product(old[axis:])]
-        case "Reshape":
-            new = [old[n] if size == 0 else size for n, size in enumerate(axes[: len(old)])]
-            new += axes[len(old) :]
-            if -1 in new:
-                known, whole = _product([n for n in new if n != -1]), _product(old)
-                new[new.index(-1)] = whole // known if whole and known else None
-        case "Transpose":
-            order = given.get("perm", range(len(old))[::-1])
-            kept = [n for n in order if old[n] != 1]
-            new = [old[n] for n in order] if kept == sorted(kept) else []
-        case "Squeeze":
-            gone = {n % len(old) for n in axes} or {n for n, size in enumerate(old) if size == 1}
-            new = [size for n, size in enumerate(old) if n not in gone]
-        case _:
-            new = [*old]
-            for axis in sorted(n % (len(old) + len(axes)) for n in axes):
-                new.insert(axis, 1)
-    if value.columns or not new or new[0] != old[0] or _product(new) != _product(old):
-        raise _unsupported(operator, "that mixes images or pixels")
-    return value._replace(shape=tuple(new))
+def _unknown(nodes: str) -> ValueError:
+    return ValueError(
+        "Expected operators that ONNX's own evaluator knows, that fit together and that process "
+        f"each image separately; got {nodes:.200}."
+    )
 
 
-def _product(sizes: Any) -> int | None:
-    return None if None in sizes else math.prod(sizes)
+def _classes(onnx: Any, node: Any, constants: Arrays) -> list[int | str]:
+    """The labels that a node gives, unless they are 0, 1, 2, …"""
+    given = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+    classes: list[Any] = []
+    if node.op_type == "ZipMap":
+        classes = [*given.get("classlabels_int64s", ()), *given.get("classlabels_strings", ())]
+    elif node.op_type == "ArrayFeatureExtractor" and node.input[0] in constants:
+        classes = constants[node.input[0]].ravel()[:_MOST_CLASSES].tolist()
+    classes = [c.decode(errors="replace") if isinstance(c, bytes) else c for c in classes]
+    return [] if classes == [*range(len(classes))] else classes[:_MOST_CLASSES]
 
 
-def _computed(
-    walk: _Walk, operator: str, constants: list[NDArray[Any]], given: Mapping[str, Any]
-) -> NDArray[Any]:
-    """What a node makes of constants."""
-    first, *rest = constants
-    axes = rest[0].ravel().tolist() if rest else [*given.get("axes", ())]
-    match operator:
-        case "Identity":
-            return first
-        case "Transpose":
-            return first.transpose(given.get("perm"))
-        case "Cast":
-            dtype = walk.onnx.helper.tensor_dtype_to_np_dtype(given["to"])
-            return first.astype(dtype, copy=False)
-        case "Reshape":
-            return first.reshape([first.shape[n] if s == 0 else s for n, s in enumerate(axes)])
-        case "Squeeze":
-            return first.squeeze(tuple(axes) if axes else None)
-        case "Unsqueeze":
-            return np.expand_dims(first, tuple(axes))
-        case "Gather" | "Concat" | "Slice" if sum(c.size for c in constants) <= _SMALL:
-            axis = given.get("axis", 0)
-            if operator == "Concat":
-                return np.concatenate(constants, axis)
-            if operator == "Gather":
-                return np.take(first, rest[0], axis)
-            if first.ndim == 1 and len(rest) > 1:
-                return first[slice(*(int(c.item()) for c in (*rest[:2], *rest[3:])))]
-        case _:
-            pass
-    raise _unsupported(operator, "of constants")
+def _said(onnx: Any, node: Any) -> str:
+    """A node for a message: its operator and its short attributes."""
+    domain = "" if node.domain in ("", "ai.onnx") else f"{node.domain}."
+    given = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+    given = {k: v.decode(errors="replace") if isinstance(v, bytes) else v for k, v in given.items()}
+    options = [
+        f"{name}={v:.3g}" if isinstance(v, float) else f"{name}={v}"
+        for name, v in given.items()
+        if isinstance(v, int | float | str)
+    ]
+    return " ".join(f"{domain}{node.op_type}({', '.join(options)})".removesuffix("()").split())[:80]
 
 
-def _constant(onnx: Any, given: Mapping[str, Any]) -> NDArray[Any]:
-    ((kind, value),) = given.items()
-    if kind == "value":
-        return _array(onnx, value)
-    if kind in ("value_float", "value_floats"):
-        return np.asarray(value, np.float32)
-    if kind in ("value_int", "value_ints"):
-        return np.asarray(value, np.int64)
-    raise _unsupported("Constant", "of text")
+def _wide(array: NDArray[Any]) -> NDArray[Any]:
+    """Numbers in float64, but for integers, which are shapes."""
+    return array if array.dtype.kind in "iub" else array.astype(np.float64)
+
+
+def _is_float(onnx: Any, tensor: Any) -> bool:
+    return tensor.data_type in (
+        *(onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16),
+        *(onnx.TensorProto.BFLOAT16, onnx.TensorProto.DOUBLE),
+    )
 
 
 def _array(onnx: Any, tensor: Any) -> NDArray[Any]:
@@ -388,11 +332,3 @@ def _array(onnx: Any, tensor: Any) -> NDArray[Any]:
         return onnx.numpy_helper.to_array(tensor)
     except Exception as error:  # many kinds: an unknown type, a shape of another size
         raise ValueError("Expected whole arrays in the file.") from error
-
-
-def _unsupported(operator: str, how: str) -> ValueError:
-    return ValueError(
-        f"Expected plain layers and squashes in the graph; got {' '.join(operator.split()):.60} "
-        f"{how}".rstrip()
-        + "."
-    )

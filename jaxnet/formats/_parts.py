@@ -3,40 +3,19 @@
 Arrays are validated and copied, so the result shares no memory with the original.
 """
 
-import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from functools import cache
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from numpy.typing import DTypeLike, NDArray
 
+from jaxnet.formats._affine import LOG_SOFTMAX, PROBE, Affine, Curve, Shape, Step, parts_of
 from jaxnet.formats._spec import Notes, Spec, as_text
 from jaxnet.formats._squashes import as_name
 from jaxnet.network import SQUASHES, Layer, Params, Squash, check
-
-# Includes large values, which tell ReLU from ReLU6 and one slope from another.
-_PROBE = np.concatenate([np.linspace(-8, 8, 33), [-1e4, -300, -30, 30, 300, 1e4]], dtype=np.float32)
-
-
-_OF_BYTES = 1 / 16  # a smaller scale is for pixels from 0 to 255, as 1/255 and 1/127.5 are
-
-
-class Rescale(NamedTuple):
-    """Scales and shifts the pixels before the first layer: `scale * x + offset`.
-
-    Attributes:
-        scale, offset: the same for all pixels.
-        of_bytes: whether the pixels are from 0 to 255; by default, where the scale is that small.
-    """
-
-    scale: float
-    offset: float
-    of_bytes: bool = False
-
-
-Part = tuple[Any, Any] | Rescale | str
 
 
 def with_spec(
@@ -61,46 +40,102 @@ def with_spec(
     return params, Spec(sizes, squash, last_squash, as_text(notes or {}))
 
 
-def in_a_row(parts: Iterable[Part]) -> tuple[Params, Spec]:
-    """Builds a network from layers and the names of squashing functions, in order."""
-    # jaxnet's pixels are already from 0 to 1, so a leading rescaling by 1/255 is dropped. Any other
-    # is folded into the first layer.
-    layers: list[tuple[Any, Any]] = []
+def from_steps(
+    steps: Sequence[Step], shape: Shape, *, pixels: float | None = None
+) -> tuple[Params, Spec]:
+    """Builds a network from functions that follow each other, for images of this shape."""
+    known = [np.asarray(s.known.weights).dtype for s in steps if isinstance(s.known, Affine)]
+    widest = max(known, key=lambda dtype: dtype.itemsize, default=np.dtype(np.float32))
+    return in_a_row(parts_of(steps, shape), dtype=widest, pixels=pixels)
+
+
+def in_a_row(
+    parts: Iterable[Affine | Curve], *, dtype: DTypeLike = np.float32, pixels: float | None = None
+) -> tuple[Params, Spec]:
+    """Builds a network from layers and squashes, for pixels from 0 to 1."""
+    # Theirs are from 0 to `pixels`; by default, to 255 where the first layer says so. Arrays in
+    # float64 are rounded to `dtype`.
+    layers: list[Affine] = []
     squashes: list[str] = []
-    scale, offset, of_bytes = 1.0, 0.0, False
     for part in parts:
-        if isinstance(part, Rescale):
-            if squashes:
-                raise ValueError("Expected rescaling of the images only; got it after a layer.")
-            scale, offset = scale * part.scale, offset * part.scale + part.offset
-            of_bytes |= part.of_bytes
-        elif not isinstance(part, str):
+        if isinstance(part, Affine):
             layers.append(part)
             squashes.append("identity")
-        elif part != "identity":
-            if not squashes or squashes[-1] != "identity":
-                raise ValueError(f"Expected layers with one squash after each; got {part} alone.")
-            squashes[-1] = part
+        else:
+            squashes[-1] = _squash_name(part)
+    if len(layers) > 1 and squashes[-1] == "identity" and _is_redundant(layers[-1], squashes[-2]):
+        del layers[-1], squashes[-1]
+    if LOG_SOFTMAX in squashes[:-1]:
+        raise unknown_squash(f"{LOG_SOFTMAX} between layers")
+    squashes = ["softmax" if name == LOG_SOFTMAX else name for name in squashes]
+    if layers and (white := pixels or (255 if layers[0].of_bytes else 1)) != 1:
+        layers[0] = Affine(np.asarray(layers[0].weights, np.float64) * white, layers[0].biases)
+    if len({*squashes[:-1]}) > 1:
+        layers, squashes = _merged(layers, squashes)
     *hidden, last = squashes or [""]
     if len({*hidden}) > 1:
         raise ValueError(f"Expected the same squash in all hidden layers; got {', '.join(hidden)}.")
-    if layers:
-        layers[0] = _rescaled(*layers[0], scale, offset, of_bytes)
-    return with_spec(layers, hidden[0] if hidden else last, last)
+    arrays = [(_rounded(w, dtype), _rounded(b, dtype)) for w, b, _ in layers]
+    return with_spec(arrays, hidden[0] if hidden else last, last)
 
 
-def _rescaled(w: Any, b: Any, scale: float, offset: float, of_bytes: bool) -> tuple[Any, Any]:
-    """The first layer, for images from 0 to 1, from one for `scale * x + offset`."""
-    if of_bytes or abs(scale) < _OF_BYTES:
-        scale *= 255
-    if math.isclose(scale, 1, rel_tol=1e-6):  # 1/255 is rounded in float32
-        scale = 1.0
-    if (scale, offset) == (1, 0):
-        return w, b
-    wide = np.asarray(w, np.float64)
-    shifted = np.asarray(b, np.float64) + wide.sum(-1) * offset
+def _is_redundant(last: Affine, squash: str) -> bool:
+    """Whether a last layer only repeats its inputs, or turns a sigmoid p into (1 - p, p)."""
+    w, b = np.asarray(last.weights), np.asarray(last.biases)
+    same = np.array_equal(w, np.eye(len(w))) and not b.any()
+    is_pair = (w.tolist(), b.tolist()) == ([[-1], [1]], [1, 0])
+    return same or (is_pair and squash == "sigmoid")
+
+
+def _merged(layers: list[Affine], squashes: list[str]) -> tuple[list[Affine], list[str]]:
+    """Multiplies layers without a squash between them."""
+    merged, names = [layers[0]], [squashes[0]]
+    for (w, b, _), name in zip(layers[1:], squashes[1:], strict=True):
+        if names[-1] != "identity":
+            merged.append(Affine(w, b))
+            names.append(name)
+            continue
+        w, (inner, offset, _) = np.asarray(w, np.float64), merged[-1]
+        merged[-1] = Affine(w @ np.asarray(inner, np.float64), w @ offset + b)
+        names[-1] = name
+    return merged, names
+
+
+def _rounded(array: Any, dtype: DTypeLike) -> Any:
+    """An array that was computed in float64, in the precision of the original."""
+    array = np.asarray(array)
     with np.errstate(over="ignore"):  # to infinity, which the check of the network finds
-        return (wide * scale).astype(np.asarray(w).dtype), shifted.astype(np.asarray(b).dtype)
+        return array.astype(dtype) if array.dtype == np.float64 else array
+
+
+def _squash_name(curve: Curve) -> str:
+    """The name of a curve in `SQUASHES`."""
+    if curve.is_named:
+        return curve.name
+    if curve.values is not None:
+        table = _elementwise()
+        for name, ours in table.items():
+            if np.allclose(curve.values, ours, rtol=2e-6, atol=1e-6):
+                return name
+        # Say how it differs from the one with its name, or else from the nearest.
+        near_zero = np.abs(PROBE) <= 8
+        differs = {name: np.abs(curve.values - ours) * near_zero for name, ours in table.items()}
+        said = curve.name.lower()
+        named = [name for name in table if name.replace("_", "") in said.replace("_", "")]
+        near = max(named, key=len) if named else min(table, key=lambda n: differs[n].max())
+        at = int(np.argmax(differs[near]))
+        raise unknown_squash(
+            f"{curve.name}, which is {curve.values[at]:.3g} at {PROBE[at]:g}, where {near} is "
+            f"{table[near][at]:.3g}"
+        )
+    raise unknown_squash(curve.name)
+
+
+@cache
+def _elementwise() -> dict[str, NDArray[np.float32]]:
+    """Every squash that takes each number by itself, at `PROBE`."""
+    names = [name for name in SQUASHES if name != "softmax"]
+    return {name: np.asarray(SQUASHES[name](jnp.asarray(PROBE))) for name in names}
 
 
 def check_batch(batch: int | None) -> None:
@@ -111,37 +146,24 @@ def check_batch(batch: int | None) -> None:
         )
 
 
-def squash_of(function: Callable[[Any], Any], name: str) -> str:
-    """Identifies another framework's activation function by evaluating it on probe values."""
-    z = np.stack([_PROBE, _PROBE[::-1]])
-    try:
-        got = np.asarray(function(z))
-    except Exception:  # the function may expect other arrays, and raise anything
-        got = np.empty(0)
-    for known, ours in _squashed(jnp.asarray(z)).items():
-        if got.shape == z.shape and np.allclose(got, ours, rtol=2e-6, atol=1e-6):
-            return known
-    raise unknown_squash(name)
+def jax_step(name: str, function: Callable[[Any], Any]) -> Step:
+    """A function of JAX arrays as a step, in float64."""
+
+    def run(batch: Any) -> Any:
+        with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
+            return np.asarray(function(jnp.asarray(batch)))
+
+    return Step(name, run)
 
 
 def unknown_squash(name: str) -> ValueError:
-    """The error for an activation function that is none of ours."""
+    """The error for a function that is neither affine nor one of ours."""
     return ValueError(
-        f"Expected dense layers, each squashed by one of {', '.join(SQUASHES)}, as jax.nn "
-        f"defines them; got {name}."
+        f"Expected layers that are affine, each squashed by one of {', '.join(SQUASHES)}, as "
+        f"jax.nn defines them; got {name}."
     )
 
 
 def name_of(function: Any) -> str:
     """The name of a function, or of an object's class."""
     return getattr(function, "__name__", type(function).__name__)
-
-
-def unsupported(layers: str, got: str) -> ValueError:
-    """The error for a layer with weights that is not a plain dense layer with biases."""
-    return ValueError(f"Expected {layers} with biases, and others without weights; got {got}.")
-
-
-@jax.jit
-def _squashed(z: Array) -> dict[str, Array]:
-    return {name: function(z) for name, function in SQUASHES.items()}

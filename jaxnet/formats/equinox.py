@@ -1,14 +1,16 @@
-"""Equinox networks: `nn.MLP`, and `nn.Sequential` of `Linear` and `Lambda`."""
+"""Equinox networks: `nn.MLP` and `nn.Sequential`."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import jax
+import numpy as np
 
 from jaxnet._util.optional import package
-from jaxnet.formats._parts import in_a_row, name_of, squash_of, unsupported, with_spec
+from jaxnet.formats._affine import Step, dense, image_shape
+from jaxnet.formats._parts import from_steps, jax_step, name_of, with_spec
 from jaxnet.formats._spec import Spec
-from jaxnet.network import SQUASHES, Params, Squash
+from jaxnet.network import SIDE, SQUASHES, Params, Squash
 
 _INSTALL = "pip install equinox"
 
@@ -49,7 +51,8 @@ def from_equinox(model: Any) -> tuple[Params, Spec]:
     """Converts a network from Equinox.
 
     Args:
-        model: an `equinox.nn.MLP`, or an `equinox.nn.Sequential` of `Linear` and `Lambda`.
+        model: an `equinox.nn.MLP`, or an `equinox.nn.Sequential` of activation functions and
+            layers that are affine at inference.
 
     Returns:
         A copy of the network, and its spec, as from `jaxnet.load`.
@@ -69,24 +72,24 @@ def from_equinox(model: Any) -> tuple[Params, Spec]:
             "Expected an equinox.nn.MLP or an equinox.nn.Sequential; got a "
             f"{type(model).__name__} instead."
         )
-    return in_a_row(_parts(eqx, model))
+    steps = [*_steps(eqx, model)]
+    return from_steps(steps, image_shape(steps, SIDE))
 
 
-def _parts(eqx: Any, model: Any) -> Iterator[tuple[Any, Any] | str]:
-    """Layers and names of activation functions, in order."""
+def _steps(eqx: Any, model: Any) -> Iterator[Step]:
+    """Layers and activation functions, in order."""
     parts = model.layers
     if type(model) is eqx.nn.MLP:
         functions = [model.activation] * (len(parts) - 1) + [model.final_activation]
         parts = [part for pair in zip(parts, functions, strict=True) for part in pair]
     for part in parts:
         function = part.fn if isinstance(part, eqx.nn.Lambda) else part
-        # A subclass may override forward, so only the exact types are accepted.
+        # A subclass may override `__call__`, so only the exact types are accepted.
         if type(part) in (eqx.nn.MLP, eqx.nn.Sequential):
-            yield from _parts(eqx, part)
-        elif type(part) is eqx.nn.Linear and part.bias is not None:
-            yield part.weight, part.bias
-        elif any(map(eqx.is_inexact_array, jax.tree.leaves(part))):
-            raise unsupported("Linear layers", type(part).__name__)
+            yield from _steps(eqx, part)
+        elif type(part) is eqx.nn.Linear:
+            bias = np.zeros(len(part.weight), part.weight.dtype) if part.bias is None else part.bias
+            yield dense("Linear", part.weight, bias)
         else:
             # Equinox's layers take one example.
-            yield squash_of(jax.vmap(function), name_of(function))
+            yield jax_step(name_of(function), jax.vmap(function))

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 
 from jaxnet._util.optional import package
+from jaxnet.formats._affine import Step, dense, image_shape
 from jaxnet.formats._order import in_one_line, in_order
-from jaxnet.formats._parts import in_a_row, name_of, squash_of, unsupported, with_spec
+from jaxnet.formats._parts import from_steps, jax_step, name_of, with_spec
 from jaxnet.formats._spec import Spec
-from jaxnet.network import SQUASHES, Params, Squash
+from jaxnet.network import SIDE, SQUASHES, Params, Squash
 
 __all__ = ["from_linen", "from_nnx", "to_linen", "to_nnx"]
 
@@ -56,7 +57,8 @@ def from_nnx(model: Any) -> tuple[Params, Spec]:
     """Converts a network from Flax NNX.
 
     Args:
-        model: a `flax.nnx.Sequential` of `Linear` and squashing functions.
+        model: a `flax.nnx.Sequential` of squashing functions and layers that are affine at
+            inference.
 
     Returns:
         A copy of the network, and its spec, as from `jaxnet.load`.
@@ -73,7 +75,8 @@ def from_nnx(model: Any) -> tuple[Params, Spec]:
     nnx = package("flax.nnx", _INSTALL)
     if not isinstance(model, nnx.Sequential):
         raise TypeError(f"Expected a flax.nnx.Sequential; got a {type(model).__name__} instead.")
-    return in_a_row(_parts(nnx, model))
+    steps = [*_steps(nnx, model)]
+    return from_steps(steps, image_shape(steps, SIDE))
 
 
 def to_linen(params: Params) -> dict[str, Any]:
@@ -159,13 +162,13 @@ def _in_order(
     return with_spec([(layers[n][0].T, layers[n][1]) for n in order], squash, last_squash)
 
 
-def _parts(nnx: Any, model: Any) -> Iterator[tuple[Any, Any] | str]:
+def _steps(nnx: Any, model: Any) -> Iterator[Step]:
     for part in model.layers:
         if isinstance(part, nnx.Sequential):
-            yield from _parts(nnx, part)
-        elif isinstance(part, nnx.Linear) and part.bias is not None:
-            yield np.asarray(part.kernel[...]).T, part.bias[...]
-        elif isinstance(part, nnx.Module) and nnx.state(part, nnx.Param):
-            raise unsupported("Linear layers", type(part).__name__)
+            yield from _steps(nnx, part)
+        elif type(part) is nnx.Linear:
+            kernel = np.asarray(part.kernel[...])
+            bias = np.zeros(kernel.shape[1], kernel.dtype) if part.bias is None else part.bias[...]
+            yield dense("Linear", kernel.T, bias)
         else:
-            yield squash_of(part, name_of(part))
+            yield jax_step(name_of(part), part)

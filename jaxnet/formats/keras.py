@@ -1,4 +1,4 @@
-"""Keras networks: `Dense` layers in a line, in memory and in `.keras` and `.h5` files."""
+"""Keras networks, in memory and in `.keras` and `.h5` files."""
 
 import json
 import os
@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 from jaxnet._util import interrupts
 from jaxnet._util.files import FileError, replacing
 from jaxnet._util.optional import package
-from jaxnet.formats._keras_files import read_parts
-from jaxnet.formats._keras_layers import Step, in_line, parts_of
-from jaxnet.formats._parts import in_a_row, name_of, squash_of, with_spec
+from jaxnet.formats._affine import Step, squash
+from jaxnet.formats._keras_files import layers_of, not_whole
+from jaxnet.formats._keras_layers import KerasLayer, in_line, network_of
+from jaxnet.formats._order import in_one_line
+from jaxnet.formats._parts import name_of, with_spec
 from jaxnet.formats._spec import Spec
 from jaxnet.formats._squashes import FOREIGN
 from jaxnet.network import Params, Squash
@@ -68,17 +70,18 @@ def to_keras(params: Params, *, squash: Squash = "sigmoid", last_squash: Squash 
     return model
 
 
-def from_keras(model: Any) -> tuple[Params, Spec]:
+def from_keras(model: Any, *, pixels: float | None = None) -> tuple[Params, Spec]:
     """Converts a network from Keras.
 
-    A leading `Rescaling` by 1/255 means that the model takes pixels from 0 to 255. jaxnet's are
-    already from 0 to 1, so it is dropped. Any other scale or offset is folded into the first layer;
-    a scale below 1/16 is assumed to be for pixels from 0 to 255.
+    A layer is all that is affine between two activation functions. So a leading `Rescaling` is
+    folded into the first layer; a scale below 1/16, as 1/255 is, is taken to be for pixels from 0
+    to 255.
 
     Args:
-        model: a `keras.Sequential` or functional model without branches, of `Dense` and activation
-            layers; `Rescaling` at the front and layers that do nothing at inference, such as
-            `Flatten` and `Dropout`, are allowed.
+        model: a `keras.Sequential` or functional model without branches, of activations and
+            layers that are affine at inference, such as `Dense`, `Rescaling`,
+            `BatchNormalization`, `Flatten`, `Dropout` and a small `Conv2D`.
+        pixels: what the model takes for a white pixel, as for `jaxnet.load`.
 
     Returns:
         A copy of the network, and its spec, as from `jaxnet.load`.
@@ -99,7 +102,7 @@ def from_keras(model: Any) -> tuple[Params, Spec]:
             "Expected a keras.Sequential or a functional model with a known input size; got a "
             f"{type(model).__name__}{' not built' * (not getattr(model, 'built', True))} instead."
         )
-    return in_a_row(parts_of(_steps(keras, model)))
+    return network_of(_layers(keras, model), pixels)
 
 
 def save(
@@ -134,11 +137,12 @@ def save(
             _copy_undated(whole, file)
 
 
-def load(path: str | os.PathLike[str]) -> tuple[Params, Spec]:
+def load(path: str | os.PathLike[str], *, pixels: float | None = None) -> tuple[Params, Spec]:
     """Loads a network from a `.keras` or `.h5` file without Keras, and without running anything.
 
     Args:
         path: the file, as `model.save` wrote it.
+        pixels: as for `jaxnet.load`.
 
     Returns:
         As `from_keras`.
@@ -154,11 +158,13 @@ def load(path: str | os.PathLike[str]) -> tuple[Params, Spec]:
         >>> load(path)[1].sizes
         (784, 16, 16, 10)
     """
-    parts = read_parts(path)
+    layers = layers_of(path)
     try:
-        return in_a_row(parts)
+        return network_of(layers, pixels)
     except (TypeError, ValueError) as error:
-        raise FileError(f"{path}: {error}") from error
+        raise FileError(f"{path}: {in_one_line([error]):.500}") from error
+    except Exception as error:  # a configuration of any other form
+        raise not_whole(path) from error
 
 
 @contextmanager
@@ -202,28 +208,30 @@ def _is_model(keras: Any, model: Any) -> bool:
     return functional or isinstance(model, keras.Sequential)
 
 
-def _steps(keras: Any, model: Any) -> Iterator[Step]:
+def _layers(keras: Any, model: Any) -> Iterator[KerasLayer]:
     layers = model.layers
     if isinstance(model, keras.Sequential):
         about = {"batch_shape": model.input_shape, "dtype": model.inputs[0].dtype}
-        yield Step("InputLayer", "", about, list, str)
+        yield KerasLayer("InputLayer", "", about, list, lambda: squash("identity"))
     else:
         layers = [model.get_layer(layer["name"]) for layer in in_line(model.get_config())]
     for layer in layers:
         if _is_model(keras, layer):
-            yield from _steps(keras, layer)
+            yield from _layers(keras, layer)
             continue
         kind, name = type(layer).__name__, f"{type(layer).__name__} {layer.name}"
-        is_dense = isinstance(layer, keras.layers.Dense)
-        function = layer.activation if is_dense else layer
-        known = is_dense or type(layer) is getattr(keras.layers, kind, None)
-        yield Step(
-            "Dense" if is_dense else kind if known else "",
+        known = type(layer) is getattr(keras.layers, kind, None)
+        function = (getattr(layer, "activation", None) if known else None) or layer
+        said = name if function is layer else name_of(function)
+        yield KerasLayer(
+            kind if known else "",
             name,
             layer.get_config() if known else {},
             partial(_arrays, keras, layer),
-            partial(
-                squash_of, partial(_run, keras, function), name_of(function) if is_dense else name
+            lambda function=function, said=said: (
+                squash("identity")
+                if said == "linear"
+                else Step(said, partial(_run, keras, function))
             ),
         )
 

@@ -3,7 +3,8 @@
 The graph takes `images` of shape `(n, 784)`, uint8 from 0 to 255 or floats from 0 to 1, and
 returns `digits`, the index of each image's largest output, and all `activations`. Arrays and
 metadata have the same names as in safetensors, which lets `load` read the file back, bit for bit.
-It also reads graphs of other exporters, if they are plain layers in a row.
+`load` also reads graphs from other exporters: whatever is
+affine between two squashes becomes one layer.
 """
 
 import os
@@ -12,12 +13,13 @@ from typing import Any
 import numpy as np
 from jax.typing import DTypeLike
 
+from jaxnet._util.apart import run_apart
 from jaxnet._util.files import FileError, open_file
 from jaxnet._util.optional import package
-from jaxnet.formats._archives import check_unpacked
-from jaxnet.formats._onnx_graphs import LOWEST_OPSET, parts_of
+from jaxnet.formats._onnx_graphs import LOWEST_OPSET, parts_in
 from jaxnet.formats._order import in_one_line
 from jaxnet.formats._parts import check_batch, in_a_row, with_spec
+from jaxnet.formats._pixels import checked, folded
 from jaxnet.formats._spec import Notes, Spec, in_words, with_notes
 from jaxnet.formats._squashes import FOREIGN
 from jaxnet.network import Layer, Params, Squash
@@ -89,24 +91,23 @@ def export(
     return model.SerializeToString(deterministic=True)
 
 
-def load(path: str | os.PathLike[str]) -> tuple[Params, Spec]:
-    """Loads a network from a graph of plain layers, squashes and shapes, in a row.
+def load(path: str | os.PathLike[str], *, pixels: float | None = None) -> tuple[Params, Spec]:
+    """Loads a network from a graph whose layers follow each other.
 
-    A file that `export` made is read bit for bit. Of other exporters' graphs, `Gemm`, or `MatMul`
-    and `Add`, are layers. Images that the graph scales or shifts first are taken as for
-    `from_keras`; those in uint8 are from 0 to 255. What turns the outputs into labels at the
-    end, as `ArgMax` and `ZipMap` do, is left out; `classes` in the notes has labels other
-    than 0, 1, 2, ….
+    A file that `export` made is read bit for bit. In other exporters' graphs, all that is affine
+    between two squashes becomes one layer. What turns the outputs into labels at the end, as
+    `ArgMax` and `ZipMap` do, is left out; `classes` in the notes has labels other than 0, 1, 2, ….
 
     Args:
         path: the file.
+        pixels: as for `jaxnet.load`.
 
     Returns:
         The network and its spec, as `jaxnet.load` returns them.
 
     Raises:
-        FileError: not ONNX, a graph that branches or has other operators, or one that `export`
-            wrote and that was modified since.
+        FileError: not ONNX, a graph with functions that are neither affine nor one of our
+            squashes, or one that `export` wrote and that was modified since.
         ModuleNotFoundError: `onnx` is not installed.
         OSError: the file cannot be opened or read.
 
@@ -128,24 +129,17 @@ def load(path: str | os.PathLike[str]) -> tuple[Params, Spec]:
         raise FileError(f"{path}: not a whole ONNX file.") from error
     said = {prop.key: prop.value for prop in model.metadata_props}
     if said.keys() >= _OWN:
-        return _own(onnx, path, model, said)
-    taken = 0
-
-    def charge(n_bytes: int) -> None:
-        nonlocal taken
-        taken += n_bytes
-        check_unpacked(taken, len(content), path)
-
+        params, spec = _own(onnx, path, model, said)
+        return folded(params, checked(pixels, 0, 1)), spec
+    found = run_apart("jaxnet.formats._onnx_graphs:read", content, path)
+    if found["of_bytes"] and pixels is None:
+        pixels = 255
     try:
-        parts, notes = parts_of(onnx, model, charge)
-        params, spec = in_a_row(parts)
-    except FileError:
-        raise
+        params, spec = in_a_row(parts_in(found), dtype=str(found["dtype"]), pixels=pixels)
     except (TypeError, ValueError) as error:
-        raise FileError(f"{path}: {in_one_line([error]):.300}") from error
-    except Exception as error:  # attributes of other types, missing names
-        raise FileError(f"{path}: not a whole ONNX graph.") from error
-    return params, spec._replace(notes=notes)
+        raise FileError(f"{path}: {in_one_line([error]):.500}") from error
+    classes = ", ".join(map(str, found["classes"]))[:1000]
+    return params, spec._replace(notes={"classes": classes} if classes else {})
 
 
 def _own(onnx: Any, path: Any, model: Any, said: dict[str, str]) -> tuple[Params, Spec]:

@@ -5,7 +5,10 @@ from typing import Any
 import numpy as np
 
 from jaxnet._util.optional import package
-from jaxnet.formats._parts import with_spec
+from jaxnet.formats._affine import Step, dense
+from jaxnet.formats._affine import squash as squash_step
+from jaxnet.formats._order import in_one_line
+from jaxnet.formats._parts import from_steps, with_spec
 from jaxnet.formats._spec import Spec
 from jaxnet.formats._squashes import FOREIGN
 from jaxnet.network import Params, Squash
@@ -58,19 +61,22 @@ def to_sklearn(
     return model
 
 
-def from_sklearn(model: Any) -> tuple[Params, Spec]:
+def from_sklearn(model: Any, *, pixels: float | None = None) -> tuple[Params, Spec]:
     """Converts a network from scikit-learn.
 
     Args:
-        model: a fitted `MLPClassifier`. Output `n` stands for `classes_[n]`; with two classes
-            there is one output, the probability of the second.
+        model: a fitted `MLPClassifier`, or a `Pipeline` that ends in one and whose other steps are
+            affine, such as `StandardScaler` and `PCA`. Output `n` stands for `classes_[n]`; with
+            two classes there is one output, the probability of the second.
+        pixels: what the model takes for a white pixel, as for `jaxnet.load`: 16 for
+            `sklearn.datasets.load_digits`.
 
     Returns:
         A copy of the network, and its spec, as from `jaxnet.load`. Its outputs are those
         of `predict_proba`: softmax, or sigmoid for two classes or for multilabel models.
 
     Raises:
-        TypeError, ValueError: not an `MLPClassifier`, or not fitted.
+        TypeError, ValueError: another model, one that is not fitted, or a step that is not affine.
 
     Example:
         >>> import jaxnet
@@ -78,10 +84,22 @@ def from_sklearn(model: Any) -> tuple[Params, Spec]:
         'softmax'
     """
     neural_network = package("sklearn.neural_network", "pip install scikit-learn")
-    if not isinstance(model, neural_network.MLPClassifier) or not hasattr(model, "coefs_"):
-        raise TypeError(f"Expected a fitted MLPClassifier; got {model!r:.60}.")
-    layers = [(w.T, b) for w, b in zip(model.coefs_, model.intercepts_, strict=True)]
-    return with_spec(layers, _HIDDEN[model.activation], _LAST[model.out_activation_])
+    pipeline = package("sklearn.pipeline", "pip install scikit-learn")
+    *before, last = [m for _, m in model.steps] if isinstance(model, pipeline.Pipeline) else [model]
+    if not isinstance(last, neural_network.MLPClassifier) or not hasattr(last, "coefs_"):
+        raise TypeError(f"Expected a fitted MLPClassifier; got {last!r:.60}.")
+    before = [m for m in before if m not in (None, "passthrough")]
+    if pixels is None and any(np.max(getattr(m, "mean_", 0)) > 1 for m in before[:1]):
+        raise ValueError(
+            f"Expected the scale of the pixels that {before[0]} has seen, since their mean is "
+            "above 1; pass pixels=16 or pixels=255, for example."
+        )
+    steps = [Step(in_one_line([m]), m.transform) for m in before]
+    n = len(last.coefs_)
+    for at, (w, b) in enumerate(zip(last.coefs_, last.intercepts_, strict=True), 1):
+        name = _LAST[last.out_activation_] if at == n else _HIDDEN[last.activation]
+        steps += [dense(f"layer {at}", w.T, b), squash_step(name)]
+    return from_steps(steps, ([*before, last][0].n_features_in_,), pixels=pixels)
 
 
 def _theirs(names: dict[str, str], ours: str) -> str:

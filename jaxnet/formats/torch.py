@@ -16,12 +16,13 @@ from safetensors import safe_open
 from jaxnet._util.files import FileError, open_file, replacing
 from jaxnet._util.optional import package
 from jaxnet._util.tensors import to_bytes
+from jaxnet.formats._affine import Step, dense, image_shape
 from jaxnet.formats._archives import check_archive
 from jaxnet.formats._order import in_one_line, in_order
-from jaxnet.formats._parts import in_a_row, squash_of, unsupported, with_spec
+from jaxnet.formats._parts import from_steps, with_spec
 from jaxnet.formats._spec import Notes, Spec, with_notes
 from jaxnet.formats._squashes import FOREIGN
-from jaxnet.network import Params, Squash
+from jaxnet.network import SIDE, Params, Squash
 
 __all__ = ["from_state_dict", "from_torch", "load_state_dict", "save_state_dict", "to_torch"]
 
@@ -64,12 +65,14 @@ def to_torch(params: Params, *, squash: Squash = "sigmoid", last_squash: Squash 
     return torch.nn.Sequential(*parts)
 
 
-def from_torch(model: Any) -> tuple[Params, Spec]:
+def from_torch(model: Any, *, pixels: float | None = None) -> tuple[Params, Spec]:
     """Converts a network from PyTorch.
 
     Args:
-        model: a `torch.nn.Sequential` of `Linear` and activation modules; layers that do nothing at
-            inference, such as `Flatten` and `Dropout`, are allowed.
+        model: a `torch.nn.Sequential` of activation modules, one after each layer; a layer is
+            all that is affine in evaluation mode, such as `Linear`, `BatchNorm1d`, `Dropout`
+            and a small `Conv2d`.
+        pixels: what the model takes for a white pixel, as for `jaxnet.load`.
 
     Returns:
         A copy of the network, and its spec, as from `jaxnet.load`.
@@ -89,7 +92,8 @@ def from_torch(model: Any) -> tuple[Params, Spec]:
             f"Expected a torch.nn.Sequential; got a {type(model).__name__}. For other modules, "
             "use from_state_dict(model.state_dict(), ...)."
         )
-    return in_a_row(_parts(torch, model))
+    steps = [*_steps(torch, model)]
+    return from_steps(steps, image_shape(steps, SIDE), pixels=pixels)
 
 
 def from_state_dict(
@@ -212,8 +216,14 @@ def load_state_dict(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[
     with open_file(path) as file:
         check_archive(file, path)
         content = file.read()
+    is_safetensors = Path(path).suffix.lower() == ".safetensors"
+    if not is_safetensors and not content.startswith((b"PK", b"\x80")):
+        raise FileError(
+            f"{path}: not a PyTorch file. Raw numbers have neither names nor shapes; save arrays "
+            "with torch.save(model.state_dict(), ...) or numpy.savez."
+        )
     try:
-        if Path(path).suffix.lower() == ".safetensors":
+        if is_safetensors:
             with safe_open(os.fspath(path), framework="numpy") as tensors:
                 state = {name: np.asarray(tensors.get_tensor(name)) for name in tensors.keys()}  # noqa: SIM118
                 return state, dict(tensors.metadata() or {})
@@ -247,21 +257,34 @@ def _unwrapped(state: Any) -> Any:
     return state
 
 
-def _parts(torch: Any, model: Any) -> Iterator[tuple[NDArray[Any], NDArray[Any]] | str]:
+def _steps(torch: Any, model: Any) -> Iterator[Step]:
+    """The modules, copied in float64 and evaluation mode."""
+    uninitialized = torch.nn.parameter.UninitializedParameter
     for part in model:
         # A subclass may override forward, so only the exact types are accepted.
         if type(part) is torch.nn.Sequential:
-            yield from _parts(torch, part)
-        elif type(part) is torch.nn.Linear and part.bias is not None:
-            yield _numpy(part.weight), _numpy(part.bias)
-        elif any(True for _ in part.parameters()):
-            raise unsupported("Linear modules", str(part))
+            yield from _steps(torch, part)
+        elif any(isinstance(p, uninitialized) for p in part.parameters()):
+            raise ValueError(f"Expected modules with weights; {part} has not seen an image yet.")
+        elif type(part) is torch.nn.Linear and not (
+            part._forward_hooks or part._forward_pre_hooks  # which change what it computes
+        ):
+            bias = torch.zeros(part.out_features) if part.bias is None else part.bias
+            yield dense(str(part), _numpy(part.weight), _numpy(bias))
         else:
-            yield squash_of(partial(_run, torch, deepcopy(part).eval()), str(part))
+            try:
+                copy = deepcopy(part).cpu().double().eval()
+            except RuntimeError as error:  # weights that a hook computes
+                raise ValueError(
+                    f"Expected modules that can be copied; got {in_one_line([part])}. Remove what "
+                    "computes its weights, as torch.nn.utils.remove_weight_norm does."
+                ) from error
+            yield Step(in_one_line([part]), partial(_run, torch, copy))
 
 
-def _run(torch: Any, module: Any, z: NDArray[Any]) -> NDArray[Any]:
-    return module(torch.tensor(z)).numpy()
+def _run(torch: Any, module: Any, batch: NDArray[Any]) -> NDArray[Any]:
+    with torch.no_grad():
+        return module(torch.tensor(batch)).numpy()
 
 
 def _numpy(array: Any) -> NDArray[Any]:

@@ -13,8 +13,9 @@ import pytest
 import jaxnet
 from jaxnet import formats
 from jaxnet._util.files import FileError
+from jaxnet.formats import _affine
 from jaxnet.formats._files import check_ending
-from jaxnet.formats._parts import in_a_row, squash_of
+from jaxnet.formats._parts import from_steps, jax_step
 from jaxnet.formats._squashes import FOREIGN, check_table
 from jaxnet.formats.torch import load_state_dict, save_state_dict
 from jaxnet.network import SQUASHES
@@ -336,39 +337,61 @@ def keras_row(*parts, n_in=20):
 T, K = torch.nn, keras.layers
 
 
+class Turned(T.Module):
+    """Reads pictures in columns, if they are pictures."""
+
+    def forward(self, x):
+        return x.transpose(1, 2) if x.ndim > 2 else x
+
+
 @pytest.mark.parametrize(
     ("name", "make", "says"),
     [
         ("torch", torch_row(T.Linear(20, 7), T.Conv1d(7, 7, 1), T.Linear(7, 5)), r"Conv1d\(7"),
-        ("torch", torch_row(T.Linear(20, 7), T.BatchNorm1d(7), T.Linear(7, 5)), "BatchNorm1d"),
-        ("torch", torch_row(T.Linear(20, 7), T.PReLU(), T.Linear(7, 5)), "without weights.*PReLU"),
+        ("torch", torch_row(T.Linear(20, 7), T.PReLU(), T.Linear(7, 5)), "squashed by.*PReLU"),
+        ("torch", torch_row(T.Linear(20, 7), T.BatchNorm1d(6), T.Linear(7, 5)), "does not take"),
         ("torch", torch_row(T.Linear(20, 7), T.ReLU6(), T.Linear(7, 5)), "squashed by.*ReLU6"),
         ("torch", torch_row(T.Linear(20, 7), T.GELU(), T.Linear(7, 5)), "GELU"),
         ("torch", torch_row(T.Linear(20, 7), T.LeakyReLU(0.02), T.Linear(7, 5)), "LeakyReLU"),
         ("torch", torch_row(T.Linear(20, 7), T.Softmax(0), T.Linear(7, 5)), "Softmax"),
         ("torch", torch_row(T.Linear(20, 7), T.MaxPool1d(2), T.Linear(7, 5)), "MaxPool1d"),
-        ("torch", torch_row(T.Linear(20, 7, bias=False)), "with biases.*bias=False"),
-        ("torch", torch_row(T.Linear(20, 7), T.Linear(6, 5)), r"params\[1\] of shapes"),
+        ("torch", torch_row(T.Linear(20, 7), T.Linear(6, 5)), r"Linear.*does not take \(7,\)"),
         ("torch", torch_row(T.Linear(20, 7), T.ReLU(), T.Tanh()), "one squash after each"),
-        ("torch", torch_row(T.ReLU(), T.Linear(20, 5)), "one squash after each; got relu"),
+        (
+            "torch",
+            torch_row(T.ReLU(), T.Linear(20, 5)),
+            r"one squash after each; got ReLU\(\) alone",
+        ),
         (
             "torch",
             torch_row(T.Linear(20, 7), T.ReLU(), T.Linear(7, 6), T.Tanh(), T.Linear(6, 5)),
             "same squash in all hidden layers; got relu, tanh",
         ),
+        ("torch", torch_row(T.Conv1d(1, 2, 5), T.Flatten(), T.Linear(32, 5)), "fit together"),
+        (
+            "torch",
+            torch_row(T.Linear(20, 7), T.LogSoftmax(1), T.Linear(7, 5)),
+            "log_softmax between layers",
+        ),
+        ("torch", torch_row(T.Linear(20, 7), T.Threshold(0.4, 0.0), T.Linear(7, 5)), "Threshold"),
+        ("torch", torch_row(Turned(), T.Flatten(), T.Linear(784, 5)), "of one shape"),
+        ("torch", torch_row(T.LazyLinear(5)), "has not seen an image yet"),
+        ("torch", torch_row(T.Linear(20, 7), T.LSTM(7, 5)), "got LSTM|LSTM.*does not take"),
         ("torch", torch_row(), "at least one layer"),
         ("torch", lambda: T.Linear(20, 5), "Expected a torch.nn.Sequential; got a Linear"),
         ("keras", keras_row(K.Dense(7), K.LayerNormalization(), K.Dense(5)), "LayerNormalization"),
         ("keras", keras_row(K.Dense(7, "gelu"), K.Dense(5)), "squashed by.*gelu"),
-        ("keras", keras_row(K.Dense(7), K.Rescaling(2.0), K.Dense(5)), "got it after a layer"),
-        ("keras", keras_row(K.Dense(7, use_bias=False)), "with biases"),
         ("keras", keras_row(K.Dense(7), K.ReLU(max_value=6), K.Dense(5)), "ReLU"),
         ("keras", lambda: keras.Sequential([K.Dense(5)]), "got a Sequential not built"),
         ("keras", lambda: keras.Input((3,)), "Expected a keras.Sequential or .* got a KerasTensor"),
-        ("nnx", lambda: nnx.Sequential(nnx.Conv(1, 1, 3, rngs=nnx.Rngs(0))), "got Conv"),
+        (
+            "nnx",
+            lambda: nnx.Sequential(nnx.Conv(1, 1, 3, rngs=nnx.Rngs(0))),
+            "Is a Flatten missing",
+        ),
         ("nnx", lambda: nnx.Sequential(nnx.relu6), "got relu6"),
         ("nnx", lambda: nnx.Linear(2, 3, rngs=nnx.Rngs(0)), "a flax.nnx.Sequential; got a Linear"),
-        ("equinox", lambda: eqx.nn.Sequential([eqx.nn.LayerNorm(3)]), "got LayerNorm"),
+        ("equinox", lambda: eqx.nn.Sequential([eqx.nn.LayerNorm(784)]), "got LayerNorm"),
         ("equinox", lambda: eqx.nn.MLP(2, 2, 2, 1, jnp.sin, key=jax.random.key(0)), "got sin"),
         ("equinox", lambda: "an MLP", "an equinox.nn.MLP or .* got a str"),
         ("sklearn", lambda: sklearn_network.MLPClassifier((3,)), "Expected a fitted MLPClassifier"),
@@ -379,6 +402,54 @@ def test_unsupported_models(name, make, says):
     with pytest.raises((TypeError, ValueError), match=says) as raised:
         PACKAGES[name].take(make())
     assert len(str(raised.value).splitlines()) == 1
+
+
+def normalized(n):
+    """A batch normalization that has seen other means and variances than 0 and 1."""
+    layer = T.BatchNorm1d(n)
+    with torch.no_grad():
+        for array in (layer.running_mean, layer.weight, layer.bias):
+            array.copy_(torch.randn(n))
+        layer.running_var.copy_(torch.rand(n) + 0.1)
+    return layer
+
+
+@pytest.mark.parametrize(
+    ("make", "shape", "sizes", "squashes"),
+    [
+        (
+            torch_row(T.Linear(20, 7), normalized(7), T.ReLU(), normalized(7), T.Linear(7, 5)),
+            *((20,), (20, 7, 5), ("relu", "identity")),
+        ),
+        (
+            torch_row(T.Linear(20, 7, bias=False), T.Sigmoid(), T.Linear(7, 5, bias=False)),
+            *((20,), (20, 7, 5), ("sigmoid", "identity")),
+        ),
+        (
+            torch_row(T.Flatten(), T.Linear(784, 7), T.Tanh(), T.Linear(7, 5), T.LogSoftmax(1)),
+            *((1, 28, 28), (784, 7, 5), ("tanh", "softmax")),
+        ),
+        (  # the layers of a product
+            torch_row(T.Linear(20, 3), T.Linear(3, 7), T.ReLU(), T.Linear(7, 5)),
+            *((20,), (20, 7, 5), ("relu", "identity")),
+        ),
+        (
+            torch_row(T.Conv2d(1, 2, 3, stride=2), T.ReLU(), T.Flatten(), T.Linear(338, 5)),
+            *((1, 28, 28), (784, 338, 5), ("relu", "identity")),
+        ),
+    ],
+)
+def test_what_is_affine_is_a_layer(make, shape, sizes, squashes):
+    torch.manual_seed(0)
+    model = make().eval()
+    params, spec = formats.from_torch(model)
+    assert spec == (sizes, *squashes, {})
+    images = torch.rand(9, *shape)
+    with torch.no_grad():
+        theirs = model(images).numpy()
+    theirs = np.exp(theirs) if squashes[1] == "softmax" else theirs
+    x = images.numpy().reshape(9, -1)
+    np.testing.assert_allclose(forward(params, spec, x), theirs, atol=1e-5)
 
 
 @pytest.mark.parametrize("ending", ["safetensors", "pt"])
@@ -425,7 +496,7 @@ def test_state_dict_from_pytorch(tmp_path, ending, dtype, x):
     ours = forward(params, spec, jnp.asarray(x, params[0].weights.dtype))
     theirs = PACKAGES["torch"].run(model.float(), x)
     np.testing.assert_allclose(ours, theirs, atol=3e-2 if ours.dtype == jnp.bfloat16 else 1e-5)
-    with pytest.raises(FileError, match=r"pass squash= and last_squash=, each one of sigmoid"):
+    with pytest.raises(FileError, match=r"pass last_squash=, one of sigmoid"):
         jaxnet.load(path, squash="sigmoid")
 
 
@@ -502,10 +573,10 @@ def test_keras_file_round_trip(tmp_path, x):
     np.testing.assert_allclose(again(x), model(x), atol=1e-6)
     unsafe = keras.Sequential([keras.Input((20,)), K.Lambda(lambda z: z), K.Dense(5)])
     unsafe.save(tmp_path / "unsafe.keras")
-    with pytest.raises(FileError, match=r"Expected dense layers, .* got Lambda"):
+    with pytest.raises(FileError, match=r"squashed by .* got Lambda"):
         jaxnet.load(tmp_path / "unsafe.keras")
     keras.Sequential([keras.Input((20, 1)), K.Conv1D(3, 3)]).save(tmp_path / "convolution.keras")
-    with pytest.raises(FileError, match=r"convolution\.keras: Expected dense layers, .* Conv1D"):
+    with pytest.raises(FileError, match=r"convolution\.keras: .* got Conv1D"):
         jaxnet.load(tmp_path / "convolution.keras")
 
 
@@ -545,13 +616,36 @@ def test_contradicting_squash(tmp_path):
         jaxnet.load(path, last_squash="relu")
 
 
-@pytest.mark.parametrize("name", ["network.npz", "network.stablehlo", "network"])
+@pytest.mark.parametrize("name", ["network.txt", "network.stablehlo", "network"])
 def test_unknown_ending(tmp_path, name):
     with pytest.raises(FileError, match=r"between \.safetensors, \.onnx, \.pt, \.pth, \.bin,"):
         check_ending(tmp_path / name)
     (tmp_path / name).write_bytes(b"no network")
     with pytest.raises(FileError, match=r"read from \.safetensors, \.onnx, .*, not this"):
         jaxnet.load(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("n.pt", b"\n<!DOCTYPE html><html>", "a web page, not a network; download the file"),
+        ("n.keras", b"version https://git-lfs.github.com/spec/v1\noid", "run git lfs pull"),
+        ("n.bin", np.ones(1000, "f4").tobytes(), "Raw numbers have neither names nor shapes"),
+        ("n.mat", b"MATLAB 5.0", r"scipy\.io\.loadmat"),
+        ("n.tflite", b"\0\0\0\0TFL3", "the Keras model that it was made of"),
+    ],
+)
+def test_what_people_take_for_a_network(tmp_path, name, content, says):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(FileError, match=says) as raised:
+        jaxnet.load(tmp_path / name)
+    assert str(tmp_path / name) in str(raised.value)
+
+
+def test_one_squash_alone(tmp_path):
+    torch.save(torch.nn.Linear(20, 5).state_dict(), tmp_path / "n.pt")
+    with pytest.raises(FileError, match=r"pass last_squash=, one of .*; identity, where there is"):
+        jaxnet.load(tmp_path / "n.pt", squash="relu")
 
 
 @pytest.mark.parametrize("name", ["network.h5", "network.ckpt"])
@@ -599,16 +693,90 @@ def test_incomplete_squash_table(change, says):
         check_table(table)
 
 
-def test_squash_by_probing():
+def test_squash_by_its_values():
+    layer = _affine.dense("layer", np.ones((3, 4)), np.ones(3))
     for name, function in SQUASHES.items():
-        assert squash_of(lambda z: function(jnp.asarray(z)), "mine") == name  # noqa: B023
-    for other in (jax.nn.relu6, jnp.sin, jnp.sum, lambda z: 1 / 0, lambda z: z / 255, jnp.abs):
-        with pytest.raises(ValueError, match="got mine"):
-            squash_of(other, "mine")
+        mine = jax_step("mine", function)
+        assert from_steps([layer, mine], (4,))[1].last_squash == name
+    for other in (
+        jax.nn.relu6,
+        jnp.sin,
+        jnp.abs,
+        lambda z: z**2,
+        lambda z: jnp.max(z, keepdims=True),
+    ):
+        with pytest.raises(ValueError, match=r"got mine|separately; mine mixes"):
+            from_steps([layer, jax_step("mine", other)], (4,))
 
 
-def test_in_a_row():
-    layer = np.ones((2, 2)), np.ones(2)
-    assert in_a_row([layer, "identity", "relu", layer, layer][:3])[1].last_squash == "relu"
-    with pytest.raises(ValueError, match="same squash in all hidden layers; got relu, identity"):
-        in_a_row([layer, "relu", layer, layer])
+def test_layers_that_look_like_something_else():
+    """A diagonal matrix is a layer, no scale of pixels; two outputs of ReLU are two outputs."""
+    nn = torch.nn
+    torch.manual_seed(0)
+    small, swap = nn.Linear(20, 20), nn.Linear(20, 20, bias=False)
+    pair = nn.Linear(1, 2)
+    with torch.no_grad():
+        small.weight.copy_(0.01 * torch.eye(20))
+        swap.weight.copy_(torch.eye(20).flip(0))
+        pair.weight.copy_(torch.tensor([[-1.0], [1.0]]))
+        pair.bias.copy_(torch.tensor([1.0, 0.0]))
+    for model in (
+        nn.Sequential(small, nn.Linear(20, 7), nn.ReLU(), nn.Linear(7, 5)),
+        nn.Sequential(small, nn.ReLU(), swap, nn.ReLU(), nn.Linear(20, 5)),
+        nn.Sequential(nn.Linear(20, 1), nn.ReLU(), pair),
+        nn.Sequential(nn.Linear(20, 1), nn.Sigmoid(), pair, nn.Softmax(1)),
+    ):
+        x = torch.rand(9, 20)
+        with torch.no_grad():
+            theirs = model(x).numpy()
+        params, spec = formats.from_torch(model)
+        np.testing.assert_allclose(forward(params, spec, x.numpy()), theirs, atol=1e-5)
+
+
+def test_a_hook_that_computes_the_weights():
+    with pytest.warns(FutureWarning, match="weight_norm"):
+        layer = torch.nn.utils.weight_norm(torch.nn.Linear(20, 7))
+    model = torch.nn.Sequential(layer, torch.nn.ReLU(), torch.nn.Linear(7, 5))
+    with torch.no_grad():
+        layer.weight_g.mul_(3)  # `weight` follows when the layer is called
+    with pytest.raises(ValueError, match=r"as torch\.nn\.utils\.remove_weight_norm does"):
+        formats.from_torch(model)
+    torch.nn.utils.remove_weight_norm(layer)
+    params, spec = formats.from_torch(model)
+    x = torch.rand(9, 20)
+    theirs = model(x).detach().numpy()
+    np.testing.assert_allclose(forward(params, spec, x.numpy()), theirs, atol=1e-5)
+
+
+def test_pixels_are_not_guessed_from_what_was_learned():
+    """A small slope of a batch normalization is no scale of pixels from 0 to 255."""
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.BatchNorm1d(784), torch.nn.Linear(784, 5)).eval()
+    with torch.no_grad():
+        model[0].weight.fill_(0.02)
+    params, spec = formats.from_torch(model)
+    x = torch.rand(9, 784)
+    theirs = model(x).detach().numpy()
+    np.testing.assert_allclose(forward(params, spec, x.numpy()), theirs, atol=1e-5)
+
+
+def test_float64_is_kept():
+    with jax.enable_x64(True):
+        model = torch.nn.Sequential(torch.nn.Linear(20, 7), torch.nn.ReLU()).double()
+        params, _ = formats.from_torch(model)
+        assert params[0].weights.dtype == np.float64
+        np.testing.assert_array_equal(params[0].weights, model[0].weight.detach().numpy())
+
+
+def test_layers_without_a_squash_between():
+    """They stay layers in a linear network; beside a squash they are one."""
+    rng = np.random.default_rng(0)
+    arrays = [(rng.normal(size=(3, 4)), rng.normal(size=3)), (rng.normal(size=(2, 3)), np.ones(2))]
+    one, two = (_affine.dense("layer", w, b) for w, b in arrays)
+    assert from_steps([one, two], (4,))[1] == ((4, 3, 2), "identity", "identity", {})
+    last = _affine.dense("layer", np.eye(2), np.ones(2))
+    params, spec = from_steps([one, two, _affine.squash("relu"), last], (4,))
+    assert spec == ((4, 2, 2), "relu", "identity", {})
+    (w0, b0), (w1, b1) = arrays
+    np.testing.assert_allclose(params[0].weights, w1 @ w0, rtol=1e-6)
+    np.testing.assert_allclose(params[0].biases, w1 @ b0 + b1, rtol=1e-6)

@@ -11,7 +11,6 @@ import pytest
 import jaxnet
 from jaxnet import formats
 from jaxnet._util.files import FileError
-from jaxnet.formats import _hdf5
 
 h5py = pytest.importorskip("h5py")
 with pytest.MonkeyPatch.context() as patch:
@@ -109,7 +108,8 @@ def test_front(tmp_path, ending, make, white, offset, kind):
         weights = model.get_weights()
         tripled = 3.0 if sum("resc" in layer.name for layer in model.layers) == 2 else 1.0
         np.testing.assert_allclose(theirs, dense_relu_softmax(weights, X * tripled), atol=2e-5)
-        np.testing.assert_array_equal(params[0].weights, weights[0].T * np.float32(tripled))
+        expected = weights[0].T * np.float64(tripled)  # of which halves may be rounded either way
+        np.testing.assert_allclose(params[0].weights, expected, rtol=0 if tripled == 1 else 1e-7)
 
 
 def test_bytes_without_rescaling(tmp_path):
@@ -152,6 +152,59 @@ def test_activation_layers(tmp_path, ending, layer):
     np.testing.assert_allclose(forward(params, spec, x), model(x), atol=1e-5)
 
 
+IMAGE = K.Reshape((28, 28, 1))
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize(
+    "layers",
+    [
+        lambda: (K.Flatten(), K.Dense(7, use_bias=False), K.BatchNormalization(), K.ReLU()),
+        lambda: (K.Flatten(), K.BatchNormalization(), K.Dense(7, "relu"), K.BatchNormalization()),
+        lambda: (K.Flatten(), K.Dense(7), K.Rescaling(2.0), K.ReLU(), K.Dropout(0.5)),
+        lambda: (
+            K.Normalization(axis=None, mean=0.13, variance=0.09),
+            K.Flatten(),
+            K.Dense(7, "relu"),
+        ),
+        lambda: (
+            K.Normalization(
+                axis=1, mean=[n / 28 for n in range(28)], variance=[1.0 + n for n in range(28)]
+            ),
+            *(K.Flatten(), K.Dense(7, "relu")),
+        ),
+        lambda: (K.Flatten(), K.Dense(1, "sigmoid"), K.Dense(1, "sigmoid")),
+        lambda: (K.Permute((2, 1)), K.Flatten(), K.GaussianNoise(0.1), K.Dense(7, "relu")),
+        lambda: (K.Dense(2), K.Permute((2, 1)), K.Flatten(), K.Dense(7, "relu")),
+        lambda: (IMAGE, K.RandomRotation(0.1), K.RandomZoom(0.1), K.Flatten(), K.Dense(7, "relu")),
+        lambda: (IMAGE, K.Conv2D(2, 3, activation="relu"), K.Flatten()),
+        lambda: (IMAGE, K.Conv2D(2, (3, 4), strides=2, padding="same"), K.ReLU(), K.Flatten()),
+        lambda: (IMAGE, K.AveragePooling2D(2), K.Flatten(), K.Dense(7, "relu")),
+        lambda: (
+            K.Rescaling(1.0, offset=[float(n) for n in range(28)]),
+            K.Flatten(),
+            K.Dense(7, "relu"),
+        ),
+        lambda: (
+            K.Reshape((1, 28, 28)),
+            K.Flatten(data_format="channels_first"),
+            K.Dense(7, "relu"),
+        ),
+    ],
+)
+def test_what_is_affine_is_a_layer(tmp_path, ending, layers):
+    model = row(*layers(), K.Dense(5, "softmax"))
+    rng = np.random.default_rng(0)
+    arrays = [rng.normal(size=a.shape, scale=0.1) for a in model.get_weights()]
+    named = zip(model.weights, arrays, strict=True)
+    model.set_weights([a**2 + 0.1 if "variance" in v.path else a for v, a in named])
+    with jax.numpy_dtype_promotion("standard"):  # on which some of Keras's layers rely
+        theirs = np.asarray(model(X, training=False))
+    path = saved(model, tmp_path / f"m.{ending}")
+    for params, spec in (jaxnet.load(path), formats.from_keras(model)):
+        np.testing.assert_allclose(forward(params, spec, X.reshape(9, 784)), theirs, atol=2e-6)
+
+
 def branching():
     images = keras.Input((20,))
     left, right = K.Dense(7)(images), K.Dense(7)(images)
@@ -182,18 +235,24 @@ def two_outputs():
         (skipping, "branches at"),
         (twice, "branches at"),
         (two_outputs, "one input and one output"),
-        (lambda: row(K.Dense(5)), r"flat inputs; .* shape \(28, 28\)"),
-        (lambda: row(K.Flatten(data_format="channels_first"), K.Dense(5)), "channels_first in"),
-        (lambda: row(K.Rescaling([1.0, 2.0]), K.Dense(5), shape=(2,)), "one scale and one offset"),
-        (lambda: row(K.Dense(7), K.Rescaling(2.0), K.Dense(5), shape=(2,)), "got it after a layer"),
+        (lambda: row(K.Dense(5)), r"values of shape \(28, 5\)\. Is a Flatten missing"),
         (lambda: row(K.Dense(7, "gelu"), K.Dense(5), shape=(2,)), "gelu, which is exact"),
         (lambda: row(K.Dense(7, "leaky_relu"), K.Dense(5), shape=(2,)), "a slope of 0.2"),
         (lambda: row(K.Dense(7), K.ReLU(6), K.Dense(5), shape=(2,)), "got ReLU"),
         (lambda: row(K.Dense(7), K.LeakyReLU(0.3), K.Dense(5), shape=(2,)), "got LeakyReLU"),
         (lambda: row(K.Dense(7), K.ELU(0.5), K.Dense(5), shape=(2,)), "got ELU"),
-        (lambda: row(K.BatchNormalization(), K.Dense(5), shape=(2,)), "got BatchNormalization"),
-        (lambda: row(K.Dense(7, use_bias=False), shape=(2,)), "with biases"),
-        (lambda: row(K.Permute((2, 1)), K.Flatten(), K.Dense(5)), "Permute"),
+        (lambda: row(K.LayerNormalization(), K.Dense(5), shape=(2,)), "got LayerNormalization"),
+        (
+            lambda: row(
+                K.Normalization(axis=None, mean=33.0, variance=6000.0), K.Flatten(), K.Dense(5)
+            ),
+            "pass pixels=255",
+        ),
+        (lambda: row(IMAGE, K.RandomCrop(28, 28), K.Flatten(), K.Dense(5)), "got RandomCrop"),
+        (
+            lambda: row(K.Reshape((28, 28, 1)), K.MaxPooling2D(), K.Flatten(), K.Dense(5)),
+            "got MaxP",
+        ),
         (
             lambda: row(K.Dense(7, "relu"), K.Dense(6, "tanh"), K.Dense(5), shape=(2,)),
             "same squash",
@@ -207,6 +266,19 @@ def test_unsupported(tmp_path, ending, make, says):
         jaxnet.load(path)
     assert str(path) in str(said.value)
     assert len(str(said.value).splitlines()) == 1
+
+
+def test_a_layer_of_ones_own():
+    """What it computes counts, not its attribute `activation`."""
+
+    class Center(K.Layer):
+        activation = staticmethod(keras.activations.relu)
+
+        def call(self, x):
+            return self.activation(x - 0.5)
+
+    with pytest.raises(ValueError, match="got Center"):
+        formats.from_keras(row(K.Dense(7), Center(), K.Dense(5), shape=(20,)))
 
 
 @pytest.mark.parametrize("make", [branching, skipping, twice, two_outputs])
@@ -301,23 +373,23 @@ def test_what_a_configuration_declares_takes_no_memory(tmp_path, inputs, dense):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda g: replace(g, "0", shape=(10**6, 10**6), dtype="f4"), "not a whole Keras model"),
-        (lambda g: replace(g, "0", shape=(20, 5), dtype="i4"), "not a whole Keras model"),
+        (lambda g: replace(g, "0", shape=(10**6, 10**6), dtype="f4"), "too much memory"),
+        (lambda g: replace(g, "0", shape=(20, 5), dtype="i4"), "2 arrays in Dense dense; got 1"),
         (
             lambda g: replace(g, "0", shape=(20, 5), dtype=h5py.string_dtype()),
-            "not a whole Keras model",
+            "2 arrays in Dense dense; got 1",
         ),
-        (lambda g: replace(g, "0", shape=(2, 2, 2, 2), dtype="f4"), "not a whole Keras model"),
+        (lambda g: replace(g, "0", shape=(2, 2, 2, 2), dtype="f4"), "Dense dense does not take"),
         (
             lambda g: replace(
                 g, "0", shape=(20, 5), dtype="f4", external=[("/etc/passwd", 0, 400)]
             ),
-            "not a whole Keras model",
+            "2 arrays in Dense dense; got 1",
         ),
         (lambda g: link(g, h5py.ExternalLink("/etc/passwd", "/")), "not a whole Keras model"),
         (lambda g: link(g, h5py.SoftLink("/layers/dense/vars/1")), "not a whole Keras model"),
-        (lambda g: g.pop("1"), "with biases, .*with 1 arrays"),
-        (lambda g: g.update({"2": np.ones(3)}), "with 3 arrays"),
+        (lambda g: g.pop("1"), "2 arrays in Dense dense; got 1"),
+        (lambda g: g.update({"2": np.ones(3)}), "2 arrays in Dense dense; got 3"),
     ],
 )
 def test_hostile_weights(tmp_path, change, says):
@@ -335,42 +407,8 @@ def test_the_same_array_many_times(tmp_path):
             file[f"layers/dense_{n}"] = file["layers/dense"]
     config = HUGE % ("{}", ",".join([json.dumps(DENSE)] * 1000))
     path = archive(tmp_path / "m.keras", config, content.getvalue())
-    with pytest.raises(FileError, match="too many for a network"):
+    with pytest.raises(FileError, match="too much memory"):
         jaxnet.load(path)
-
-
-def test_hdf5_as_h5py_reads_it(tmp_path):
-    """Groups of hundreds, a long text, every type of float; and what is not read here."""
-    rng = np.random.default_rng(0)
-    arrays = {
-        f"group {n % 7}/{'x' * (n % 50)}{n}": rng.normal(size=(n % 5, 3)[: 1 + n % 2]).astype(dtype)
-        for n, dtype in zip(range(600), ["f2", "f4", "f8"] * 200, strict=True)
-    }
-    text = json.dumps({"ключ": "x" * 200_000})
-    with h5py.File(tmp_path / "a.h5", "w") as file:
-        for name, array in arrays.items():
-            file[name] = array
-        file.attrs["first"] = np.arange(5)
-        file.attrs["long"] = text
-        file.attrs["fixed"] = np.bytes_("short")
-    content = (tmp_path / "a.h5").read_bytes()
-    root = _hdf5.root_of(content)
-    assert _hdf5.text_of(content, root, "long") == text
-    assert _hdf5.text_of(content, root, "fixed") == "short"
-    assert _hdf5.text_of(content, root, "other") is None
-    found = {
-        f"{group}/{name}": _hdf5.array_of(content, place)
-        for group, inner in _hdf5.members(content, root).items()
-        for name, place in _hdf5.members(content, inner).items()
-    }
-    assert found.keys() == arrays.keys()
-    for name, array in arrays.items():
-        np.testing.assert_array_equal(found[name], array)
-        assert found[name].dtype == array.dtype
-    with h5py.File(tmp_path / "b.h5", "w", libver="latest") as file:
-        file["a"] = np.ones(3)
-    with pytest.raises(_hdf5.Malformed):
-        _hdf5.root_of((tmp_path / "b.h5").read_bytes())
 
 
 def test_groups_in_a_circle(tmp_path):
@@ -378,7 +416,7 @@ def test_groups_in_a_circle(tmp_path):
         file.attrs["model_config"] = HUGE % ('{"name":"images"}', json.dumps(DENSE))
         group = file.create_group("model_weights/dense")
         group["again"] = group
-    with pytest.raises(FileError, match="with 0 arrays"):
+    with pytest.raises(FileError, match="not a whole Keras model"):
         jaxnet.load(tmp_path / "m.h5")
 
 

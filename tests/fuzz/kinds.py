@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import os
+import pickle
 import re
 import struct
 import tempfile
@@ -263,6 +264,29 @@ def safetensors_header(chance, content):
     (size,) = struct.unpack("<Q", content[:8])
     header = mutate.of_json(chance, content[8 : 8 + size]).encode(errors="replace")
     return struct.pack("<Q", len(header)) + header + content[8 + size :]
+
+
+def pickles():
+    """A network's weights and biases in lists, as programs without a framework save them."""
+    lists = [np.asarray(w) for w, _ in NETWORK], [np.asarray(b)[:, None] for _, b in NETWORK]
+    return [pickle.dumps(lists, protocol=protocol) for protocol in (0, 2, 4, 5)]
+
+
+def arrays_of_network():
+    """The same as arrays of an archive."""
+    names = {
+        f"{name}{n}": a
+        for n, pair in enumerate(NETWORK)
+        for name, a in zip("Wb", pair, strict=True)
+    }
+    return [written(lambda path: np.savez(path, **names), ending=".npz")]
+
+
+def json_of_network():
+    """The same as Nielsen's program writes it."""
+    lists = {"weights": [np.asarray(w).tolist() for w, _ in NETWORK]}
+    lists["biases"] = [np.asarray(b)[:, None].tolist() for _, b in NETWORK]
+    return [json.dumps(lists).encode()]
 
 
 def zip_member(chance, content):
@@ -523,6 +547,9 @@ KINDS = {
     "flax": Kind(".safetensors", flax_arrays, (converted,), (safetensors_header,)),
     "onnx": Kind(".onnx", saved(".onnx"), (converted,), (onnx_node,)),
     "onnx-graphs": Kind(".onnx", onnx_graphs, (foreign,), (onnx_node,)),
+    "pickles": Kind(".pkl", pickles, (converted,)),
+    "arrays": Kind(".npz", arrays_of_network, (converted,), (zip_member,)),
+    "nielsen": Kind(".json", json_of_network, (converted,), (in_json,)),
     "stablehlo": Kind(
         ".stablehlo", stablehlo, (jaxnet.formats.stablehlo.load,), (stablehlo_digest,)
     ),
