@@ -235,7 +235,11 @@ def test_foreign_graph(tmp_path, params, change):
 
 
 @pytest.mark.compiled
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    deadline=None,  # what may be a graph is read in another process
+    max_examples=100,
+)
 @given(st.binary(max_size=60) | st.integers(0, 400))
 def test_arbitrary_and_truncated_bytes(tmp_path, content):
     if isinstance(content, int):

@@ -195,7 +195,11 @@ entries = st.dictionaries(
 
 
 @pytest.mark.compiled
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    deadline=None,  # some begin as pickles do, which are read in another process
+    max_examples=300,
+)
 @given(
     st.binary(max_size=100)
     | st.tuples(entries.map(header_of), st.binary(max_size=20)).map(b"".join)
