@@ -107,6 +107,7 @@ def test_summary(digits, params, says):
     assert [layer.shape for layer in report.silence] == [(16,), (16,), (10,)]
 
 
+@pytest.mark.slow
 def test_other_networks(digits):
     report = probe(jax.random.key(2), jaxnet.init(jax.random.key(0), (784, 10)), *digits)
     assert report.summary().startswith("0 of 10 neurons of layer 1")

@@ -71,6 +71,7 @@ def test_json_is_the_report(command, folder):
     assert "edge" not in found["neurons"][8]
 
 
+@pytest.mark.slow
 def test_digits_that_are_missing(command, folder):
     """Without any image of a digit, or with images of one only, the table and JSON hold."""
     images = jaxnet.data.read_images(folder / "images.gz").images.reshape(-1, 28, 28)
@@ -94,6 +95,7 @@ def test_comparison(command):
     assert found["edges"]["edges"] == found["components"]["components"] == 16
 
 
+@pytest.mark.slow
 def test_picture(command, tmp_path):
     for name, size in (("relu", 300), ("components", 1_000)):
         path = tmp_path / f"{name}.png"

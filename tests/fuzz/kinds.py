@@ -22,6 +22,7 @@ import numpy as np
 import jaxnet
 from jaxnet import batch, data
 from jaxnet.data import open_inputs
+from jaxnet.formats import _scratch_files
 from jaxnet.formats.torch import save_state_dict
 from tests.fuzz import mutate
 
@@ -257,6 +258,14 @@ def converted(path):
 def foreign(path):
     """Without a squash, which those files name themselves."""
     return jaxnet.load(path)
+
+
+def within(path):
+    """In this process, which reads thousands where another process for each reads dozens."""
+    try:
+        _scratch_files.read(path.read_bytes())
+    except ValueError as error:
+        raise jaxnet.FileError(f"{path}: {error}") from error
 
 
 def safetensors_header(chance, content):
@@ -547,9 +556,11 @@ KINDS = {
     "flax": Kind(".safetensors", flax_arrays, (converted,), (safetensors_header,)),
     "onnx": Kind(".onnx", saved(".onnx"), (converted,), (onnx_node,)),
     "onnx-graphs": Kind(".onnx", onnx_graphs, (foreign,), (onnx_node,)),
+    # Within this process, damaged pickles take any amount of memory, or end it.
     "pickles": Kind(".pkl", pickles, (converted,)),
     "arrays": Kind(".npz", arrays_of_network, (converted,), (zip_member,)),
     "nielsen": Kind(".json", json_of_network, (converted,), (in_json,)),
+    "nielsen-within": Kind(".json", json_of_network, (within,), (in_json,)),
     "stablehlo": Kind(
         ".stablehlo", stablehlo, (jaxnet.formats.stablehlo.load,), (stablehlo_digest,)
     ),
