@@ -3,6 +3,7 @@
 import os
 import pickle
 import sys
+from importlib import import_module
 from types import SimpleNamespace
 
 import jax
@@ -663,6 +664,10 @@ def test_endings_that_are_only_read(tmp_path, name):
         (formats.to_equinox, "equinox", "pip install equinox"),
         (formats.to_sklearn, "sklearn", "pip install scikit-learn"),
         (formats.onnx.export, "onnx", r"pip install 'jaxnet-digits\[onnx\]'"),
+        (
+            lambda _: import_module("jaxnet.formats.keras").load("digits.keras"),
+            *("h5py", r"pip install 'jaxnet-digits\[keras\]'"),
+        ),
         (formats.stablehlo.export, "flatbuffers", r"pip install 'jaxnet-digits\[stablehlo\]'"),
     ],
 )
