@@ -1,4 +1,4 @@
-"""Guards against ZIP bombs in PyTorch's and Keras' files."""
+"""A guard against ZIP bombs in other frameworks' files."""
 
 import os
 import zipfile
@@ -19,11 +19,6 @@ def check_archive(file: BinaryIO, path: str | os.PathLike[str]) -> None:
     except Exception:  # not an archive, or a damaged one: whoever reads it will say so
         unpacked = 0
     file.seek(0)
-    check_unpacked(unpacked, size, path)
-
-
-def check_unpacked(unpacked: int, size: int, path: str | os.PathLike[str]) -> None:
-    """Raises if so many bytes are too many for a file of this size."""
     if unpacked > max(_TIMES * size, _SMALL):
         raise FileError(
             f"{path}: unpacks to {unpacked:,} bytes, too many for a network in {size:,} bytes."

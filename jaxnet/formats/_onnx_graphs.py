@@ -55,7 +55,8 @@ def read(content: bytes) -> Arrays:
         raise
     except Exception as error:  # many kinds: attributes of other types, missing names
         raise ValueError("not a whole ONNX graph.") from error
-    floats = [_array(onnx, t).dtype for t in model.graph.initializer if _is_float(onnx, t)]
+    dtypes = [_array(onnx, tensor).dtype for tensor in model.graph.initializer]
+    floats = [dtype for dtype in dtypes if dtype.kind == "f" or dtype.name == "bfloat16"]
     widest = max(floats, key=lambda dtype: dtype.itemsize, default=np.dtype(np.float32))
     found = {"classes": np.array(classes), "dtype": np.array(widest.name)}
     found["of_bytes"] = np.array(images.is_bytes)
@@ -312,13 +313,6 @@ def _said(onnx: Any, node: Any) -> str:
 def _wide(array: NDArray[Any]) -> NDArray[Any]:
     """Numbers in float64, but for integers, which are shapes."""
     return array if array.dtype.kind in "iub" else array.astype(np.float64)
-
-
-def _is_float(onnx: Any, tensor: Any) -> bool:
-    return tensor.data_type in (
-        *(onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16),
-        *(onnx.TensorProto.BFLOAT16, onnx.TensorProto.DOUBLE),
-    )
 
 
 def _array(onnx: Any, tensor: Any) -> NDArray[Any]:
