@@ -27,8 +27,7 @@ CORE_pinned := $(PINS)
 CORE_lowest := --resolution lowest-direct
 CORE_newest := --upgrade
 
-# `make check` and `make core` run the tests that TESTS selects, `make check` every n-th case of
-# long ones.
+# `make check` and `make core` run the tests that TESTS selects, and of long ones every n-th case.
 TESTS ?= not slow
 EVERY ?= 1
 
@@ -52,7 +51,7 @@ test: $(VENV)/installed-test
 	$(BIN)/python -m pytest -m 'not compiled and not process and not slow'
 
 core: core-installed
-	$(CORE)/bin/python -m pytest -m 'core and not long and ($(TESTS))'
+	$(CORE)/bin/python -m pytest -m 'core and not long and ($(TESTS))' --every $(EVERY)
 
 core-installed: $(UV)
 	$(if $(CORE_$(VERSIONS)),,$(error VERSIONS is pinned, lowest or newest; got $(VERSIONS)))

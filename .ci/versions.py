@@ -1,7 +1,7 @@
 """Runs `make core` on every Python from 3.11 that this machine has, two at a time.
 
 The newest of everything on the newest Python and the lowest versions that pyproject.toml allows on
-the oldest run `make core`. On the Pythons other than that of `make test`, the pinned versions run
+the oldest run `make core`, with every third case of long tests. On the Pythons other than that of `make test`, the pinned versions run
 the tests not marked `compiled`.
 """
 
@@ -47,7 +47,10 @@ def check(minor, python, versions):
     start = time.monotonic()
     venv = f".venv-{versions}-3.{minor}"
     options = [f"PYTHON={python}", f"VERSIONS={versions}", f"CORE={venv}"]
-    options += ["TESTS=not slow and not compiled" if versions == "pinned" else "TESTS=not slow"]
+    options += [
+        "EVERY=3",
+        "TESTS=not slow and not compiled" if versions == "pinned" else "TESTS=not slow",
+    ]
     tests = make("core", *options)
     output, ok = tests.stdout, tests.returncode == 0
     if ok:
