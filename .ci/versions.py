@@ -1,8 +1,8 @@
 """Runs `make core` on every Python from 3.11 that this machine has, two at a time.
 
 The newest of everything on the newest Python and the lowest versions that pyproject.toml allows on
-the oldest run `make core`, with every third case of long tests. On the Pythons other than that of `make test`, the pinned versions run
-the tests not marked `compiled`.
+the oldest run `make core`, with every third case of long tests. On the Pythons other than that of
+`make test`, the pinned versions run the tests not marked `compiled`.
 """
 
 import os
