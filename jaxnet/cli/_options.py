@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -87,9 +88,20 @@ def network_of(weights: Path | None) -> "tuple[Params, Spec]":
 
     path = file_of(weights)
     try:
-        return load(path)
+        params, spec = load(path)
     except UnknownSquash as error:
         raise FileError(
             f"{path}: its arrays do not name the squashing functions; add them first: "
             "jaxnet convert FILE network.safetensors --squash NAME --last-squash NAME."
         ) from error
+    say_assumed(path, spec)
+    return params, spec
+
+
+def say_assumed(path: Path | None, spec: "Spec") -> None:
+    """Says that a file written from scratch does not name its squashing functions."""
+    from jaxnet.cli._terminal import printable
+
+    if path and path.suffix != ".safetensors" and spec.notes.get("squashes") == "assumed":
+        said = f"{path}: assumed to be of sigmoids, since the file does not say."
+        print(printable(said), file=sys.stderr)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from jaxnet.cli._options import SQUASHES, Labels, Overwrite, Quiet
+from jaxnet.cli._options import SQUASHES, Labels, Overwrite, Quiet, say_assumed
 
 EXAMPLES = (
     "jaxnet convert digits.onnx digits.safetensors",
@@ -88,6 +88,7 @@ def command(
     params, about = load(
         network, squash=squash, last_squash=last_squash, pixels=pixels, mean=mean, std=std
     )
+    say_assumed(network, about)
     if check and labels:
         is_folded = pixels is None and "trained with" in about.notes
         white = None if is_folded else 1.0

@@ -181,6 +181,7 @@ def test_commands_take_a_pickle(tmp_path):
     (tmp_path / "pretrained_weights_and_biases").write_bytes(content)
     done = run("convert", tmp_path / "pretrained_weights_and_biases", tmp_path / "n.safetensors")
     assert done.returncode == 0, done.stderr
+    assert "assumed to be of sigmoids" in done.stderr
     params, spec = load(tmp_path / "n.safetensors")
     assert spec.notes == {"squashes": "assumed"}
     for ours, theirs in zip(jax.tree.leaves(params), jax.tree.leaves(net), strict=True):
