@@ -110,7 +110,7 @@ def calls():
         "edge_fit": lambda: analysis.edge_fit(params[0].weights[0]),
         "affine": lambda: affine(key, x, turn=0, shift=2, slant=jnp.float32(0.1)),
         "elastic": lambda: elastic(key, x, strength=1, smoothness=4),
-        "save and load": lambda: (jaxnet.save("mine.npz", params), jaxnet.load("mine.npz")[0])[1],
+        "save and load": lambda: (jaxnet.save("mine.net", params), jaxnet.load("mine.net")[0])[1],
     }
 
 

@@ -62,6 +62,14 @@ def test_npz(tmp_path, arrays):
     same(load(tmp_path / "w.npz", **SIGMOIDS))
 
 
+@pytest.mark.parametrize("ending", ["npz", "json", "pkl"])
+def test_own_files_with_these_endings(tmp_path, ending):
+    """`save` used to write its own format under any ending."""
+    jaxnet.save(tmp_path / "n.safetensors", jaxnet.pretrained())
+    path = (tmp_path / "n.safetensors").rename(tmp_path / f"n.{ending}")
+    assert load(path)[1].sizes == (784, 16, 16, 10)
+
+
 @pytest.mark.process
 def test_npz_without_biases(tmp_path):
     np.savez(tmp_path / "w.npz", *WEIGHTS)
