@@ -8,6 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from jaxnet.formats import Spec
+    from jaxnet.formats._pixels import Pixels
     from jaxnet.network import Params
 
 NETWORKS = "free, edges, components"  # `jaxnet._pretrained.NAMES`, known without JAX
@@ -96,6 +97,12 @@ def network_of(weights: Path | None) -> "tuple[Params, Spec]":
         ) from error
     say_assumed(path, spec)
     return params, spec
+
+
+def pixel_options(pixels: "Pixels") -> str:
+    """The options of `jaxnet convert` for networks trained on these pixels; empty for 0 to 1."""
+    words = pixels.in_words().split()
+    return " ".join(f"--{word}" if n % 2 == 0 else word for n, word in enumerate(words))
 
 
 def say_assumed(path: Path | None, spec: "Spec") -> None:

@@ -14,6 +14,7 @@ from jaxnet.cli._options import (
     Transposed,
     Weights,
     network_of,
+    pixel_options,
 )
 
 EXAMPLES = (
@@ -220,7 +221,7 @@ def command(
         out.print(
             Text(
                 "This network may expect pixels on another scale. Converted with jaxnet convert "
-                f"{pixels.options()}, about {share:.1%} would be right."
+                f"{pixel_options(pixels)}, about {share:.1%} would be right."
             )
         )
     if output is not None and not piped:

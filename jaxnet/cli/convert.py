@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from jaxnet.cli._options import SQUASHES, Labels, Overwrite, Quiet, say_assumed
+from jaxnet.cli._options import SQUASHES, Labels, Overwrite, Quiet, pixel_options, say_assumed
 
 EXAMPLES = (
     "jaxnet convert digits.onnx digits.safetensors",
@@ -111,7 +111,7 @@ def _compared(params: Any, spec: Any, images: Path, labels: Path) -> str:
     shares = accuracies(params, spec, seen, known)
     best = max(shares, key=lambda pixels: shares[pixels])
     lines = [
-        f"{share:7.2%} with {pixels.options() or 'pixels from 0 to 1'}"
+        f"{share:7.2%} with {pixel_options(pixels) or 'pixels from 0 to 1'}"
         for pixels, share in shares.items()
     ]
-    return "\n".join([*lines, f"Best: {best.options() or 'pixels from 0 to 1'}."])
+    return "\n".join([*lines, f"Best: {pixel_options(best) or 'pixels from 0 to 1'}."])

@@ -105,7 +105,7 @@ def load(
             f"{path}: its notes say that {folded_in} is part of its first layer already."
         )
     if is_told:
-        trained_with = checked(pixels, mean, std).options().replace("--", "") or "pixels 1"
+        trained_with = checked(pixels, mean, std).in_words() or "pixels 1"
         spec = spec._replace(notes={**spec.notes, "trained with": trained_with})
     return folded(params, scale), spec
 

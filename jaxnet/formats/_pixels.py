@@ -24,12 +24,12 @@ class Pixels(NamedTuple):
     mean: float = 0.0
     std: float = 1.0
 
-    def options(self) -> str:
-        """The options of `jaxnet convert` that say so; empty for pixels from 0 to 1."""
-        said = [f"--pixels {self.white:.12g}"] * (self.white != 1)
-        return " ".join(
-            [*said, *[f"--mean {self.mean:.12g} --std {self.std:.12g}"] * (self[1:] != (0, 1))]
-        )
+    def in_words(self) -> str:
+        """The numbers by name, as notes have them; empty for pixels from 0 to 1."""
+        said = {} if self.white == 1 else {"pixels": self.white}
+        if (self.mean, self.std) != (0, 1):
+            said |= {"mean": self.mean, "std": self.std}
+        return " ".join(f"{name} {number:.12g}" for name, number in said.items())
 
 
 # What tutorials do to MNIST's pixels: nothing, or what torchvision's and Keras's examples do.
@@ -64,7 +64,7 @@ def folded(params: Params, pixels: Pixels) -> Params:
     with np.errstate(over="ignore"):
         first = [a.astype(w.dtype) for a in (scaled, shifted)]
     if not all(np.isfinite(a).all() for a in first):
-        raise ValueError(f"Expected smaller numbers; {pixels.options()} gives infinite weights.")
+        raise ValueError(f"Expected smaller numbers; {pixels.in_words()} gives infinite weights.")
     return (Layer(*map(jnp.asarray, first)), *others)
 
 

@@ -3,8 +3,8 @@
 The graph takes `images` of shape `(n, 784)`, uint8 from 0 to 255 or floats from 0 to 1, and
 returns `digits`, the index of each image's largest output, and all `activations`. Arrays and
 metadata have the same names as in safetensors, which lets `load` read the file back, bit for bit.
-`load` also reads graphs from other exporters: whatever is
-affine between two squashes becomes one layer.
+`load` also reads graphs from other exporters: whatever is affine between two squashes becomes one
+layer.
 """
 
 import os
